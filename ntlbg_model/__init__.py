@@ -1,0 +1,6 @@
+"""NTLBG-LLM: representative points that pick the few frames of a long video which answer a question.
+
+The package root imports nothing heavy, so that `import ntlbg_model.config` costs milliseconds.
+"""
+
+__version__ = "0.1.0"

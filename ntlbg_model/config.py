@@ -1,0 +1,440 @@
+"""Every option of a run, as frozen dataclasses. Standard library only.
+
+Each class is one section of a configuration file, each field one key, and the string below a
+field is its documentation (`ntlbg config schema` prints it). Range and cross-field checks are
+in `__post_init__` and raise `ValueError` with a message that begins with the field's name.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal
+
+STRICT: dict[str, object] = {"extra": "forbid", "use_attribute_docstrings": True}
+"""Read by pydantic where a file is validated: unknown keys are errors, docstrings are kept."""
+
+PAIR = 2
+"""Qwen2-VL's vision tower fuses two consecutive frames into one temporal patch."""
+
+SelectionMethod = Literal[
+    "ntlbg",
+    "median_contour",
+    "uniform",
+    "random",
+    "all_frames",
+    "clip_topk",
+    "aks",
+    "bolt",
+    "q_frame",
+    "dpp",
+    "kmeans",
+    "farthest_point",
+]
+Reducer = Literal[
+    "qwen2_vl",
+    "llava_video",
+    "video_chatgpt",
+    "videollama",
+    "valley",
+    "video_llama2",
+    "pllava",
+]
+Metric = Literal[
+    "accuracy",
+    "needle_recall",
+    "visual_tokens",
+    "seconds_per_question",
+    "peak_memory_mib",
+]
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    _check(value >= least, f"{name} must be at least {least}, got {value}")
+
+
+def _above(name: str, value: float, bound: float) -> None:
+    _check(value > bound, f"{name} must be above {bound}, got {value}")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    _check(low <= value <= high, f"{name} must be between {low} and {high}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoConfig:
+    """What is read of a video, and how many of its frames the language model sees."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    max_frames: int = 4096
+    """Candidate frames; a longer video is sampled uniformly down to this many."""
+    num_representatives: int | None = None
+    """Frames kept (K). null: by the coverage rule below. The caps below apply either way."""
+    coverage_ratio: float = 0.125
+    """Share of the candidate frames that become representatives."""
+    min_representatives: int = 16
+    """Least number of representatives; where the cap below is smaller, the cap wins."""
+    max_representatives_ratio: float = 0.5
+    """Most representatives, as a share of the candidate frames."""
+    representative_alignment: int = 8
+    """K is rounded down to a multiple of this."""
+    frame_resolution: tuple[int, int] = (224, 224)
+    """Height and width in pixels that each kept frame is resized to; multiples of 28."""
+
+    def __post_init__(self) -> None:
+        _at_least("max_frames", self.max_frames, PAIR)
+        if self.num_representatives is not None:
+            _at_least("num_representatives", self.num_representatives, PAIR)
+            _check(
+                self.num_representatives <= self.max_frames,
+                f"num_representatives must not exceed max_frames ({self.max_frames}), "
+                f"got {self.num_representatives}",
+            )
+        _above("coverage_ratio", self.coverage_ratio, 0)
+        _between("coverage_ratio", self.coverage_ratio, 0, 1)
+        _at_least("min_representatives", self.min_representatives, PAIR)
+        _above("max_representatives_ratio", self.max_representatives_ratio, 0)
+        _between("max_representatives_ratio", self.max_representatives_ratio, 0, 1)
+        _at_least("representative_alignment", self.representative_alignment, PAIR)
+        _check(
+            self.representative_alignment % PAIR == 0,
+            f"representative_alignment must be even (frames are kept in adjacent pairs), "
+            f"got {self.representative_alignment}",
+        )
+        for side in self.frame_resolution:
+            _check(
+                side >= 28 and side % 28 == 0,
+                f"frame_resolution must be multiples of 28 (patch 14, merged 2 x 2), got {side}",
+            )
+
+    def candidates(self, frames: int) -> int:
+        """Candidate frames of a video of `frames` frames."""
+        return min(frames, self.max_frames)
+
+    def representatives(self, frames: int) -> int:
+        """K for a video of `frames` frames: the one rule that every selection method obeys.
+
+        max(min_representatives, floor(coverage x n)), then at most max_representatives_ratio x n,
+        then down to a multiple of the alignment. Under `min_representatives` candidate frames,
+        all of them (down to an even number, since frames are kept in pairs).
+        """
+        n = self.candidates(frames)
+        if n < self.min_representatives:
+            return n - n % PAIR
+        wanted = self.num_representatives
+        if wanted is None:
+            wanted = max(self.min_representatives, int(n * self.coverage_ratio))
+        capped = min(wanted, int(n * self.max_representatives_ratio))
+        aligned = capped // self.representative_alignment * self.representative_alignment
+        return aligned if aligned else max(PAIR, capped - capped % PAIR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionConfig:
+    """Which frames are kept. Every method keeps K/2 of the n/2 adjacent frame pairs."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    method: SelectionMethod = "ntlbg"
+    """ntlbg: representative points by self-information, capped mass and time cells.
+    median_contour: the published NTLBG rule (frames nearest the median Mahalanobis distance,
+    spread in time), kept as an ablation. uniform, random: evenly spaced, at random.
+    The others are baselines of the literature."""
+    features: Literal["pixels", "backbone", "clip"] = "pixels"
+    """What the statistics are computed on: thumbnails of the frames, the backbone's first
+    vision blocks, or CLIP."""
+    rank: int = 16
+    """Dimensions of the principal subspace in which distances are taken."""
+    constraint_type: Literal["none", "soft_equicontour", "hard_equicontour"] = "none"
+    """none: score by self-information alone. soft_equicontour: add a Gaussian preference for
+    the contour level. hard_equicontour: only the distance to the contour counts."""
+    contour: Literal["median", "quantile", "rate", "zero", "learned"] = "quantile"
+    """Level of the contour that `constraint_type` refers to: the median distance, the quantile
+    below, the rate-distortion radius, zero (relevance), or learned."""
+    contour_quantile: float = 0.99
+    """Quantile of the distances taken as the level when contour is 'quantile'."""
+    contour_width: float = 0.25
+    """Width of the soft contour in units of the mean distance."""
+    uniform_floor: float = 0.5
+    """Share alpha of the probability mass that is spread evenly over time; 1 is uniform."""
+    temperature: float = 0.7
+    """Temperature of the softmax over scores."""
+    refine_iterations: int = 0
+    """Linde-Buzo-Gray sweeps after the number-theoretic start; 0 keeps the time cells."""
+
+    def __post_init__(self) -> None:
+        _at_least("rank", self.rank, 1)
+        _between("contour_quantile", self.contour_quantile, 0, 1)
+        _above("contour_width", self.contour_width, 0)
+        _between("uniform_floor", self.uniform_floor, 0, 1)
+        _above("temperature", self.temperature, 0)
+        _at_least("refine_iterations", self.refine_iterations, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RichPointsConfig:
+    """Context added to the tokens of a representative point."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    enabled: bool = False
+    """Add multi-scale spatial tokens and the pooled context of the point's time cell."""
+    feature_dim: int = 1024
+    """Width of the added features."""
+    context_window_size: int = 1
+    """Frames of context that are pooled into a point."""
+
+    def __post_init__(self) -> None:
+        _at_least("feature_dim", self.feature_dim, 1)
+        _at_least("context_window_size", self.context_window_size, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalConfig:
+    """Modelling across representative points."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    layers: Literal[0, 2, 4, 6] = 0
+    """Temporal attention layers over the points."""
+    hierarchical: bool = False
+    """Attend within segments first, then across them."""
+    memory_bank_size: int = 0
+    """Points remembered across segments; 0 is none."""
+
+    def __post_init__(self) -> None:
+        _at_least("memory_bank_size", self.memory_bank_size, 0)
+        _check(
+            self.layers > 0 or not self.hierarchical, "hierarchical needs temporal layers above 0"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The base model and what is trained of it. All of it belongs to the variant."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    base_model: str = "Qwen/Qwen2-VL-7B-Instruct"
+    """A hub name, a local folder, or 'tiny': the 2 M-parameter Qwen2-VL in this package."""
+    ntlbg_hidden_size: int = 4096
+    """Width of the learned selector's query encoder (used with selection.contour 'learned')."""
+    reducer: Reducer = "qwen2_vl"
+    """What turns the vision grid into language-model tokens; qwen2_vl is the backbone's own."""
+    tuning: Literal["lora", "full", "none"] = "lora"
+    """Low-rank adapters, every weight of the language model, or evaluation only."""
+    lora_rank: int = 16
+    """Rank of the adapters."""
+    lora_alpha: int = 32
+    """Scale of the adapters: alpha / rank."""
+    lora_dropout: float = 0.0
+    """Dropout on the adapters' input."""
+    quantisation: Literal["none", "int8", "nf4"] = "none"
+    """Storage of the frozen base weights."""
+    flash_attention: bool = True
+    """Use FlashAttention where the hardware has it."""
+    gradient_checkpointing: bool = True
+    """Allow the fit to recompute activations in the backward pass."""
+    feature_alignment: Literal["none", "statistical_distribution", "structural_similarity"] = "none"
+    """How point features are aligned with the video's."""
+    rich_points: RichPointsConfig = field(default_factory=RichPointsConfig)
+    """Context added to each point."""
+    temporal: TemporalConfig = field(default_factory=TemporalConfig)
+    """Modelling across points."""
+
+    def __post_init__(self) -> None:
+        _check(bool(self.base_model.strip()), "base_model must not be empty")
+        _at_least("ntlbg_hidden_size", self.ntlbg_hidden_size, 1)
+        _at_least("lora_rank", self.lora_rank, 1)
+        _at_least("lora_alpha", self.lora_alpha, 1)
+        _between("lora_dropout", self.lora_dropout, 0, 1)
+        _check(
+            self.quantisation == "none" or self.tuning != "full",
+            "quantisation of the base excludes tuning 'full': nothing can be trained in it",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the loss terms."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    task: float = 1.0
+    """Cross-entropy of the answer."""
+    ntlbg_constraint: float = 0.0
+    """Spread of the selected distances around the contour level."""
+    feature_alignment: float = 0.0
+    """Agreement of the pooled points with the question."""
+    temporal_coherence: float = 0.0
+    """How well points predict the frames between them."""
+    information_preservation: float = 0.0
+    """How well points reconstruct the whole video."""
+    diversity_regularization: float = 0.0
+    """Log-determinant spread of the points."""
+
+    def __post_init__(self) -> None:
+        for term in fields(self):
+            _at_least(term.name, getattr(self, term.name), 0)
+        _above("task", self.task, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimisation. What is learned depends on these, so no fit may change them."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    global_batch: int = 32
+    """Samples per optimizer step; micro-batch x accumulation x world size always equals it."""
+    max_steps: int = 10000
+    """Optimizer steps; 0 evaluates the base model as it is."""
+    learning_rate: float = 5e-5
+    """Peak learning rate."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay."""
+    warmup_steps: int = 1000
+    """Steps of linear warm-up."""
+    lr_scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    """Schedule after the warm-up."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """Optimizer; adamw_8bit keeps its state in 8 bits."""
+    max_grad_norm: float = 1.0
+    """Gradient clipping."""
+    save_steps: int = 500
+    """Steps between checkpoints."""
+    logging_steps: int = 50
+    """Steps between metric lines."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: fp16 on V100, bf16 where the card has it, fp32 on a CPU. An explicit value wins."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """Loss weights."""
+
+    def __post_init__(self) -> None:
+        _at_least("global_batch", self.global_batch, 1)
+        _at_least("max_steps", self.max_steps, 0)
+        _above("learning_rate", self.learning_rate, 0)
+        _at_least("weight_decay", self.weight_decay, 0)
+        _at_least("warmup_steps", self.warmup_steps, 0)
+        _check(
+            self.warmup_steps <= self.max_steps,
+            f"warmup_steps must not exceed max_steps ({self.max_steps}), got {self.warmup_steps}",
+        )
+        _above("max_grad_norm", self.max_grad_norm, 0)
+        _at_least("save_steps", self.save_steps, 1)
+        _at_least("logging_steps", self.logging_steps, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """One set of videos with questions."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    name: str
+    """Name shown in results."""
+    path: str
+    """Folder, absolute or below the data root (`--data-root`)."""
+    format: Literal["longvideobench", "video_mme", "mlvu"] = "longvideobench"
+    """Layout of the folder."""
+    weight: float = 1.0
+    """Share of the training mixture, or of the weighted mean over benchmarks."""
+    max_questions: int | None = None
+    """Use only the first questions; null: all."""
+
+    def __post_init__(self) -> None:
+        _check(bool(self.name.strip()), "name must not be empty")
+        _check(bool(self.path.strip()), "path must not be empty")
+        _above("weight", self.weight, 0)
+        if self.max_questions is not None:
+            _at_least("max_questions", self.max_questions, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is trained and evaluated on."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    train: tuple[DatasetConfig, ...] = ()
+    """Training sets, mixed by weight."""
+    evaluation: tuple[DatasetConfig, ...] = ()
+    """Evaluation sets; results are kept per set."""
+
+    def __post_init__(self) -> None:
+        for part in ("train", "evaluation"):
+            names = [dataset.name for dataset in getattr(self, part)]
+            _check(len(names) == len(set(names)), f"{part} names a data set twice: {names}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How answers are scored."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    scoring: Literal["option_words", "letters"] = "letters"
+    """letters: the likeliest option letter. option_words: the likeliest option text, for a base
+    model too small to have learned letters."""
+    batch_size: int = 8
+    """Questions answered at once."""
+    metrics: tuple[Metric, ...] = (
+        "accuracy",
+        "needle_recall",
+        "visual_tokens",
+        "seconds_per_question",
+        "peak_memory_mib",
+    )
+    """What is reported."""
+
+    def __post_init__(self) -> None:
+        _at_least("batch_size", self.batch_size, 1)
+        _check(len(self.metrics) > 0, "metrics must name at least one metric")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareConfig:
+    """Where a run may go. Empty fields leave the choice to the fit."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    profile: str | None = None
+    """Only this GPU kind, for example 'A100-40GB' or 'cpu'."""
+    num_gpus: int | None = None
+    """Exactly this many GPUs."""
+
+    def __post_init__(self) -> None:
+        if self.num_gpus is not None:
+            _at_least("num_gpus", self.num_gpus, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One variant, whole: everything a run needs to know but its seed."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    video: VideoConfig = field(default_factory=VideoConfig)
+    """Frames read and kept."""
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    """Which frames are kept."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Base model and what is trained."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """Optimisation."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Training and evaluation sets."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Scoring."""
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    """Where a run may go."""
+
+    def __post_init__(self) -> None:
+        _check(
+            self.model.tuning != "none" or self.training.max_steps == 0,
+            "training.max_steps must be 0 when model.tuning is 'none', "
+            f"got {self.training.max_steps}",
+        )

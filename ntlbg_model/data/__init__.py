@@ -1,0 +1,1 @@
+"""Benchmarks on disk: records, readers, rendering and decoding. Imports nothing by itself."""

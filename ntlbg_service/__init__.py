@@ -1,0 +1,1 @@
+"""The service: suites, fit, plan, queue, runs, tracking and comparison."""
