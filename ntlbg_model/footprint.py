@@ -1,0 +1,182 @@
+"""Memory, FLOPs and tokens of a training step in closed form. Standard library only.
+
+The coefficients are fitted to traces of the real Qwen2-VL-7B step with a frozen vision tower run
+in chunks, answer-only logits and a memory-efficient attention kernel; everything about CUDA is
+predicted, not measured. Other shapes are scaled from them and say so.
+"""
+
+from dataclasses import dataclass
+
+from ntlbg_model.config import PAIR, Config
+
+GIB = 1024**3
+PATCH = 14
+MERGE = 2
+TEXT_TOKENS = 128
+"""Tokens of question, options and markers assumed beside the video's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The sizes of a base model that its memory depends on."""
+
+    language_parameters: float
+    vision_parameters: float
+    hidden: int
+    layers: int
+    lora_targets_width: int
+    """Sum over the adapted matrices of one layer of (inputs + outputs)."""
+    vision_flops_per_patch: float
+    traced: bool
+    """The coefficients below were fitted to this very model."""
+
+
+QWEN2_VL_7B = Shape(
+    language_parameters=7.615e9,
+    vision_parameters=0.676e9,
+    hidden=3584,
+    layers=28,
+    lora_targets_width=90112,
+    vision_flops_per_patch=338.6e9 / 256,
+    traced=True,
+)
+QWEN2_VL_2B = Shape(
+    language_parameters=1.544e9,
+    vision_parameters=0.665e9,
+    hidden=1536,
+    layers=28,
+    lora_targets_width=42752,
+    vision_flops_per_patch=338.6e9 / 256,
+    traced=False,
+)
+TINY = Shape(
+    language_parameters=1.2e6,
+    vision_parameters=0.9e6,
+    hidden=192,
+    layers=3,
+    lora_targets_width=3200,
+    vision_flops_per_patch=2 * 0.9e6,
+    traced=False,
+)
+
+
+def shape_of(base_model: str) -> Shape:
+    """Sizes of a base model by name; an unknown name is taken for the 7B, the larger one."""
+    if base_model == "tiny":
+        return TINY
+    return QWEN2_VL_2B if "2b" in base_model.lower() else QWEN2_VL_7B
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What one sample puts through the model."""
+
+    frames: int
+    """Frames kept."""
+    patches: int
+    """Vision patches of 14 x 14 pixels and two frames."""
+    visual_tokens: int
+    """Language-model tokens of the video."""
+    tokens: int
+    """All tokens of the sequence."""
+
+
+def load_of(config: Config) -> Load:
+    """The load of the longest video the config admits."""
+    frames = (
+        config.video.candidates(config.video.max_frames)
+        if config.selection.method == "all_frames"
+        else config.video.representatives(config.video.max_frames)
+    )
+    height, width = config.video.frame_resolution
+    patches = frames // PAIR * (height // PATCH) * (width // PATCH)
+    visual = patches // MERGE**2
+    return Load(
+        frames=frames, patches=patches, visual_tokens=visual, tokens=visual + TEXT_TOKENS
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Predicted peak of one worker, GiB, item by item."""
+
+    parameters: float
+    optimizer: float
+    gradients: float
+    activations: float
+    reserve: float
+    """Fragmentation of the allocator: 22 % of what is dynamic (simulated, not measured)."""
+    context: float
+    """Driver context, kernels and workspaces; on a CPU the interpreter with its libraries."""
+    traced: bool
+
+    @property
+    def total(self) -> float:
+        """The peak that must stay below the limit."""
+        return (
+            self.parameters
+            + self.optimizer
+            + self.gradients
+            + self.activations
+            + self.reserve
+            + self.context
+        )
+
+
+def training_footprint(
+    config: Config,
+    *,
+    micro_batch: int,
+    bytes_per_weight: int,
+    master_weights: bool,
+    checkpointing: bool,
+    cpu: bool,
+) -> Footprint:
+    """Peak memory of one training step on one device.
+
+    `master_weights`: fp32 copies and moments (16 bytes a trained parameter) instead of pure
+    16-bit states (8 bytes), as fp16 full fine-tuning needs.
+    """
+    shape = shape_of(config.model.base_model)
+    load = load_of(config)
+    all_parameters = shape.language_parameters + shape.vision_parameters
+    stored = {"none": bytes_per_weight, "int8": 1.0, "nf4": 0.56}[config.model.quantisation]
+    tokens = micro_batch * load.tokens / 1000
+    patches = micro_batch * load.patches / 1000
+    if config.model.tuning == "full":
+        trained = shape.language_parameters
+        bytes_of_states = 12 if master_weights else 2 * bytes_per_weight
+        bytes_of_gradients = bytes_per_weight
+    else:
+        trained = shape.layers * config.model.lora_rank * shape.lora_targets_width
+        bytes_of_states, bytes_of_gradients = 8 + 4 - bytes_per_weight, 4
+    dynamic = _activations(shape, tokens, patches, checkpointing) * bytes_per_weight / 2
+    return Footprint(
+        parameters=all_parameters * stored / GIB,
+        optimizer=trained * bytes_of_states / GIB,
+        gradients=trained * bytes_of_gradients / GIB,
+        activations=dynamic,
+        reserve=0.0 if cpu else 0.22 * dynamic,
+        context=0.0 if cpu else 0.6,
+        traced=shape.traced,
+    )
+
+
+def _activations(shape: Shape, tokens: float, patches: float, checkpointing: bool) -> float:
+    """GiB of activations and temporaries in 16 bit; tokens and patches in thousands."""
+    per_token = 0.6152 if checkpointing else 8.78
+    reference = QWEN2_VL_7B
+    width = shape.hidden / reference.hidden
+    depth = 1.0 if checkpointing else shape.layers / reference.layers
+    return per_token * width * depth * tokens + 0.0022 * patches
+
+
+def training_flops(config: Config) -> float:
+    """Floating-point operations of the whole training: forward, backward and recomputation."""
+    shape = shape_of(config.model.base_model)
+    load = load_of(config)
+    attention = 2 * load.tokens**2 * shape.hidden * shape.layers
+    language = 2 * shape.language_parameters * load.tokens + attention
+    vision = shape.vision_flops_per_patch * load.patches
+    samples = config.training.max_steps * config.training.global_batch
+    return samples * (4 * language + vision)

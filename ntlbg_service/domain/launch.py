@@ -1,0 +1,122 @@
+"""What a runner is told and what it writes back. JSON on both sides, no behaviour."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from ntlbg_model.config import STRICT, Config
+from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.recovery import FailureClass
+
+
+class Work(StrEnum):
+    """What a launch does."""
+
+    TRAIN = "train"
+    """Fine-tune, then evaluate."""
+    SWEEP = "sweep"
+    """Search over configs with Ray Tune; each trial is a small training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One point of a sweep with its fit, fixed before launch."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    name: str
+    """`trial-003`."""
+    point: dict[str, Any]
+    """Dotted path to value: what this trial changes."""
+    config: Config
+    fit: Fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchSpec:
+    """Everything a runner needs. Written to storage before the executor is told."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    launch_id: str
+    run_id: str
+    attempt: int
+    work: Work
+    config: Config
+    seed: int
+    fit: Fit
+    storage: str
+    """Root of the storage, as every node sees it."""
+    data_root: str
+    """Relative data set paths start here."""
+    cache: str
+    """Folder of decoded frames."""
+    resume_from: str | None = None
+    """Folder of a committed checkpoint of an earlier attempt."""
+    trials: tuple[Trial, ...] = ()
+    """The points of a sweep; empty otherwise."""
+    metric: str = "accuracy"
+    """What a sweep maximises."""
+    concurrency: int = 1
+    """Trials of a sweep that run at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitRecord:
+    """The end of an attempt, written to storage before anyone is told."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    run_id: str
+    attempt: int
+    finished: bool
+    failure: FailureClass | None = None
+    message: str = ""
+    """One line."""
+    ended_at: float
+    """Unix time."""
+    steps: int = 0
+    """Optimizer steps of the whole run so far."""
+    train_seconds: float | None = None
+    """Wall time of training in this attempt."""
+    evaluation_seconds: float | None = None
+    peak_memory_mib: float | None = None
+    """Peak of the worker: allocated on the GPU, resident set on a CPU."""
+    results: dict[str, float] = field(default_factory=dict)
+    """Final metrics, `<data set>/<metric>`."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Packages that took part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricLine:
+    """One line of an attempt's metrics."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    attempt: int
+    step: int
+    time: float
+    """Unix time."""
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointMarker:
+    """Written after a checkpoint is complete on disk; without it there is no checkpoint."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    attempt: int
+    step: int
+    path: str
+    """Folder of the checkpoint."""
+
+
+Record = ExitRecord | MetricLine | CheckpointMarker | LaunchSpec
+
+
+def to_json(record: Record) -> Mapping[str, Any]:
+    """JSON-ready form of a record; `resolve.parse` is the inverse."""
+    return asdict(record)

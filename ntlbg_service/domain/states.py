@@ -1,0 +1,57 @@
+"""The state machine of runs and attempts, as data."""
+
+from enum import StrEnum
+
+from ntlbg_service.domain.errors import NtlbgError
+
+
+class RunState(StrEnum):
+    """Where a run is. One transition function guards it."""
+
+    QUEUED = "queued"
+    """Submitted and durable; waits for a place."""
+    RUNNING = "running"
+    """An attempt is launched."""
+    FINISHED = "finished"
+    """Its newest attempt wrote an exit record that says so. Terminal."""
+    FAILED = "failed"
+    """No further attempt will be made. Terminal."""
+    CANCELLED = "cancelled"
+    """A person ended it. Terminal."""
+
+
+class AttemptState(StrEnum):
+    """Where an attempt is."""
+
+    LAUNCHED = "launched"
+    """Intent is written; the executor was or is about to be told."""
+    FINISHED = "finished"
+    FAILED = "failed"
+    """Its exit record says why."""
+    LOST = "lost"
+    """Its process ended without an exit record."""
+    INTERRUPTED = "interrupted"
+    """Stopped by the service; the run goes on in a new attempt."""
+
+
+TERMINAL = frozenset({RunState.FINISHED, RunState.FAILED, RunState.CANCELLED})
+
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.FAILED}),
+    RunState.RUNNING: frozenset(
+        {RunState.QUEUED, RunState.FINISHED, RunState.FAILED, RunState.CANCELLED}
+    ),
+    RunState.FINISHED: frozenset(),
+    RunState.FAILED: frozenset(),
+    RunState.CANCELLED: frozenset(),
+}
+
+
+class TransitionError(NtlbgError):
+    """A state change that the machine does not allow: a fault of the service, not of the user."""
+
+
+def check_transition(old: RunState, new: RunState) -> None:
+    """Raise TransitionError unless a run may go from `old` to `new`."""
+    if new not in RUN_TRANSITIONS[old]:
+        raise TransitionError(f"a run cannot go from {old} to {new}")

@@ -1,0 +1,97 @@
+"""One driver subprocess a launch, each on a local Ray of its own: the laptop."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import psutil
+
+from ntlbg_service.domain.launch import LaunchSpec
+from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.storage.claims import claimant
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import Storage
+
+GRACE_SECONDS = 10.0
+"""How long a driver may take to end after SIGTERM."""
+
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_COLOR_PREFIX": "0",
+    "RAY_SCHEDULER_EVENTS": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""What every driver is given: one thread a process, and a Ray on loopback that phones nobody."""
+
+
+class LocalExecutor:
+    """Drivers outlive the controller: another one finds them by the claim in storage."""
+
+    name = "local"
+
+    def __init__(self, storage: Storage, environment: Mapping[str, str]) -> None:
+        self._storage = storage
+        self._environment = {**environment, **ENVIRONMENT}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def launch(self, spec: LaunchSpec) -> None:
+        """Start the driver in a session of its own, its output in the attempt's log."""
+        keys = AttemptKeys(spec.run_id, spec.attempt)
+        log = self._storage.path(keys.log)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._children[keys.folder] = subprocess.Popen(
+                [sys.executable, "-m", "ntlbg_service.runner", str(self._storage.path(keys.spec))],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def status(self, keys: AttemptKeys) -> LaunchStatus:
+        """RUNNING while the process that claimed the attempt lives."""
+        child = self._children.get(keys.folder)
+        if child is not None and child.poll() is None:
+            return LaunchStatus.RUNNING
+        claim = self._storage.get(keys.process)
+        if claim is None:
+            return LaunchStatus.ABSENT if child is None else LaunchStatus.ENDED
+        return LaunchStatus.RUNNING if claimant(claim) else LaunchStatus.ENDED
+
+    def stop(self, keys: AttemptKeys) -> None:
+        """SIGTERM, a grace, SIGKILL, for the driver and all its descendants."""
+        driver = self._driver(keys)
+        if driver is None:
+            return
+        family = [driver]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += driver.children(recursive=True)
+        _signal([driver], "terminate")
+        _, alive = psutil.wait_procs([driver], timeout=GRACE_SECONDS)
+        _signal([*alive, *family], "kill")
+        psutil.wait_procs(family, timeout=GRACE_SECONDS)
+        child = self._children.pop(keys.folder, None)
+        if child is not None:
+            child.wait()
+
+    def _driver(self, keys: AttemptKeys) -> psutil.Process | None:
+        child = self._children.get(keys.folder)
+        if child is not None and child.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                return psutil.Process(child.pid)
+        claim = self._storage.get(keys.process)
+        return claimant(claim) if claim else None
+
+
+def _signal(processes: list[psutil.Process], name: str) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            getattr(process, name)()

@@ -1,0 +1,154 @@
+"""Nodes and GPUs that are there now: NVML on every node, through Ray where a cluster is named."""
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.plan import Inventory, NodeGroup
+from ntlbg_service.domain.profiles import recognise
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One GPU as NVML reports it."""
+
+    index: int
+    product: str
+    memory_gib: float
+    used_gib: float
+    driver: str
+
+    @property
+    def profile(self) -> str | None:
+        """The kind it is planned as; None for a GPU that no profile describes."""
+        found = recognise(self.product, self.memory_gib)
+        return found.name if found else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One node with its GPUs."""
+
+    name: str
+    cores: int
+    host_memory_gib: float
+    gpus: tuple[Gpu, ...]
+    note: str = ""
+    """Why no GPUs are listed, in NVML's words."""
+
+
+def read_node() -> dict[str, Any]:
+    """This node, as plain values that a Ray task can return."""
+    gpus, note = _read_gpus()
+    node = Node(
+        name=socket.gethostname(),
+        cores=os.cpu_count() or 1,
+        host_memory_gib=psutil.virtual_memory().total / GIB,
+        gpus=gpus,
+        note=note,
+    )
+    return asdict(node)
+
+
+def _read_gpus() -> tuple[tuple[Gpu, ...], str]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return (), str(error)
+    try:
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        return tuple(_gpu(i, driver) for i in range(pynvml.nvmlDeviceGetCount())), ""
+    except pynvml.NVMLError as error:
+        return (), str(error)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu(index: int, driver: str) -> Gpu:
+    import pynvml
+
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return Gpu(
+        index=index,
+        product=pynvml.nvmlDeviceGetName(handle),
+        memory_gib=memory.total / GIB,
+        used_gib=memory.used / GIB,
+        driver=driver,
+    )
+
+
+def read_nodes(environment: Mapping[str, str]) -> tuple[Node, ...]:
+    """Every live node of the Ray cluster in RAY_ADDRESS, else this machine alone."""
+    address = environment.get("RAY_ADDRESS")
+    values = _through_ray(address) if address else [read_node()]
+    return tuple(
+        Node(**{**value, "gpus": tuple(Gpu(**gpu) for gpu in value["gpus"])}) for value in values
+    )
+
+
+def _through_ray(address: str) -> list[dict[str, Any]]:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InfrastructureError(f"RAY_ADDRESS {address}: {str(error).splitlines()[0]}") from None
+    try:
+        task = ray.remote(num_cpus=0)(read_node)
+        return list(
+            ray.get(
+                [
+                    task.options(
+                        scheduling_strategy=NodeAffinitySchedulingStrategy(
+                            node["NodeID"], soft=False
+                        )
+                    ).remote()
+                    for node in ray.nodes()
+                    if node["Alive"]
+                ]
+            )
+        )
+    finally:
+        ray.shutdown()
+
+
+def inventory_of(nodes: Sequence[Node], slots: int | None = None) -> Inventory:
+    """The inventory that a plan counts on. Without any GPU, CPU slots of the machines.
+
+    `slots`: small runs at once on a CPU; by default one for every two cores.
+    """
+    groups: list[NodeGroup] = []
+    for node in nodes:
+        kinds = Counter(gpu.profile for gpu in node.gpus if gpu.profile)
+        groups += [
+            NodeGroup(
+                profile=kind, gpus=count, cores=node.cores, host_memory_gib=node.host_memory_gib
+            )
+            for kind, count in sorted(kinds.items())
+        ]
+    if groups:
+        return Inventory(name="this cluster", groups=tuple(groups))
+    return Inventory(
+        name="this machine",
+        groups=tuple(
+            NodeGroup(
+                profile="cpu",
+                gpus=slots or max(1, node.cores // 2),
+                cores=node.cores,
+                host_memory_gib=node.host_memory_gib,
+            )
+            for node in nodes
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The durable queue and history of states, in SQLite or PostgreSQL."""

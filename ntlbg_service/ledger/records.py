@@ -1,0 +1,120 @@
+"""Rows of the ledger as the rest of the service sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.launch import Work
+from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.states import AttemptState, RunState
+from ntlbg_service.domain.suite import Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSuite:
+    """A suite at submission."""
+
+    key: str
+    name: str
+    description: str
+    submitter: str
+    spec: Mapping[str, Any]
+    """The file's content, kept for the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run at submission."""
+
+    identity: Identity
+    work: Work
+    baseline: bool
+    config: Mapping[str, Any]
+    fits: tuple[Fit, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the work needs beside the config: data root, the points of a sweep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run as it stands."""
+
+    run_id: str
+    suite_key: str
+    work: Work
+    group: str
+    variant: str
+    seed: int
+    baseline: bool
+    state: RunState
+    reason: str
+    identity: Mapping[str, Any]
+    config: Mapping[str, Any]
+    fits: tuple[Fit, ...]
+    details: Mapping[str, Any]
+    created_at: float
+    updated_at: float
+
+    @property
+    def label(self) -> str:
+        """Name of the run for people: `group/variant seed 1`."""
+        return f"{self.group}/{self.variant} seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """An attempt as it stands."""
+
+    run_id: str
+    number: int
+    state: AttemptState
+    fit: Fit
+    resume_from: str | None
+    failure: FailureClass | None
+    message: str
+    launched_at: float
+    ended_at: float | None
+
+    @property
+    def launch_id(self) -> str:
+        """Name of the one launch that carries this attempt."""
+        return launch_id(self.run_id, self.number)
+
+
+def launch_id(run_id: str, attempt: int) -> str:
+    """A launch carries one attempt today, so its name is the attempt's."""
+    return f"{run_id}-{attempt:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What a submission did, run by run."""
+
+    new: tuple[str, ...]
+    """Run ids queued now."""
+    known: tuple[str, ...]
+    """Run ids that were there already, in whatever state."""
+    changed: Mapping[str, tuple[str, ...]]
+    """New run id to what differs from the variant's last run: config, data, code."""
+    superseded: tuple[str, ...]
+    """Older queued runs of the same variants and seeds, cancelled now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxEntry:
+    """One thing MLflow has to be told."""
+
+    id: int
+    topic: str
+    suite_key: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Why something happened to a run."""
+
+    time: float
+    kind: str
+    message: str

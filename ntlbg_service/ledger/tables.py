@@ -1,0 +1,113 @@
+"""Tables of the ledger. A change here needs a migration; a test holds both equal."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+suites = Table(
+    "suites",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("submitter", String(200), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("spec", JSON, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(16), primary_key=True),
+    Column("suite_key", String(200), ForeignKey("suites.key"), nullable=False),
+    Column("work", String(16), nullable=False),
+    Column("group_name", String(200), nullable=False),
+    Column("variant", String(200), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("baseline", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("submission", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("identity", JSON, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("fits", JSON, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("ix_runs_suite_key_submission", "suite_key", "submission"),
+    Index("ix_runs_state", "state"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", String(16), ForeignKey("runs.run_id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("fit", JSON, nullable=False),
+    Column("resume_from", Text),
+    Column("failure", String(32)),
+    Column("message", Text, nullable=False),
+    Column("launched_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Index("ix_attempts_state", "state"),
+)
+
+launches = Table(
+    "launches",
+    metadata,
+    Column("launch_id", String(64), primary_key=True),
+    Column("run_id", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("executor", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+    ForeignKeyConstraint(["run_id", "attempt"], ["attempts.run_id", "attempts.number"]),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", SERIAL, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("run_id", String(16), ForeignKey("runs.run_id"), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Index("ix_events_run_id", "run_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", SERIAL, primary_key=True, autoincrement=True),
+    Column("topic", String(32), nullable=False),
+    Column("suite_key", String(200), nullable=False),
+    Column("run_id", String(16)),
+    Column("created_at", Float, nullable=False),
+    Column("sent_at", Float),
+    Column("tries", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Index("ix_outbox_sent_at", "sent_at"),
+)

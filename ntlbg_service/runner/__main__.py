@@ -1,0 +1,36 @@
+"""`python -m ntlbg_service.runner SPEC`: claim the attempt, then do its work."""
+
+import json
+import sys
+from pathlib import Path
+
+from ntlbg_service.domain.launch import LaunchSpec, Work
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.storage.claims import claim_of_this_process
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
+
+
+def main(spec_path: Path) -> int:
+    """Exit code 0 where the attempt ended with an exit record, whatever that says."""
+    spec = parse(LaunchSpec, json.loads(spec_path.read_text()), str(spec_path))
+    storage = LocalStorage(Path(spec.storage))
+    keys = AttemptKeys(spec.run_id, spec.attempt)
+    try:
+        storage.put(keys.process, claim_of_this_process())
+    except AlreadyWrittenError:
+        print(f"attempt {spec.attempt} of run {spec.run_id} was started before; this start ends")
+        return 0
+    if spec.work is Work.SWEEP:
+        from ntlbg_service.runner.sweep import sweep
+
+        sweep(spec, storage)
+    else:
+        from ntlbg_service.runner.train import train
+
+        train(spec, storage)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,62 @@
+"""The driver of one training: a Ray Train job with the fit's workers."""
+
+import time
+
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
+from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.runner.cluster import connection
+from ntlbg_service.runner.worker import work
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import LocalStorage, Storage
+
+
+def train(spec: LaunchSpec, storage: LocalStorage) -> None:
+    """Run an attempt to its exit record."""
+    with connection(cpus=spec.fit.workers):
+        run_trainer(spec, storage)
+
+
+def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
+    """Fit the TorchTrainer of an attempt on the Ray that is connected.
+
+    The workers write the exit record; where they died without one, this does.
+    """
+    keys = AttemptKeys(spec.run_id, spec.attempt)
+    on_cpu = spec.fit.profile == "cpu"
+    trainer = TorchTrainer(
+        work,
+        train_loop_config={"spec": to_json(spec)},
+        scaling_config=ScalingConfig(
+            num_workers=spec.fit.workers,
+            use_gpu=not on_cpu,
+            resources_per_worker={"CPU": 1} if on_cpu else {"CPU": 1, "GPU": 1},
+        ),
+        torch_config=TorchConfig(backend="gloo" if on_cpu else "nccl"),
+        run_config=RunConfig(
+            name="train",
+            storage_path=str(storage.path(keys.folder)),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+        ),
+    )
+    try:
+        trainer.fit()
+    # Whatever ended the workers, the attempt must end with a record that says so.
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+        if storage.get(keys.exit) is None:
+            storage.put(keys.exit, to_json(_died(spec, error)))
+
+
+def _died(spec: LaunchSpec, error: Exception) -> ExitRecord:
+    first_line = next((line for line in str(error).splitlines() if line.strip()), "")
+    return ExitRecord(
+        run_id=spec.run_id,
+        attempt=spec.attempt,
+        finished=False,
+        failure=FailureClass.INFRASTRUCTURE,
+        message=f"the workers ended without a word: {first_line.strip()}"[:500],
+        ended_at=time.time(),
+    )

@@ -1,0 +1,200 @@
+"""What each Ray Train worker does: load, train, evaluate, write the exit record."""
+
+import importlib.metadata
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ntlbg_model.config import DatasetConfig
+from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine, to_json
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.runner.failures import classify
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import LocalStorage, Storage
+
+PACKAGES = ("ray", "torch", "transformers", "peft", "accelerate", "av", "numpy")
+
+
+def work(settings: dict[str, Any]) -> None:
+    """The train loop that Ray Train calls on each worker."""
+    from ray import train
+
+    spec = parse(LaunchSpec, json.loads(json.dumps(settings["spec"])), "launch spec")
+    storage = LocalStorage(Path(spec.storage))
+    context = train.get_context()
+    leads = context.get_world_rank() == 0
+    if spec.fit.profile == "cpu":
+        # Ray Train names a CUDA device even where the workers were given none.
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+    progress = _Progress(spec, storage, leads)
+    try:
+        _train_and_evaluate(spec, progress)
+    # The edge of the attempt: what went wrong becomes its exit record, then Ray's business.
+    except Exception as error:
+        traceback.print_exc()
+        failure, message = classify(error)
+        if leads:
+            progress.end(ExitRecordParts(finished=False, failure=failure, message=message))
+        raise
+    if leads:
+        progress.end(ExitRecordParts(finished=True))
+
+
+@dataclass(kw_only=True)
+class ExitRecordParts:
+    """What only the end knows."""
+
+    finished: bool
+    failure: Any = None
+    message: str = ""
+
+
+@dataclass
+class _Progress:
+    """What this attempt has done so far; only rank 0 writes."""
+
+    spec: LaunchSpec
+    storage: Storage
+    leads: bool
+    steps: int = 0
+    train_seconds: float | None = None
+    evaluation_seconds: float | None = None
+    peak_memory_mib: float | None = None
+    results: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> AttemptKeys:
+        return AttemptKeys(self.spec.run_id, self.spec.attempt)
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        self.steps = max(self.steps, step)
+        if self.leads and values:
+            line = MetricLine(attempt=self.spec.attempt, step=step, time=time.time(), values=values)
+            self.storage.append(self.keys.metrics, to_json(line))
+
+    def end(self, parts: ExitRecordParts) -> None:
+        record = ExitRecord(
+            run_id=self.spec.run_id,
+            attempt=self.spec.attempt,
+            finished=parts.finished,
+            failure=parts.failure,
+            message=parts.message,
+            ended_at=time.time(),
+            steps=self.steps,
+            train_seconds=self.train_seconds,
+            evaluation_seconds=self.evaluation_seconds,
+            peak_memory_mib=self.peak_memory_mib,
+            results=self.results,
+            versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        )
+        self.storage.put(self.keys.exit, to_json(record))
+
+
+def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
+    import torch
+
+    from ntlbg_model.backbone.model import load_backbone
+    from ntlbg_model.data.video import FrameCache
+    from ntlbg_model.evaluation import peak_memory_mib
+
+    on_cpu = spec.fit.profile == "cpu"
+    if on_cpu:
+        torch.set_num_threads(1)
+    torch.manual_seed(spec.seed)
+    cache = FrameCache(Path(spec.cache))
+    backbone = load_backbone(
+        spec.config.model,
+        dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+            spec.fit.precision
+        ],
+        device="cpu" if on_cpu else "cuda",
+        attention=spec.fit.attention,
+    )
+    if spec.config.training.max_steps > 0:
+        _train(spec, progress, backbone, cache)
+    if progress.leads:
+        _evaluate(spec, progress, backbone, cache)
+        progress.peak_memory_mib = peak_memory_mib()
+
+
+def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> None:
+    from ntlbg_model.training import build_trainer
+    from ntlbg_service.runner.callback import ReportCallback
+
+    config = spec.config
+    questions = [
+        question
+        for dataset in config.data.train
+        for question in read_dataset(spec, dataset)
+        if question.answer is not None
+    ]
+    with TemporaryDirectory(prefix="ntlbg-") as output:
+        trainer = build_trainer(
+            config,
+            backbone=backbone,
+            questions=questions,
+            frames=frame_reader(spec, cache),
+            output_dir=Path(output),
+            micro_batch=spec.fit.micro_batch,
+            accumulation=spec.fit.accumulation,
+            world_size=spec.fit.workers,
+            seed=spec.seed,
+            device="cpu" if spec.fit.profile == "cpu" else "cuda",
+            precision=spec.fit.precision,
+            gradient_checkpointing=spec.fit.gradient_checkpointing,
+            callbacks=[ReportCallback(progress.metric, progress.storage, progress.keys)],
+        )
+        started = time.monotonic()
+        trainer.train(resume_from_checkpoint=spec.resume_from)
+        progress.train_seconds = time.monotonic() - started
+        progress.steps = trainer.state.global_step
+
+
+def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> None:
+    from ntlbg_model.evaluation import evaluate
+    from ntlbg_service.runner.summary import summarise
+
+    started = time.monotonic()
+    for dataset in spec.config.data.evaluation:
+        predictions = []
+        key = progress.keys.predictions(dataset.name)
+
+        def keep(prediction: Any, key: str = key, found: list[Any] = predictions) -> None:
+            progress.storage.append(key, prediction.to_json())
+            found.append(prediction)
+
+        evaluate(
+            spec.config,
+            backbone=backbone,
+            dataset=dataset.name,
+            questions=read_dataset(spec, dataset),
+            frames=frame_reader(spec, cache),
+            seed=spec.seed,
+            on_prediction=keep,
+        )
+        progress.results |= summarise(dataset.name, predictions)
+    progress.evaluation_seconds = time.monotonic() - started
+    progress.metric(spec.config.training.max_steps, progress.results)
+
+
+def read_dataset(spec: LaunchSpec, dataset: DatasetConfig) -> list[Any]:
+    """Questions of a data set."""
+    from ntlbg_model.data.longvideobench import read_longvideobench
+
+    return read_longvideobench(Path(spec.data_root) / dataset.path, dataset.max_questions)
+
+
+def frame_reader(spec: LaunchSpec, cache: Any) -> Callable[[Any], Any]:
+    """Candidate frames of a question's video at the config's resolution."""
+    video = spec.config.video
+
+    def frames(question: Any) -> Any:
+        return cache.frames(question.video_path, video.max_frames, video.frame_resolution)
+
+    return frames

@@ -1,0 +1,68 @@
+"""Names of the objects in storage. Every key of the project is made here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AttemptKeys:
+    """Objects of one attempt of a run."""
+
+    run_id: str
+    attempt: int
+
+    @property
+    def folder(self) -> str:
+        """Everything of the attempt lies below."""
+        return f"runs/{self.run_id}/attempt-{self.attempt:04d}"
+
+    @property
+    def spec(self) -> str:
+        """The launch spec, written before the executor is told."""
+        return f"{self.folder}/spec.json"
+
+    @property
+    def process(self) -> str:
+        """Process id and start time of a local driver."""
+        return f"{self.folder}/process.json"
+
+    @property
+    def exit(self) -> str:
+        """The exit record."""
+        return f"{self.folder}/exit.json"
+
+    @property
+    def metrics(self) -> str:
+        """Metric lines, appended."""
+        return f"{self.folder}/metrics.jsonl"
+
+    @property
+    def log(self) -> str:
+        """Output of the driver and its workers from the first byte."""
+        return f"{self.folder}/driver.log"
+
+    def predictions(self, dataset: str) -> str:
+        """One prediction a line, of one evaluation set."""
+        return f"{self.folder}/predictions/{dataset}.jsonl"
+
+    def marker(self, step: int) -> str:
+        """Marker of a committed checkpoint."""
+        return f"{self.folder}/checkpoints/step-{step:08d}.json"
+
+    @property
+    def markers(self) -> str:
+        """Folder of the markers."""
+        return f"{self.folder}/checkpoints"
+
+    @property
+    def work(self) -> str:
+        """Ray Train's own folder: uploaded checkpoints."""
+        return f"{self.folder}/train"
+
+    def trial(self, name: str) -> "AttemptKeys":
+        """The objects of one trial of a sweep."""
+        return AttemptKeys(f"{self.run_id}/trials/{name}", self.attempt)
+
+
+def report(suite_key: str) -> str:
+    """The HTML report of a suite."""
+    return f"reports/{suite_key}.html"

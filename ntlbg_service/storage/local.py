@@ -1,0 +1,101 @@
+"""Storage in a local or shared folder."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ntlbg_service.domain.errors import InfrastructureError
+
+
+class AlreadyWrittenError(InfrastructureError):
+    """A write-once object exists with other content."""
+
+
+class Storage(Protocol):
+    """What the service asks of a place for results."""
+
+    def put(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON object once, durably; the same again is silent, another one raises."""
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """A JSON object, or None."""
+
+    def append(self, key: str, value: Mapping[str, Any]) -> None:
+        """Append one JSON line."""
+
+    def lines(self, key: str, start: int = 0) -> Iterator[dict[str, Any]]:
+        """Complete JSON lines from number `start` on; none when there is no such object."""
+
+    def keys(self, folder: str) -> list[str]:
+        """Keys of the objects directly in a folder, sorted."""
+
+    def path(self, key: str) -> Path:
+        """Where an object lies, for tools that want a file."""
+
+
+class LocalStorage:
+    """Objects as files below `root`. Safe against a kill at any moment."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def path(self, key: str) -> Path:
+        """The file of an object. Raises ValueError for a key that leaves the root."""
+        path = (self.root / key).resolve()
+        if not path.is_relative_to(self.root):
+            raise ValueError(f"key {key!r} leaves the storage")
+        return path
+
+    def put(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON object once: whole or not at all, synced to disk."""
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = json.dumps(value, indent=1, sort_keys=True).encode()
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".put-", delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary = Path(file.name)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            if path.read_bytes() != data:
+                raise AlreadyWrittenError(f"{key} is written already") from None
+        finally:
+            temporary.unlink()
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """A JSON object, or None where there is none."""
+        try:
+            found: dict[str, Any] = json.loads(self.path(key).read_bytes())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def append(self, key: str, value: Mapping[str, Any]) -> None:
+        """Append one JSON line in a single write."""
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(json.dumps(value, sort_keys=True).encode() + b"\n")
+
+    def lines(self, key: str, start: int = 0) -> Iterator[dict[str, Any]]:
+        """Complete JSON lines from number `start` on. A line cut by a kill is left out."""
+        with contextlib.suppress(FileNotFoundError), self.path(key).open("rb") as file:
+            for number, line in enumerate(file):
+                if number >= start and line.endswith(b"\n"):
+                    with contextlib.suppress(json.JSONDecodeError):
+                        yield json.loads(line)
+
+    def keys(self, folder: str) -> list[str]:
+        """Keys of the objects directly in a folder, sorted."""
+        path = self.path(folder)
+        if not path.is_dir():
+            return []
+        return sorted(
+            f"{folder}/{found.name}" for found in path.iterdir() if not found.name.startswith(".")
+        )

@@ -1,0 +1,43 @@
+"""Where everything of an installation lies: one folder, or what its options say."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths below one home folder."""
+
+    home: Path
+    data_root: Path
+    """Relative data set paths start here."""
+
+    @property
+    def ledger_url(self) -> str:
+        """The embedded ledger."""
+        return f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def storage(self) -> Path:
+        """Results."""
+        return self.home / "storage"
+
+    @property
+    def cache(self) -> Path:
+        """Decoded frames; may be deleted at any time."""
+        return self.home / "cache"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's database."""
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifacts."""
+        return self.home / "mlartifacts"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the controller that leads."""
+        return self.home / "controller.lock"
