@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ntlbg_model.data.needles import glitches
+from ntlbg_model.data.needles.footage import Footage
 from ntlbg_model.data.needles.plan import Needle, VideoPlan
 from ntlbg_model.data.needles.scenes import BRIGHTEST, DARKEST, DrawnScene, Picture, pixels
 from ntlbg_model.data.needles.shapes import glyph
@@ -14,7 +15,7 @@ from ntlbg_model.data.needles.vocabulary import COLOURS
 Frames = npt.NDArray[np.uint8]
 """[frames, height, width, 3] RGB."""
 
-NOISE_SIGMA = 3.0
+NOISE_SIGMA = 2.0
 """Standard deviation of the sensor noise, in grey levels; cut off at four of them."""
 BOX = (18, 18, 20)
 RIM = (176, 176, 180)
@@ -55,6 +56,11 @@ def render_frames(plan: VideoPlan, indices: Sequence[int]) -> Frames:
 
 def _background(plan: VideoPlan) -> Callable[[Picture, int], None]:
     """What draws the frame behind needles and glitches."""
+    return Footage(plan).draw if plan.spec.haystack else _scenery(plan)
+
+
+def _scenery(plan: VideoPlan) -> Callable[[Picture, int], None]:
+    """Drawn scenes under sensor noise."""
     side = plan.spec.resolution
     rng = np.random.default_rng(plan.noise)
     spread = rng.normal(0.0, NOISE_SIGMA, (2 * side, 2 * side, 3)).clip(

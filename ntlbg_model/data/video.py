@@ -1,0 +1,277 @@
+"""Exact reading of video frames, and a cache of them on disk.
+
+Frames are identified by presentation timestamp, never by counting what a decoder returns: a scan of
+the packets (no decoding, about 0.1 s for ten minutes of video) gives the timestamp of every frame
+and the places where decoding can start. PyAV is imported when a video is opened.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+
+
+class VideoError(Exception):
+    """A video that cannot be read: missing, truncated, corrupt, or no video at all."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+        """One line, without the path."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What a file says of its video."""
+
+    frames: int
+    fps: float
+    """Mean frames a second."""
+    duration: float
+    """Seconds from the first frame to the end of the last."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """Some frames of one video."""
+
+    pixels: npt.NDArray[np.uint8]
+    """[n, height, width, 3] RGB. Read-only where it comes from the cache."""
+    indices: Indices
+    """[n], in the video's own numbering."""
+    times: npt.NDArray[np.float64]
+    """[n], seconds since the first frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Timeline:
+    """When each frame is shown, and where decoding can start. In units of `base` seconds."""
+
+    shown: Indices
+    """[frames], ascending: the timestamp of each frame."""
+    keys: Indices
+    """[groups], ascending: the timestamp of each keyframe."""
+    entries: Indices
+    """[groups]: the decoding timestamp to seek to for each keyframe."""
+    base: float
+    width: int
+    height: int
+
+    def times(self, indices: Indices) -> npt.NDArray[np.float64]:
+        """Seconds since the first frame."""
+        seconds: npt.NDArray[np.float64] = (self.shown[indices] - self.shown[0]) * self.base
+        return seconds
+
+
+def probe(path: Path) -> VideoInfo:
+    """Number, rate and size of a video's frames. Raises VideoError."""
+    timeline = _scan(path)
+    frames = len(timeline.shown)
+    span = float(timeline.times(np.array([frames - 1]))[0])
+    fps = (frames - 1) / span if span > 0 else 1.0
+    return VideoInfo(
+        frames=frames,
+        fps=fps,
+        duration=frames / fps,
+        width=timeline.width,
+        height=timeline.height,
+    )
+
+
+def read_frames(path: Path, indices: Sequence[int] | None, size: tuple[int, int]) -> Frames:
+    """Frames `indices` (None: all) of a video, resized to `size` (height, width).
+
+    They come in the order asked for and may repeat. Raises VideoError where a frame cannot be
+    decoded, IndexError where the video has no such frame.
+    """
+    timeline = _scan(path)
+    total = len(timeline.shown)
+    asked = np.arange(total) if indices is None else np.asarray(indices, dtype=np.int64)
+    if asked.size and not 0 <= asked.min() <= asked.max() < total:
+        raise IndexError(f"{path} has {total} frames, asked for {asked.min()}..{asked.max()}")
+    distinct, inverse = np.unique(asked, return_inverse=True)
+    pixels = _decode(path, timeline, distinct, size)
+    if not np.array_equal(distinct, asked):
+        pixels = pixels[inverse]
+    return Frames(pixels=pixels, indices=asked, times=timeline.times(asked))
+
+
+def candidate_indices(n_frames: int, max_frames: int) -> list[int]:
+    """All frames of a video, or a uniform sample of its adjacent pairs (2k, 2k + 1).
+
+    A sample has max_frames // 2 pairs, one in the middle of each equal share of the video.
+    """
+    if n_frames <= max_frames:
+        return list(range(n_frames))
+    if max_frames < 2:
+        raise ValueError(f"max_frames must be at least 2, got {max_frames}")
+    pairs, kept = n_frames // 2, max_frames // 2
+    firsts = [2 * ((2 * place + 1) * pairs // (2 * kept)) for place in range(kept)]
+    return [first + step for first in firsts for step in (0, 1)]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its first video stream; FFmpeg's errors become VideoError."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise VideoError(path, "no video stream")
+            stream = container.streams.video[0]
+            # Frame threads cost CPU at every seek, and callers run several processes.
+            stream.codec_context.thread_type = "NONE"
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except av.FFmpegError as error:
+        raise VideoError(path, error.strerror or type(error).__name__) from error
+
+
+def _scan(path: Path) -> _Timeline:
+    """The timeline of a video, from its packets alone."""
+    shown: list[int] = []
+    groups: list[tuple[int, int]] = []
+    packets = 0
+    with _opened(path) as (container, stream):
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            packets += not packet.is_corrupt
+            pts = packet.dts if packet.pts is None else packet.pts
+            if pts is None:
+                raise VideoError(path, "a packet has no timestamp")
+            if packet.is_keyframe:
+                groups.append((pts, pts if packet.dts is None else packet.dts))
+            if not packet.is_discard:
+                shown.append(pts)
+        if packets < stream.frames:
+            raise VideoError(path, f"truncated: {packets} of {stream.frames} frames")
+        if not shown or not groups:
+            raise VideoError(path, "no frames")
+        groups.sort()
+        return _Timeline(
+            shown=np.unique(np.array(shown, np.int64)),
+            keys=np.array([key for key, _ in groups], np.int64),
+            entries=np.array([entry for _, entry in groups], np.int64),
+            base=float(stream.time_base),
+            width=stream.codec_context.width,
+            height=stream.codec_context.height,
+        )
+
+
+def _passes(timeline: _Timeline, targets: Indices) -> list[tuple[int, Indices]]:
+    """Where to seek, and the frames to decode from there.
+
+    One pass over everything where targets are closer than keyframes, else one for each group of
+    pictures that holds a target.
+    """
+    group = np.searchsorted(timeline.keys, timeline.shown[targets], side="right") - 1
+    group = np.maximum(group, 0)
+    frames_a_group = len(timeline.shown) / len(timeline.keys)
+    if (targets[-1] - targets[0]) < frames_a_group * (len(targets) - 1):
+        return [(int(timeline.entries[group[0]]), targets)]
+    cuts = np.flatnonzero(np.diff(group)) + 1
+    return [
+        (int(timeline.entries[group[part[0]]]), targets[part])
+        for part in np.split(np.arange(len(targets)), cuts)
+    ]
+
+
+def _decode(
+    path: Path, timeline: _Timeline, targets: Indices, size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Frames `targets` (ascending, distinct), [n, height, width, 3]."""
+    from av.video.reformatter import VideoReformatter
+
+    height, width = size
+    pixels = np.empty((len(targets), height, width, 3), np.uint8)
+    if not len(targets):
+        return pixels
+    resize = VideoReformatter()
+    row = {int(target): place for place, target in enumerate(targets)}
+    with _opened(path) as (container, stream):
+        for entry, part in _passes(timeline, targets):
+            container.seek(entry, stream=stream)
+            missing = {int(timeline.shown[target]): int(target) for target in part}
+            for frame in container.decode(stream):
+                target = missing.pop(frame.pts, None)
+                if target is None:
+                    continue
+                if frame.is_corrupt:
+                    raise VideoError(path, f"frame {target} is corrupt")
+                small = resize.reformat(frame, width, height, "rgb24", interpolation="AREA")
+                pixels[row[target]] = small.to_ndarray()
+                if not missing:
+                    break
+            if missing:
+                raise VideoError(path, f"frame {min(missing.values())} does not decode")
+    return pixels
+
+
+class FrameCache:
+    """Candidate frames of videos, decoded once and kept in a folder.
+
+    Several processes may share the folder: files appear complete or not at all. A changed video
+    (size or modification time) is another entry; nothing is ever removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def frames(self, path: Path, max_frames: int, size: tuple[int, int]) -> Frames:
+        """The candidate frames of a video (see `candidate_indices`), resized to `size`.
+
+        The pixels are memory-mapped and read-only. Raises VideoError.
+        """
+        stem = self._folder / self._key(path, max_frames, size)
+        pixels, places = stem.with_suffix(".pixels.npy"), stem.with_suffix(".places.npy")
+        if not pixels.exists():
+            indices = candidate_indices(probe(path).frames, max_frames)
+            decoded = read_frames(path, indices, size)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # The pixels come last: where they are, the entry is complete.
+            _save(places, np.stack((decoded.indices.astype(np.float64), decoded.times)))
+            _save(pixels, decoded.pixels)
+        numbers, times = np.load(places)
+        return Frames(
+            pixels=np.load(pixels, mmap_mode="r"), indices=numbers.astype(np.int64), times=times
+        )
+
+    @staticmethod
+    def _key(path: Path, max_frames: int, size: tuple[int, int]) -> str:
+        resolved = path.resolve()
+        try:
+            stat = resolved.stat()
+        except OSError as error:
+            raise VideoError(path, error.strerror or "cannot be read") from error
+        parts = [str(resolved), stat.st_size, stat.st_mtime_ns, max_frames, *size]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an array so that other processes see all of it or nothing."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, array)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
