@@ -1,0 +1,259 @@
+"""The report's figures: PNG for a light and a dark page, with the same facts in words."""
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from ntlbg_service.report import wording
+from ntlbg_service.report.comparison import GroupComparison
+
+MARKERS = "osD^vPX*<>"
+"""Variants differ by marker as well as by colour."""
+PIXELS_PER_INCH = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theme:
+    """Colours of one page."""
+
+    ink: str
+    muted: str
+    grid: str
+    series: tuple[str, ...]
+
+
+LIGHT = Theme(
+    ink="#1c2430",
+    muted="#5d6876",
+    grid="#dfe3e8",
+    series=("#0060a8", "#c24e00", "#00805f", "#9a3f86", "#7a6200", "#2f8fc4", "#b3263a", "#555e6b"),
+)
+DARK = Theme(
+    ink="#e8ecf1",
+    muted="#9aa5b1",
+    grid="#313a45",
+    series=("#62b5f0", "#ff9a57", "#3fcf9f", "#e08fcd", "#d9bf45", "#9fd8fb", "#ff8291", "#b8c1cc"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """One figure of the page."""
+
+    title: str
+    light: str
+    """A data URL."""
+    dark: str
+    alt: str
+    """What it shows, in words."""
+    note: str
+    """How to read it."""
+    width: int
+    height: int
+
+
+Draw = Callable[[Axes, Theme], None]
+
+
+def plot(title: str, draw: Draw, *, alt: str, note: str, height: float = 3.2) -> Plot:
+    """Draw a figure of 5.4 inches' width and the given height for both pages."""
+    size = (5.4, height)
+    return Plot(
+        title=title,
+        light=_png(draw, LIGHT, size),
+        dark=_png(draw, DARK, size),
+        alt=alt,
+        note=note,
+        width=int(size[0] * 100),
+        height=int(size[1] * 100),
+    )
+
+
+def accuracy_plot(group: GroupComparison, dataset: str) -> Plot | None:
+    """A dot and its interval per variant, every seed as a small dot."""
+    rows = [row for row in group.on(dataset) if row.accuracy.mean is not None]
+    if not rows:
+        return None
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        for place, row in enumerate(rows):
+            mean, interval = row.accuracy.mean, row.accuracy.interval
+            colour, marker = _look(group, row.variant, theme)
+            if interval:
+                axes.plot([interval.low, interval.high], [place, place], color=colour, lw=2)
+            axes.plot(mean, place, marker, color=colour, ms=8, zorder=3)
+            seeds = [share for _, share in row.seed_accuracies if share is not None]
+            offsets = [place + 0.27] * len(seeds)
+            axes.plot(seeds, offsets, "|", color=theme.muted, ms=8, mew=1.4, ls="")
+            if row.is_baseline:
+                axes.axvline(mean, color=theme.muted, lw=1, ls=(0, (4, 3)), zorder=0)
+        labels = [row.variant + (" (baseline)" if row.is_baseline else "") for row in rows]
+        axes.set_yticks(range(len(rows)), labels)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel("accuracy")
+        axes.grid(axis="y", visible=False)
+
+    facts = "; ".join(f"{row.variant} {wording.estimate_text(row.accuracy)}" for row in rows)
+    return plot(
+        "Accuracy",
+        draw,
+        alt=f"Accuracy with 95 % interval: {facts}.",
+        note="Large mark: mean over seeds with its 95 % interval over videos. Small strokes: the "
+        "seeds one by one. Dashed line: the baseline.",
+        height=1.1 + 0.5 * len(rows),
+    )
+
+
+def recall_plot(group: GroupComparison, dataset: str) -> Plot | None:
+    """Needle recall against accuracy."""
+    rows = [
+        row
+        for row in group.on(dataset)
+        if row.accuracy.mean is not None and row.needle_recall.mean is not None
+    ]
+    if not rows:
+        return None
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        for row in rows:
+            colour, marker = _look(group, row.variant, theme)
+            x, y = row.needle_recall, row.accuracy
+            if x.interval:
+                axes.plot([x.interval.low, x.interval.high], [y.mean] * 2, color=colour, lw=1.2)
+            if y.interval:
+                axes.plot([x.mean] * 2, [y.interval.low, y.interval.high], color=colour, lw=1.2)
+            axes.plot(x.mean, y.mean, marker, color=colour, ms=8, label=row.variant)
+        axes.set_xlabel("needle recall")
+        axes.set_ylabel("accuracy")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        _legend(axes, theme)
+
+    facts = "; ".join(
+        f"{row.variant} recall {wording.percent(row.needle_recall.mean)}, accuracy "
+        f"{wording.percent(row.accuracy.mean)}"
+        for row in rows
+    )
+    return plot(
+        "Needle recall and accuracy",
+        draw,
+        alt=f"Needle recall against accuracy: {facts}.",
+        note="Recall is the share of gold moments with at least one kept frame. Strokes are 95 % "
+        "intervals over videos.",
+        height=3.9,
+    )
+
+
+def loss_plot(group: GroupComparison) -> Plot | None:
+    """Training loss of every run."""
+    lines = [line for line in group.runs if line.run.loss_curve]
+    if not lines:
+        return None
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        named = set()
+        for line in lines:
+            colour, marker = _look(group, line.variant, theme)
+            steps, losses = zip(*line.run.loss_curve, strict=True)
+            label = None if line.variant in named else line.variant
+            named.add(line.variant)
+            every = max(1, len(steps) // 6)
+            axes.plot(
+                steps, losses, color=colour, lw=1.1, alpha=0.85,
+                marker=marker, ms=4, markevery=every, label=label,
+            )  # fmt: skip
+        axes.set_xlabel("optimizer step")
+        axes.set_ylabel("training loss")
+        _legend(axes, theme)
+
+    facts = "; ".join(
+        f"{line.variant} seed {line.run.seed} ends at {line.run.loss_curve[-1][1]:.3f}"
+        for line in lines
+    )
+    return plot(
+        "Training loss",
+        draw,
+        alt=f"Training loss by optimizer step: {facts}.",
+        note="One line per run; the seeds of a variant share colour and mark.",
+        height=3.9,
+    )
+
+
+def memory_plot(group: GroupComparison) -> Plot | None:
+    """Predicted against measured peak memory."""
+    pairs = [
+        (line, line.run.predicted_memory_mib, line.run.peak_memory_mib)
+        for line in group.runs
+        if line.run.predicted_memory_mib is not None and line.run.peak_memory_mib is not None
+    ]
+    if not pairs:
+        return None
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        named = set()
+        for line, predicted, measured in pairs:
+            colour, marker = _look(group, line.variant, theme)
+            label = None if line.variant in named else line.variant
+            named.add(line.variant)
+            axes.plot(predicted, measured, marker, color=colour, ms=7, label=label)
+        values = [value for _, *both in pairs for value in both if value is not None]
+        margin = 0.08 * (max(values) - min(values)) or 1.0
+        ends = [min(values) - margin, max(values) + margin]
+        axes.plot(ends, ends, color=theme.muted, lw=1, ls=(0, (4, 3)), zorder=0)
+        axes.set_xlabel("predicted peak, MiB")
+        axes.set_ylabel("measured peak, MiB")
+        _legend(axes, theme)
+
+    facts = "; ".join(
+        f"{line.variant} seed {line.run.seed} predicted {wording.quantity(predicted)}, measured "
+        f"{wording.quantity(measured)}"
+        for line, predicted, measured in pairs
+    )
+    return plot(
+        "Memory, predicted and measured",
+        draw,
+        alt=f"Predicted against measured peak memory in MiB: {facts}.",
+        note="On the dashed line the prediction is exact; above it, the run needed more.",
+        height=3.9,
+    )
+
+
+def _look(group: GroupComparison, variant: str, theme: Theme) -> tuple[str, str]:
+    place = group.variants.index(variant)
+    return theme.series[place % len(theme.series)], MARKERS[place % len(MARKERS)]
+
+
+def _legend(axes: Axes, theme: Theme) -> None:
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False,
+        fontsize=9, labelcolor=theme.ink, borderaxespad=0.2, handletextpad=0.4, columnspacing=1.2,
+    )  # fmt: skip
+
+
+def _png(draw: Draw, theme: Theme, size: tuple[float, float]) -> str:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    _dress(axes, theme)
+    draw(axes, theme)
+    file = BytesIO()
+    figure.savefig(
+        file, format="png", dpi=PIXELS_PER_INCH, transparent=True, metadata={"Software": None}
+    )
+    return "data:image/png;base64," + b64encode(file.getvalue()).decode()
+
+
+def _dress(axes: Axes, theme: Theme) -> None:
+    axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=10, length=0)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(theme.ink)
+        label.set_fontsize(10)
+    axes.grid(visible=True, color=theme.grid, lw=0.8)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)

@@ -1,0 +1,73 @@
+"""What the report reads: the results of a suite's runs, as they lie in storage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ntlbg_model.data.records import Prediction
+
+FINISHED = "finished"
+"""The one run state whose results are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """One run without its predictions. None is 'not measured'."""
+
+    run_id: str
+    seed: int
+    state: str
+    """The ledger's word."""
+    message: str = ""
+    """Why it is not finished, in one line."""
+    profile: str | None = None
+    """Kind of GPU it ran on."""
+    numerics: str | None = None
+    """Numerics class: fp32, bf16 or fp16."""
+    fit: str | None = None
+    """Summary of how it ran, for example 'bf16, micro-batch 2 x 16, checkpointing'."""
+    predicted_memory_mib: float | None = None
+    peak_memory_mib: float | None = None
+    train_seconds: float | None = None
+    loss_curve: tuple[tuple[int, float], ...] = ()
+    """Optimizer step and training loss."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether its results enter the comparison."""
+        return self.state == FINISHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult(RunFacts):
+    """One variant with one seed."""
+
+    predictions: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
+    """By data set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantResult:
+    """One named row of a group, with a run for every seed that the suite wants."""
+
+    name: str
+    runs: tuple[RunResult, ...]
+    datasets: tuple[str, ...] = ()
+    """Evaluation sets it should have; those with predictions are found by themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupResult:
+    """Variants that are compared with one declared baseline."""
+
+    name: str
+    baseline: str
+    """Name of one of the variants."""
+    variants: tuple[VariantResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteResult:
+    """All that a suite measured."""
+
+    name: str
+    groups: tuple[GroupResult, ...]

@@ -1,0 +1,168 @@
+"""Numbers and findings in words, the same in the terminal and in the HTML report."""
+
+from ntlbg_model.statistics import Estimate, Interval
+from ntlbg_service.report.comparison import SIGNIFICANCE, GroupComparison, Row
+
+NOT_MEASURED = "not measured"
+NOT_ESTIMABLE = "not estimable"
+MINUS = "−"
+
+
+def percent(share: float | None) -> str:
+    """0.719 -> '71.9 %'."""
+    return NOT_MEASURED if share is None else f"{100 * share:.1f} %"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points: -0.052 -> '−5.2'."""
+    if difference is None:
+        return NOT_MEASURED
+    return f"{100 * difference:+.1f}".replace("-", MINUS).replace("+0.0", "0.0")
+
+
+def percent_interval(interval: Interval | None) -> str:
+    """'63.0 to 80.1'."""
+    if interval is None:
+        return NOT_ESTIMABLE
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+
+
+def points_interval(interval: Interval | None) -> str:
+    """'−9.1 to +1.2'."""
+    if interval is None:
+        return NOT_ESTIMABLE
+    return f"{points(interval.low)} to {points(interval.high)}"
+
+
+def p_value(p: float | None) -> str:
+    """'0.034', '< 0.001'."""
+    if p is None:
+        return NOT_ESTIMABLE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def quantity(value: float | None, unit: str = "", digits: int = 0) -> str:
+    """A number with thousands apart: '12 345 MiB'."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}") + (unit and f" {unit}")
+
+
+def seconds(value: float | None) -> str:
+    """Wall time with three significant figures or so: '0.042 s', '12.3 s'."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:.3f} s" if value < 1 else quantity(value, "s", 1)
+
+
+def runs(row: Row) -> str:
+    """'3', or '2 of 3' where a run has not finished."""
+    return str(row.runs_wanted) if row.complete else f"{row.runs_finished} of {row.runs_wanted}"
+
+
+def estimate_text(seen: Estimate) -> str:
+    """'71.9 % (63.0 to 80.1)'."""
+    if seen.mean is None:
+        return NOT_MEASURED
+    return f"{percent(seen.mean)} ({percent_interval(seen.interval)})"
+
+
+def difference_text(row: Row) -> str:
+    """The difference with its interval; the baseline says that it is one."""
+    if row.is_baseline:
+        return "baseline"
+    if row.difference is None or row.difference.difference is None:
+        return NOT_MEASURED
+    return f"{points(row.difference.difference)} ({points_interval(row.difference.interval)})"
+
+
+def p_text(row: Row) -> str:
+    """The corrected p; empty where nothing was compared."""
+    if row.is_baseline:
+        return ""
+    compared = row.difference is not None and row.difference.difference is not None
+    return p_value(row.corrected_p) if compared else NOT_MEASURED
+
+
+def warnings(group: GroupComparison, dataset: str) -> list[str]:
+    """What a reader must know before the numbers: mixed arithmetic, gaps, failures."""
+    found = []
+    if group.mixed_numerics:
+        found.append(
+            f"Mixed numerics: these runs computed in {' and '.join(group.numerics)}. A difference "
+            "may come from the arithmetic instead of the variant."
+        )
+    for row in group.on(dataset):
+        if not row.complete:
+            states = sorted(
+                {line.run.state for line in group.runs if line.variant == row.variant}
+                - {"finished"}
+            )
+            found.append(
+                f"Unfinished: {row.variant} has {row.runs_finished} of {row.runs_wanted} runs "
+                f"({', '.join(states)})."
+            )
+        found.extend(_gaps(row))
+    return found
+
+
+def finding(group: GroupComparison, dataset: str) -> str:
+    """One plain sentence: what this table shows, and what it does not."""
+    rows = group.on(dataset)
+    baseline = next(row for row in rows if row.is_baseline)
+    if baseline.accuracy.mean is None:
+        return f"The baseline {group.baseline} has no result on {dataset}: nothing is compared yet."
+    opening = (
+        f"On {dataset}, {group.baseline} (the baseline) answers {percent(baseline.accuracy.mean)} "
+        f"of {baseline.accuracy.questions} questions about {baseline.accuracy.videos} videos "
+        "correctly"
+    )
+    compared = [row for row in rows if row.corrected_p is not None]
+    if not compared:
+        return f"{opening}; no difference to it can be tested."
+    clear = [_in_words(row) for row in compared if row.significant]
+    family = "1 comparison" if group.comparisons == 1 else f"{group.comparisons} comparisons"
+    level = f"after correction for {family}"
+    if not clear:
+        return (
+            f"{opening}; no variant differs significantly from it {level}, which is no proof that "
+            "they are equal: the intervals say how large a difference may still be."
+        )
+    rest = len(compared) - len(clear)
+    unclear = f"; the other {rest} cannot be told apart from it" if rest else ""
+    return f"{opening}; {_listed(clear)} (p below {SIGNIFICANCE} {level}){unclear}."
+
+
+def _in_words(row: Row) -> str:
+    assert row.difference is not None and row.difference.difference is not None
+    gap = row.difference.difference
+    unfinished = "" if row.complete else f" (with {runs(row)} runs)"
+    size = points(abs(gap)).lstrip("+")
+    return f"{row.variant}{unfinished} is {size} points {'better' if gap > 0 else 'worse'}"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _gaps(row: Row) -> list[str]:
+    found = []
+    if 0 < row.accuracy.questions < row.questions:
+        found.append(
+            f"{row.variant} is measured on {row.accuracy.questions} of {row.questions} questions."
+        )
+    shared = row.difference.questions if row.difference else row.questions
+    if 0 < shared < row.accuracy.questions:
+        found.append(f"{row.variant} shares {shared} questions with the baseline.")
+    if row.unscored:
+        found.append(
+            f"{row.variant}: {row.unscored} questions have a secret answer and are not scored."
+        )
+    if row.failed:
+        names = list(dict.fromkeys(f"{f.question_id} ({f.failure})" for f in row.failed))
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        found.append(
+            f"{row.variant} failed on {len(names)} questions, counted as wrong: "
+            f"{'; '.join(names[:5])}{more}."
+        )
+    return found
