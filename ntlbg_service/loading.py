@@ -85,7 +85,7 @@ def _parse(kind: type[T], values: Any, source: str) -> T:
 
 
 def load_suite(path: Path, scale: str | None = None) -> SuiteFiles:
-    """A suite with its base config and its scale."""
+    """A suite with its base config and its scale: the one asked for, else the suite's own."""
     suite = _parse(SuiteSpec, read_json(path), str(path))
     base_path = path.parent / suite.config
     if not base_path.is_file():
@@ -98,6 +98,7 @@ def load_suite(path: Path, scale: str | None = None) -> SuiteFiles:
         base=base,
         categories=categories,
     )
+    scale = scale or suite.scale
     if scale is None:
         return files
     if scale not in suite.scales:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
 
 from ntlbg_model.data.records import Prediction
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, MetricLine
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.ledger.records import Attempt
+from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -67,3 +69,45 @@ def newest_checkpoint(storage: Storage, attempts: Sequence[Attempt]) -> Checkpoi
     ]
     whole = [marker for marker in markers if storage.path(marker.path).is_dir()]
     return max(whole, key=lambda marker: (marker.step, marker.attempt), default=None)
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial of a sweep as it ended, or has not."""
+
+    name: str
+    point: dict[str, Any]
+    config: dict[str, Any]
+    exit: ExitRecord | None
+    score: float | None
+    """The sweep's metric, mean over the evaluation sets."""
+    history: tuple[MetricLine, ...]
+
+
+def read_trials(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> tuple[TrialResult, ...]:
+    """Trials of a sweep's newest attempt."""
+    if not attempts:
+        return ()
+    keys = AttemptKeys(run.run_id, attempts[-1].number)
+    return tuple(_trial(storage, keys, run, trial) for trial in run.details["trials"])
+
+
+def _trial(storage: Storage, keys: AttemptKeys, run: Run, trial: dict[str, Any]) -> TrialResult:
+    below = keys.trial(trial["name"])
+    record = read_exit(storage, below)
+    metric = run.details["metric"]
+    scores = [
+        value
+        for name, value in (record.results.items() if record and record.finished else ())
+        if name.rsplit("/", 1)[-1] == metric
+    ]
+    return TrialResult(
+        name=trial["name"],
+        point=trial["point"],
+        config=trial["config"],
+        exit=record,
+        score=fmean(scores) if scores else None,
+        history=tuple(
+            parse(MetricLine, row, below.metrics) for row in storage.lines(below.metrics)
+        ),
+    )

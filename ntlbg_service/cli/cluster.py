@@ -1,0 +1,52 @@
+"""`ntlbg cluster`: the nodes and GPUs that are there."""
+
+import json
+import os
+
+import click
+
+
+@click.group()
+def command() -> None:
+    """The GPUs that a plan counts on."""
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def gpus(as_json: bool) -> None:
+    """List nodes and GPUs: NVML on this machine, or on every node of RAY_ADDRESS."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ntlbg_service.inventory import inventory_of, read_nodes
+
+    nodes = read_nodes(os.environ)
+    if as_json:
+        click.echo(json.dumps([asdict(node) for node in nodes], indent=1))
+        return
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in (
+        "node",
+        "cores",
+        "host GiB",
+        "gpu",
+        "product",
+        "GiB used / total",
+        "planned as",
+    ):
+        table.add_column(heading)
+    for node in nodes:
+        shape = (node.name, str(node.cores), f"{node.host_memory_gib:.0f}")
+        for gpu in node.gpus:
+            memory = f"{gpu.used_gib:.1f} / {gpu.memory_gib:.1f}"
+            planned = gpu.profile or "no profile: not used"
+            table.add_row(*shape, str(gpu.index), gpu.product, memory, planned)
+        if not node.gpus:
+            table.add_row(*shape, "-", f"none (NVML: {node.note or 'no GPU'})", "-", "cpu")
+    console.print(table)
+    capacity = inventory_of(nodes).capacity()
+    planned = ", ".join(f"{count} x {name}" for name, count in capacity.items())
+    console.print(f"Plans count on {planned}.", highlight=False)

@@ -1,0 +1,105 @@
+"""Options that several commands share, and what they open."""
+
+import os
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.domain.plan import Inventory
+    from ntlbg_service.domain.suite import SuiteFiles
+    from ntlbg_service.ledger.ledger import Ledger
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+
+def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--home` and `--data-root`, handed on as one Workspace."""
+
+    @click.option(
+        "--home",
+        type=FILE,
+        envvar="NTLBG_HOME",
+        default=Path(".ntlbg"),
+        show_default=True,
+        help="Folder of ledger, storage, cache and MLflow.",
+    )
+    @click.option(
+        "--data-root",
+        type=FILE,
+        envvar="NTLBG_DATA_ROOT",
+        default=None,
+        help="Where relative data set paths start. [default: HOME/data]",
+    )
+    @wraps(command)
+    def with_workspace(*args: Any, home: Path, data_root: Path | None, **kwargs: Any) -> Any:
+        workspace = Workspace(home=home, data_root=data_root or home / "data")
+        return command(*args, workspace=workspace, **kwargs)
+
+    return with_workspace
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`SUITE`, `--scale`, `--group`, `--variant`, `--experiment`."""
+    decorators = [
+        click.argument("suite", type=FILE),
+        click.option("--scale", help="A scale that the suite names, for example 'laptop'."),
+        click.option("--group", "groups", multiple=True, help="Only this group. Repeatable."),
+        click.option(
+            "--variant",
+            "variants",
+            multiple=True,
+            help="Only this variant (and its group's baseline). Repeatable.",
+        ),
+        click.option(
+            "--experiment",
+            help="A group or variant as the published commands name it, "
+            "for example 'ablation_ntlbg_constraint'.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def load_selection(
+    suite: Path,
+    scale: str | None,
+    groups: tuple[str, ...],
+    variants: tuple[str, ...],
+    experiment: str | None,
+) -> "tuple[SuiteFiles, tuple[Any, ...]]":
+    """The suite's files and the variants that the options choose."""
+    from ntlbg_service.domain.suite import expand, pick
+    from ntlbg_service.loading import load_suite
+
+    files = load_suite(suite, scale)
+    if experiment is not None:
+        more_groups, more_variants = pick(files, experiment)
+        groups, variants = groups + more_groups, variants + more_variants
+    return files, expand(files, groups, variants)
+
+
+def open_ledger(workspace: Workspace) -> "Ledger":
+    """The workspace's ledger, its schema up to date."""
+    from ntlbg_service.ledger.database import open_database
+    from ntlbg_service.ledger.ledger import Ledger
+
+    workspace.home.mkdir(parents=True, exist_ok=True)
+    return Ledger(open_database(workspace.ledger_url), time.time)
+
+
+def choose_inventory(file: Path | None, slots: int | None) -> "Inventory":
+    """An inventory file, else what is there now."""
+    from ntlbg_service.inventory import inventory_of, read_nodes
+    from ntlbg_service.loading import load_inventory
+
+    return load_inventory(file) if file else inventory_of(read_nodes(os.environ), slots)

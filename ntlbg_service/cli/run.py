@@ -1,0 +1,74 @@
+"""`ntlbg run`: submit a suite and drive it to its end."""
+
+import os
+from pathlib import Path
+
+import click
+
+from ntlbg_service.cli.options import (
+    FILE,
+    choose_inventory,
+    load_selection,
+    open_ledger,
+    selection_options,
+    workspace_options,
+)
+from ntlbg_service.workspace import Workspace
+
+
+@click.command()
+@selection_options
+@click.option(
+    "--again",
+    is_flag=False,
+    flag_value="all",
+    type=click.Choice(["all", "failed"]),
+    help="Repeat runs that have ended: all of them, or those that failed.",
+)
+@click.option("--skip-refused", is_flag=True, help="Leave out variants that cannot run here.")
+@click.option("--parallel", type=click.IntRange(min=1), help="Runs at once on a CPU.")
+@click.option("--html", type=FILE, help="Where the report goes. [default: HOME/storage/reports]")
+@workspace_options
+def command(
+    suite: Path,
+    scale: str | None,
+    groups: tuple[str, ...],
+    variants: tuple[str, ...],
+    experiment: str | None,
+    again: str | None,
+    skip_refused: bool,
+    parallel: int | None,
+    html: Path | None,
+    workspace: Workspace,
+) -> None:
+    """Run SUITE: validate, fit, plan, queue, train, evaluate, compare.
+
+    What has run already is not repeated. After Ctrl-C or a kill the same command goes on.
+    """
+    from ntlbg_service.cli.compare import show_comparison
+    from ntlbg_service.cli.drive import drive
+    from ntlbg_service.cli.plan import print_plan
+    from ntlbg_service.cli.submission import print_submission
+    from ntlbg_service.client import prepare_suite, submit
+    from ntlbg_service.domain.errors import RunsFailedError
+    from ntlbg_service.domain.states import RunState
+
+    files, chosen = load_selection(suite, scale, groups, variants, experiment)
+    inventory = choose_inventory(None, parallel)
+    prepared = prepare_suite(files, chosen, workspace, inventory, skip_refused=skip_refused)
+    print_plan(prepared.plan)
+    ledger = open_ledger(workspace)
+    print_submission(ledger, submit(ledger, prepared, again))
+    drive(ledger, workspace, files.key, inventory.capacity(), os.environ)
+    show_comparison(ledger, workspace, files, chosen, html)
+    wanted = {(variant.group, variant.name) for variant in chosen}
+    failed = [
+        run
+        for run in ledger.current_runs(files.key)
+        if (run.group, run.variant) in wanted and run.state is RunState.FAILED
+    ]
+    if failed:
+        raise RunsFailedError(
+            f"{len(failed)} of {len(prepared.runs)} runs failed; the first, {failed[0].label}: "
+            f"{failed[0].reason}"
+        )

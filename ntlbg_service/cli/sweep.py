@@ -1,0 +1,73 @@
+"""`ntlbg sweep`: a small search with Ray Tune, one run in the ledger."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ntlbg_service.cli.options import FILE, choose_inventory, open_ledger, workspace_options
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.ledger.ledger import Ledger
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--again",
+    is_flag=False,
+    flag_value="all",
+    type=click.Choice(["all", "failed"]),
+    help="Repeat the sweep if it has ended, or if it failed.",
+)
+@workspace_options
+def command(file: Path, again: str | None, workspace: Workspace) -> None:
+    """Sweep FILE: every trial a Ray Train run, the best one named at the end."""
+    from ntlbg_service.cli.drive import drive
+    from ntlbg_service.cli.submission import print_submission
+    from ntlbg_service.client import prepare_sweep, submit
+    from ntlbg_service.domain.errors import RunsFailedError
+    from ntlbg_service.domain.states import RunState
+
+    inventory = choose_inventory(None, None)
+    prepared = prepare_sweep(file, workspace, inventory)
+    ledger = open_ledger(workspace)
+    print_submission(ledger, submit(ledger, prepared, again))
+    key = prepared.suite.key
+    drive(ledger, workspace, key, inventory.capacity(), os.environ)
+    for run in ledger.current_runs(key):
+        _print_trials(ledger, workspace, run.run_id)
+        if run.state is RunState.FAILED:
+            raise RunsFailedError(f"sweep {run.variant}: {run.reason}")
+
+
+def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ntlbg_service.results import read_trials
+    from ntlbg_service.storage.local import LocalStorage
+
+    run = ledger.run(run_id)
+    metric = run.details["metric"]
+    trials = read_trials(LocalStorage(workspace.storage), run, ledger.attempts_of(run_id))
+    table = Table(title=f"Sweep {run.variant}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("trial", *trials[0].point, metric, "seconds", ""):
+        table.add_column(heading)
+    scores = [trial.score for trial in trials if trial.score is not None]
+    for trial in trials:
+        best = trial.score is not None and trial.score == max(scores)
+        seconds = trial.exit.train_seconds if trial.exit else None
+        table.add_row(
+            trial.name,
+            *(
+                f"{value:.4g}" if isinstance(value, float) else str(value)
+                for value in trial.point.values()
+            ),
+            "-" if trial.score is None else f"{trial.score:.3f}",
+            "-" if seconds is None else f"{seconds:.0f}",
+            "best" if best else "",
+        )
+    Console().print(table)

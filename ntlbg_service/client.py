@@ -1,0 +1,224 @@
+"""Submitting and reading suites, for the CLI and for programs."""
+
+import getpass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ntlbg_service.domain.errors import CapacityError, UserError
+from ntlbg_service.domain.launch import Trial, Work
+from ntlbg_service.domain.plan import Inventory, Plan, PlannedVariant, fit_variant, plan
+from ntlbg_service.domain.resolve import Layer, resolve
+from ntlbg_service.domain.states import TERMINAL, RunState
+from ntlbg_service.domain.suite import (
+    Identity,
+    SuiteFiles,
+    Variant,
+    base_layers,
+    config_digest,
+    digest,
+    expand,
+)
+from ntlbg_service.domain.sweep import SweepSpec
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
+from ntlbg_service.loading import DataIdentities, check_data, code_version, load_suite, load_sweep
+from ntlbg_service.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A suite ready to be submitted: planned, its data present, nothing refused."""
+
+    suite: NewSuite
+    runs: tuple[NewRun, ...]
+    plan: Plan
+
+
+def prepare_suite(
+    files: SuiteFiles,
+    variants: Sequence[Variant],
+    workspace: Workspace,
+    inventory: Inventory,
+    *,
+    skip_refused: bool = False,
+) -> Prepared:
+    """Plan and check a suite. Raises before anything is written.
+
+    UserError: an option that is not built, or a missing data set. CapacityError: a variant that
+    fits no device. With `skip_refused` such variants are left out (and shown by the plan).
+    """
+    planned = plan(variants, files.seeds, inventory)
+    accepted = [row for row in planned.variants if row.refusal is None]
+    refused = [row for row in planned.variants if row.refusal is not None]
+    if refused and not (skip_refused and accepted):
+        raise _refusal(files.source, refused, bool(accepted))
+    for row in accepted:
+        place = f"{files.source}: {row.variant.group}/{row.variant.name}"
+        check_data(row.variant.config, workspace.data_root, place)
+    identities = DataIdentities(workspace.data_root)
+    runs = tuple(
+        _new_run(files.key, row, seed, identities, workspace)
+        for seed in files.seeds
+        for row in accepted
+    )
+    suite = NewSuite(
+        key=files.key,
+        name=files.suite.name,
+        description=files.suite.description,
+        submitter=getpass.getuser(),
+        spec=asdict(files.suite),
+    )
+    return Prepared(suite, runs, planned)
+
+
+def _refusal(
+    source: str, refused: Sequence[PlannedVariant], others: bool
+) -> UserError | CapacityError:
+    first = refused[0]
+    more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+    hint = "; --skip-refused runs the others" if others else ""
+    kind = UserError if first.unbuilt else CapacityError
+    return kind(
+        f"{source}: {first.variant.group}/{first.variant.name}: {first.refusal}{more}{hint}"
+    )
+
+
+def _new_run(
+    key: str, row: PlannedVariant, seed: int, identities: DataIdentities, workspace: Workspace
+) -> NewRun:
+    variant = row.variant
+    return NewRun(
+        identity=Identity(
+            suite=key,
+            group=variant.group,
+            variant=variant.name,
+            config=config_digest(variant.config),
+            seed=seed,
+            data=identities.of(variant.config),
+            code=code_version(),
+        ),
+        work=Work.TRAIN,
+        baseline=variant.baseline,
+        config=asdict(variant.config),
+        fits=row.fits,
+        details={
+            "data_root": str(workspace.data_root.resolve()),
+            "description": variant.description,
+        },
+    )
+
+
+def prepare_sweep(path: Path, workspace: Workspace, inventory: Inventory) -> Prepared:
+    """Fit every point of a sweep before launch; the sweep is one run."""
+    spec = load_sweep(path)
+    files = load_suite(path.parent / spec.suite, spec.scale)
+    start = next(row for row in expand(files, variants=[spec.variant]) if row.name == spec.variant)
+    trials = tuple(
+        _trial(number, point, spec, start, files, inventory, str(path))
+        for number, point in enumerate(spec.points(), start=1)
+    )
+    for trial in trials:
+        check_data(trial.config, workspace.data_root, f"{path}: {trial.name}")
+    identity = Identity(
+        suite=f"sweep:{spec.name}",
+        group="sweep",
+        variant=spec.name,
+        config=digest([config_digest(trial.config) for trial in trials]),
+        seed=spec.seed,
+        data=DataIdentities(workspace.data_root).of(start.config),
+        code=code_version(),
+    )
+    run = NewRun(
+        identity=identity,
+        work=Work.SWEEP,
+        baseline=False,
+        config=asdict(start.config),
+        fits=(trials[0].fit,),
+        details={
+            "data_root": str(workspace.data_root.resolve()),
+            "description": spec.description,
+            "trials": [asdict(trial) for trial in trials],
+            "metric": spec.metric,
+            "concurrency": spec.concurrency,
+        },
+    )
+    suite = NewSuite(
+        key=identity.suite,
+        name=spec.name,
+        description=spec.description,
+        submitter=getpass.getuser(),
+        spec=asdict(spec),
+    )
+    return Prepared(suite, (run,), plan([start], [spec.seed], inventory))
+
+
+def _trial(
+    number: int,
+    point: dict[str, Any],
+    spec: SweepSpec,
+    start: Variant,
+    files: SuiteFiles,
+    inventory: Inventory,
+    source: str,
+) -> Trial:
+    row = next(row for row in files.suite.groups[start.group].variants if row.name == start.name)
+    resolved = resolve(
+        [
+            *base_layers(files),
+            Layer(
+                f"{files.source} groups.{start.group}", files.suite.groups[start.group].overrides
+            ),
+            Layer(f"{files.source} variants.{row.name}", row.overrides),
+            Layer(f"{source} overrides", spec.overrides),
+            Layer(f"{source} space", point),
+        ]
+    )
+    variant = Variant(
+        group=start.group,
+        name=f"trial-{number:03d}",
+        description="",
+        baseline=False,
+        config=resolved.config,
+        provenance=resolved.provenance,
+    )
+    planned = fit_variant(variant, inventory)
+    if planned.refusal is not None:
+        kind = UserError if planned.unbuilt else CapacityError
+        raise kind(f"{source}: {variant.name} {point}: {planned.refusal}")
+    return Trial(
+        name=variant.name,
+        point=point,
+        config=variant.config,
+        fit=min(planned.fits, key=lambda fit: fit.gpu_hours),
+    )
+
+
+def submit(ledger: Ledger, prepared: Prepared, again: str | None = None) -> Submission:
+    """Make the runs durable. `again`: 'all' or 'failed' queues a repetition of ended runs."""
+    return ledger.submit(prepared.suite, [_newest(ledger, run, again) for run in prepared.runs])
+
+
+def _newest(ledger: Ledger, run: NewRun, again: str | None) -> NewRun:
+    """The newest repetition of a run, or one more where `again` asks for it."""
+    state = _state(ledger, run)
+    while state is not None:
+        following = _repetition(run)
+        next_state = _state(ledger, following)
+        if next_state is None:
+            over = {"all": TERMINAL, "failed": TERMINAL - {RunState.FINISHED}, None: frozenset()}
+            return following if state in over[again] else run
+        run, state = following, next_state
+    return run
+
+
+def _repetition(run: NewRun) -> NewRun:
+    return replace(run, identity=replace(run.identity, repetition=run.identity.repetition + 1))
+
+
+def _state(ledger: Ledger, run: NewRun) -> RunState | None:
+    try:
+        return ledger.run(run.identity.run_id).state
+    except KeyError:
+        return None

@@ -1,0 +1,110 @@
+"""The driver of a sweep: Ray Tune over small Ray Train jobs, one a trial."""
+
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ray import tune
+from ray.tune import RunConfig, TuneConfig, Tuner
+
+from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, Work, to_json
+from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.runner.cluster import connection
+from ntlbg_service.runner.train import run_trainer
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import LocalStorage, Storage
+
+
+def sweep(spec: LaunchSpec, storage: LocalStorage) -> None:
+    """Run every trial; the exit record names the best."""
+    keys = AttemptKeys(spec.run_id, spec.attempt)
+    try:
+        with connection(cpus=spec.concurrency * max(trial.fit.workers for trial in spec.trials)):
+            _tune(spec, storage, keys)
+        record = _record(spec, storage)
+    # The edge of the attempt: whatever went wrong becomes its exit record.
+    except Exception as error:
+        traceback.print_exc()
+        record = _ended(spec, FailureClass.INFRASTRUCTURE, f"{type(error).__name__}: {error}", {})
+    storage.put(keys.exit, to_json(record))
+
+
+def _tune(spec: LaunchSpec, storage: LocalStorage, keys: AttemptKeys) -> None:
+    by_name = {trial.name: trial for trial in spec.trials}
+
+    def run_trial(point: dict[str, Any]) -> None:
+        trial = by_name[point["trial"]]
+        run_trainer(trial_spec(spec, trial), storage)
+        record = trial_exit(spec, trial, storage)
+        if record is None or not record.finished:
+            raise RuntimeError(record.message if record else "the trial left no exit record")
+        tune.report({spec.metric: objective(record, spec.metric), "step": record.steps})
+
+    Tuner(
+        tune.with_resources(run_trial, {"CPU": 0}),
+        param_space={"trial": tune.grid_search(list(by_name))},
+        tune_config=TuneConfig(max_concurrent_trials=spec.concurrency),
+        run_config=RunConfig(name="tune", storage_path=str(storage.path(keys.folder)), verbose=0),
+    ).fit()
+
+
+def trial_spec(spec: LaunchSpec, trial: Trial) -> LaunchSpec:
+    """A trial as a training launch of its own."""
+    keys = AttemptKeys(spec.run_id, spec.attempt).trial(trial.name)
+    return replace(
+        spec,
+        launch_id=f"{spec.launch_id}-{trial.name}",
+        run_id=keys.run_id,
+        work=Work.TRAIN,
+        config=trial.config,
+        fit=trial.fit,
+        trials=(),
+    )
+
+
+def trial_exit(spec: LaunchSpec, trial: Trial, storage: Storage) -> ExitRecord | None:
+    """The exit record of a trial, if it ended."""
+    key = AttemptKeys(trial_spec(spec, trial).run_id, spec.attempt).exit
+    found = storage.get(key)
+    return parse(ExitRecord, found, key) if found is not None else None
+
+
+def objective(record: ExitRecord, metric: str) -> float:
+    """Mean of a metric over the evaluation sets."""
+    values = [value for name, value in record.results.items() if Path(name).name == metric]
+    if not values:
+        raise RuntimeError(f"the trial measured no {metric}")
+    return fmean(values)
+
+
+def _record(spec: LaunchSpec, storage: Storage) -> ExitRecord:
+    ended = {trial.name: trial_exit(spec, trial, storage) for trial in spec.trials}
+    scores = {
+        name: objective(record, spec.metric)
+        for name, record in ended.items()
+        if record is not None and record.finished
+    }
+    results = {f"{name}/{spec.metric}": score for name, score in scores.items()}
+    failed = sorted(set(ended) - set(scores))
+    if failed:
+        return _ended(spec, FailureClass.BUG, f"trials failed: {', '.join(failed)}", results)
+    best = max(scores, key=lambda name: scores[name])
+    return _ended(spec, None, f"best: {best}", results)
+
+
+def _ended(
+    spec: LaunchSpec, failure: FailureClass | None, message: str, results: dict[str, float]
+) -> ExitRecord:
+    return ExitRecord(
+        run_id=spec.run_id,
+        attempt=spec.attempt,
+        finished=failure is None,
+        failure=failure,
+        message=message[:500],
+        ended_at=time.time(),
+        results=results,
+    )

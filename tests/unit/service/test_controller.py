@@ -1,0 +1,166 @@
+"""The controller: every run ends once, whatever is killed between two steps."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, LaunchSpec, to_json
+from ntlbg_service.domain.recovery import RETRIES, FailureClass
+from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState
+from ntlbg_service.executors.simulated import finishes
+from ntlbg_service.storage.layout import AttemptKeys
+from tests.builders import SUITE, Service, new_run
+
+
+def submitted(service: Service, runs: int = 3) -> tuple[str, ...]:
+    return service.ledger.submit(SUITE, [new_run(seed=seed) for seed in range(runs)]).new
+
+
+def failing(failure: FailureClass) -> "object":
+    def outcome(spec: LaunchSpec) -> ExitRecord:
+        return replace(finishes(spec), finished=False, failure=failure, message="why")
+
+    return outcome
+
+
+def test_every_run_finishes_once(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    ids = submitted(service)
+    service.run_all()
+    assert {service.ledger.run(run_id).state for run_id in ids} == {RunState.FINISHED}
+    assert sorted(service.executor.launched) == sorted(f"{run_id}-0001" for run_id in ids)
+
+
+def test_never_more_than_the_capacity(tmp_path: Path) -> None:
+    service = Service(tmp_path, places=2)
+    submitted(service, 5)
+    while service.controller.step():
+        assert len(service.executor.running) <= 2
+        service.executor.complete(next(iter(service.executor.running.values())).run_id)
+
+
+def test_a_lost_attempt_goes_on_from_its_newest_committed_checkpoint(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    (run_id,) = submitted(service, 1)
+    service.controller.step()
+    keys = AttemptKeys(run_id, 1)
+    for step in (10, 20, 30):
+        folder = service.storage.path(f"{keys.work}/step-{step:08d}")
+        folder.mkdir(parents=True)
+        if step < 30:  # The third is on disk without its marker: not committed.
+            marker = CheckpointMarker(attempt=1, step=step, path=str(folder))
+            service.storage.put(keys.marker(step), to_json(marker))
+    service.executor.stop(keys)
+    service.controller.step()
+    first, second = service.ledger.attempts_of(run_id)
+    assert first.state is AttemptState.LOST
+    assert second.resume_from == str(service.storage.path(f"{keys.work}/step-00000020"))
+
+
+def test_retries_end(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.executor.outcome = lambda spec: None
+    (run_id,) = submitted(service, 1)
+    service.run_all()
+    assert service.ledger.run(run_id).state is RunState.FAILED
+    assert len(service.ledger.attempts_of(run_id)) == RETRIES + 1
+
+
+@pytest.mark.parametrize("failure", [FailureClass.USER, FailureClass.BUG, FailureClass.NON_FINITE])
+def test_what_would_fail_alike_is_not_repeated(tmp_path: Path, failure: FailureClass) -> None:
+    service = Service(tmp_path)
+    service.executor.outcome = failing(failure)  # type: ignore[assignment]
+    (run_id,) = submitted(service, 1)
+    service.run_all()
+    run = service.ledger.run(run_id)
+    assert (run.state, run.reason) == (RunState.FAILED, "why")
+    assert len(service.ledger.attempts_of(run_id)) == 1
+
+
+def test_interrupt_queues_and_the_next_controller_goes_on(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    ids = submitted(service, 3)
+    service.controller.step()
+    service.controller.interrupt()
+    assert service.executor.running == {}
+    assert {service.ledger.run(run_id).state for run_id in ids} == {RunState.QUEUED}
+    service.restart()
+    service.run_all()
+    assert {service.ledger.run(run_id).state for run_id in ids} == {RunState.FINISHED}
+
+
+def test_a_launch_that_was_only_intended_is_made(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    (run_id,) = submitted(service, 1)
+    run = service.ledger.run(run_id)
+    service.ledger.start_attempt(run, run.fits[0], None, "simulated", "killed before the launch")
+    service.run_all()
+    assert service.ledger.run(run_id).state is RunState.FINISHED
+    assert service.executor.launched == [f"{run_id}-0001"]
+
+
+def test_results_that_came_while_nobody_looked_are_taken(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    ids = submitted(service, 2)
+    service.controller.step()
+    for run_id in ids:
+        service.executor.complete(run_id)
+    service.restart()
+    service.run_all()
+    assert all(len(service.ledger.attempts_of(run_id)) == 1 for run_id in ids)
+
+
+class Killed(Exception):
+    """The controller dies here."""
+
+
+class DyingExecutor:
+    """Passes calls on; dies before or after the n-th of them."""
+
+    name = "simulated"
+
+    def __init__(self, service: Service, dies_at: int) -> None:
+        self._inner = service.executor
+        self._left = dies_at
+
+    def _door(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Killed
+
+    def launch(self, spec: LaunchSpec) -> None:
+        self._door()
+        self._inner.launch(spec)
+        self._door()
+
+    def status(self, keys: AttemptKeys) -> "object":
+        self._door()
+        return self._inner.status(keys)
+
+    def stop(self, keys: AttemptKeys) -> None:
+        self._inner.stop(keys)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(deaths=st.lists(st.integers(1, 8), min_size=1, max_size=6))
+def test_killed_anywhere_no_run_is_lost_or_doubled(
+    tmp_path_factory: pytest.TempPathFactory, deaths: list[int]
+) -> None:
+    service = Service(tmp_path_factory.mktemp("service"))
+    ids = submitted(service, 4)
+    for dies_at in deaths:
+        service.restart()
+        service.controller = replace(service.controller, executor=DyingExecutor(service, dies_at))
+        try:
+            service.run_all()
+        except Killed:
+            continue
+    service.restart()
+    service.run_all()
+    assert all(service.ledger.run(run_id).state in TERMINAL for run_id in ids)
+    assert sorted(service.executor.launched) == sorted(f"{run_id}-0001" for run_id in ids)
