@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import ntlbg_model
 from ntlbg_model.config import Config, DatasetConfig
@@ -33,7 +33,11 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     try:
-        value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
+        value = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _unique(pairs, path),
+            parse_constant=lambda word: _no_number(word, path),
+        )
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     if not isinstance(value, dict):
@@ -48,6 +52,10 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: key '{key}' stands twice in one object")
         seen[key] = value
     return seen
+
+
+def _no_number(word: str, path: Path) -> NoReturn:
+    raise UserError(f"{path}: {word} is no JSON number")
 
 
 def _near_file(path: Path) -> str:
@@ -116,9 +124,9 @@ def load_sweep(path: Path) -> SweepSpec:
 
 def load_inventory(path: Path) -> Inventory:
     """An inventory file."""
-    inventory = _parse(Inventory, read_json(path), str(path))
+    inventory = replace(_parse(Inventory, read_json(path), str(path)), name=str(path))
     inventory.capacity()
-    return replace(inventory, name=str(path))
+    return inventory
 
 
 def dataset_folder(dataset: DatasetConfig, data_root: Path) -> Path:

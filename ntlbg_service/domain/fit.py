@@ -80,15 +80,15 @@ def fit(config: Config, profile: Profile, node: NodeShape) -> Fit | Misfit:
         )
     limit = min(profile.usable_gib, node.host_memory_gib) if profile.is_cpu else profile.usable_gib
     limit *= SAFETY
-    best: float | None = None
+    needed = 0.0
     for micro_batch, checkpointing in _candidates(config, workers):
         footprint = predict(config, profile, micro_batch, checkpointing)
-        if footprint.total <= limit:
+        needed = footprint.total + _process(profile)
+        if needed <= limit:
             return _fit(config, profile, workers, micro_batch, checkpointing, footprint, limit)
-        best = footprint.total
     return Misfit(
         profile=profile.name,
-        reason=f"needs {best:.1f} GiB at micro-batch 1, the limit is {limit:.1f} GiB"
+        reason=f"needs {needed:.1f} GiB at micro-batch 1, the limit is {limit:.1f} GiB"
         + _suggestion(config),
     )
 
@@ -108,6 +108,10 @@ def _candidates(config: Config, workers: int) -> Iterator[tuple[int, bool]]:
     if config.model.gradient_checkpointing:
         for size in sizes:
             yield size, True
+
+
+def _process(profile: Profile) -> float:
+    return CPU_PROCESS_GIB if profile.is_cpu else 0.0
 
 
 def predict(config: Config, profile: Profile, micro_batch: int, checkpointing: bool) -> Footprint:
@@ -144,7 +148,7 @@ def _fit(
     precision = choose_precision(config, profile)
     flash = profile.flash_attention and config.model.flash_attention
     accumulation = config.training.global_batch // (workers * micro_batch)
-    process = CPU_PROCESS_GIB if profile.is_cpu else 0.0
+    process = _process(profile)
     seconds = training_flops(config) / (profile.peak_tflops * 1e12 * EFFICIENCY * workers)
     return Fit(
         profile=profile.name,

@@ -5,14 +5,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import lru_cache
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.profiles import profile_named
 
 T = TypeVar("T")
 
@@ -51,8 +51,11 @@ def resolve(layers: Sequence[Layer]) -> Resolved:
                 del sources[stale]
             sources[path] = layer.source
     config = parse(Config, merged, _nearest_source(sources, layers))
-    leaves = dict(_leaves(asdict(config)))
-    return Resolved(config, {path: _origin(path, sources) for path in leaves})
+    provenance = {path: _origin(path, sources) for path in leaves(config)}
+    if config.hardware.profile is not None:
+        place = "hardware.profile"
+        profile_named(config.hardware.profile, f"{provenance[place]}: {place}")
+    return Resolved(config, provenance)
 
 
 def flatten(layer: Layer) -> Iterable[tuple[str, Any]]:
@@ -75,7 +78,7 @@ def field_type(path: str, source: str) -> Any:
     kind: Any = Config
     parts = path.split(".")
     for depth, part in enumerate(parts):
-        hints = _hints(kind) if is_dataclass(kind) else {}
+        hints = _hints(kind)
         if part not in hints:
             raise UserError(f"{source}: {path}: unknown key{_unknown_key(parts, depth, hints)}")
         kind = hints[part]
@@ -93,7 +96,7 @@ def _unknown_key(parts: Sequence[str], depth: int, siblings: Mapping[str, Any]) 
         return f"; did you mean '{same_leaf[0]}'?"
     if siblings:
         return f"; valid here: {', '.join(sorted(siblings))}"
-    return f"; '{parent}' is a single value"
+    return f"; '{parent}' is set as a whole"
 
 
 @lru_cache(maxsize=1)
@@ -102,8 +105,10 @@ def known_paths() -> tuple[str, ...]:
     return tuple(path for path, _ in _leaves(asdict(Config())))
 
 
-@lru_cache(maxsize=64)
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
+    """Types of a dataclass's fields by name; empty for any other type."""
+    if not is_dataclass(kind):
+        return {}
     hints = get_type_hints(kind)
     return {name: hint for name, hint in hints.items() if not name.startswith("__")}
 
@@ -114,29 +119,38 @@ def parse(kind: type[T], values: Mapping[str, Any], source: str | Mapping[str, s
     `source` is the file, or a mapping from dotted path to file ('' is the fallback).
     """
     try:
-        return _adapter(kind).validate_json(json.dumps(values), strict=True)
+        checked: T = _adapter(cast(Any, kind)).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        path, message = _describe(kind, first)
+        path, message = _describe(kind, _most_telling(error.errors()))
         where = source if isinstance(source, str) else _origin(path, source, source.get("", ""))
         raise UserError(f"{where}: {path}: {message}" if path else f"{where}: {message}") from None
+    return checked
 
 
 @lru_cache(maxsize=16)
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def json_schema(kind: type[Any]) -> dict[str, Any]:
+def json_schema(kind: Any) -> dict[str, Any]:
     """JSON schema of a dataclass, with the documentation of every field."""
     return _adapter(kind).json_schema()
+
+
+UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
+"""Pydantic's names for a key that no field has."""
+
+
+def _most_telling(errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """An unknown key first: misspelt, a required key is reported as missing as well."""
+    return next((error for error in errors if error["type"] in UNKNOWN_KEY), errors[0])
 
 
 def _describe(kind: type[Any], error: ErrorDetails) -> tuple[str, str]:
     loc = [str(part) for part in error["loc"]]
     path = ".".join(loc)
     match error["type"]:
-        case "unexpected_keyword_argument" | "extra_forbidden":
+        case unknown if unknown in UNKNOWN_KEY:
             names = _names_at(kind, loc[:-1])
             near = difflib.get_close_matches(loc[-1], names, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"valid here: {', '.join(names)}"
@@ -152,30 +166,19 @@ def _describe(kind: type[Any], error: ErrorDetails) -> tuple[str, str]:
             return (f"{path}.{name}" if path else name), rest
         case "missing":
             return path, "is required"
+        case "too_long":
+            return path, f"must have at most {error['ctx']['max_length']} items"
         case _:
             wanted = error["msg"].removeprefix("Input should be ")
             return path, f"must be {wanted}, got {json.dumps(error['input'])}"
 
 
 def _names_at(kind: Any, loc: Sequence[str]) -> list[str]:
+    """Fields of the dataclass at a place; list indices and dictionary keys are steps as well."""
     for part in loc:
-        kind = _inner(kind) if part.isdigit() else _hints(_dataclass_of(kind)).get(part)
-        if get_origin(kind) is dict or get_origin(kind) is Mapping:
-            continue
-    found = _dataclass_of(kind)
-    return list(_hints(found)) if found is not None else []
-
-
-def _inner(kind: Any) -> Any:
-    return next((arg for arg in get_args(kind) if arg is not Ellipsis), None)
-
-
-def _dataclass_of(kind: Any) -> Any:
-    if is_dataclass(kind):
-        return kind
-    if get_origin(kind) in (Union, UnionType, tuple, dict, Mapping):
-        return next((arg for arg in get_args(kind) if is_dataclass(arg)), None)
-    return None
+        element = next((arg for arg in get_args(kind) if is_dataclass(arg)), None)
+        kind = _hints(kind).get(part, element)
+    return list(_hints(kind))
 
 
 def choices(path: str) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ def simulate(jobs: Sequence[Job], capacity: Mapping[str, int]) -> tuple[Interval
         done = {placement.run_id for placement in placed}
         waiting = [job for job in waiting if job.run_id not in done]
         if waiting:
-            now, _, ended = heapq.heappop(ends)
+            now = ends[0][0]
+        while waiting and ends and ends[0][0] == now:
+            _, _, ended = heapq.heappop(ends)
             free[ended.fit.profile] += ended.fit.workers
     return tuple(intervals)

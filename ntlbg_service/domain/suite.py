@@ -78,6 +78,8 @@ class SuiteSpec:
     """Overrides common to every variant."""
     scales: dict[str, str] = field(default_factory=dict)
     """Named scales: a JSON file of overrides each, relative to this file (`--scale laptop`)."""
+    scale: str | None = None
+    """The scale used where none is asked for; null: the base config as it is."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Seeds of every variant."""
     primary_metric: Metric = "accuracy"
@@ -86,8 +88,23 @@ class SuiteSpec:
     def __post_init__(self) -> None:
         if not self.groups:
             raise ValueError("groups must not be empty")
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
+        _check_seeds(self.seeds)
+        if self.scale is not None:
+            self._check_scale("scale", self.scale)
+        for group, spec in self.groups.items():
+            for row in spec.variants:
+                for scale in row.scales:
+                    self._check_scale(f"groups.{group}.variants.{row.name}.scales", scale)
+
+    def _check_scale(self, place: str, scale: str) -> None:
+        if scale not in self.scales:
+            valid = ", ".join(self.scales) or "none"
+            raise ValueError(f"{place} names {scale!r}, no scale of the suite; valid: {valid}")
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds must be distinct and at least one, got {list(seeds)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +119,10 @@ class ScaleSpec:
     """Dotted paths to values."""
     seeds: tuple[int, ...] | None = None
     """Seeds in place of the suite's."""
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None:
+            _check_seeds(self.seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,13 +187,13 @@ def expand(
     known_groups = files.suite.groups
     for group in groups:
         _known("group", group, known_groups, files.source)
-    names = [row.name for spec in known_groups.values() for row in spec.variants]
+    chosen = {name: spec for name, spec in known_groups.items() if not groups or name in groups}
+    names = [row.name for spec in chosen.values() for row in spec.variants]
     for variant in variants:
         _known("variant", variant, names, files.source)
     return tuple(
         _variant(files, group, row)
-        for group, spec in known_groups.items()
-        if not groups or group in groups
+        for group, spec in chosen.items()
         for row in spec.variants
         if _chosen(row.name, spec, variants)
     )

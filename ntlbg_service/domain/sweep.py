@@ -28,7 +28,7 @@ class Axis:
     def __post_init__(self) -> None:
         bounded = self.low is not None and self.high is not None
         if bool(self.values) == bounded or (self.low is None) != (self.high is None):
-            raise ValueError("values or both low and high must be given, not both kinds")
+            raise ValueError("values must stand alone, or low and high together without it")
         if self.low is not None and self.high is not None:
             if self.low >= self.high:
                 raise ValueError(f"low must be below high ({self.high}), got {self.low}")
