@@ -1,95 +1,35 @@
-"""The report's figures: PNG for a light and a dark page, with the same facts in words."""
-
-from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
-from io import BytesIO
+"""The report's figures. Each says the same in words, for who cannot see it."""
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from ntlbg_service.report import wording
 from ntlbg_service.report.comparison import GroupComparison
+from ntlbg_service.report.figures import Plot, Theme, plot
 
 MARKERS = "osD^vPX*<>"
 """Variants differ by marker as well as by colour."""
-PIXELS_PER_INCH = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class Theme:
-    """Colours of one page."""
-
-    ink: str
-    muted: str
-    grid: str
-    series: tuple[str, ...]
-
-
-LIGHT = Theme(
-    ink="#1c2430",
-    muted="#5d6876",
-    grid="#dfe3e8",
-    series=("#0060a8", "#c24e00", "#00805f", "#9a3f86", "#7a6200", "#2f8fc4", "#b3263a", "#555e6b"),
-)
-DARK = Theme(
-    ink="#e8ecf1",
-    muted="#9aa5b1",
-    grid="#313a45",
-    series=("#62b5f0", "#ff9a57", "#3fcf9f", "#e08fcd", "#d9bf45", "#9fd8fb", "#ff8291", "#b8c1cc"),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """One figure of the page."""
-
-    title: str
-    light: str
-    """A data URL."""
-    dark: str
-    alt: str
-    """What it shows, in words."""
-    note: str
-    """How to read it."""
-    width: int
-    height: int
-
-
-Draw = Callable[[Axes, Theme], None]
-
-
-def plot(title: str, draw: Draw, *, alt: str, note: str, height: float = 3.2) -> Plot:
-    """Draw a figure of 5.4 inches' width and the given height for both pages."""
-    size = (5.4, height)
-    return Plot(
-        title=title,
-        light=_png(draw, LIGHT, size),
-        dark=_png(draw, DARK, size),
-        alt=alt,
-        note=note,
-        width=int(size[0] * 100),
-        height=int(size[1] * 100),
-    )
 
 
 def accuracy_plot(group: GroupComparison, dataset: str) -> Plot | None:
     """A dot and its interval per variant, every seed as a small dot."""
     rows = [row for row in group.on(dataset) if row.accuracy.mean is not None]
+    means = [row.accuracy.mean for row in rows if row.accuracy.mean is not None]
     if not rows:
         return None
 
     def draw(axes: Axes, theme: Theme) -> None:
-        for place, row in enumerate(rows):
-            mean, interval = row.accuracy.mean, row.accuracy.interval
+        for place, (row, mean) in enumerate(zip(rows, means, strict=True)):
+            interval = row.accuracy.interval
             colour, marker = _look(group, row.variant, theme)
             if interval:
                 axes.plot([interval.low, interval.high], [place, place], color=colour, lw=2)
             axes.plot(mean, place, marker, color=colour, ms=8, zorder=3)
             seeds = [share for _, share in row.seed_accuracies if share is not None]
-            offsets = [place + 0.27] * len(seeds)
-            axes.plot(seeds, offsets, "|", color=theme.muted, ms=8, mew=1.4, ls="")
+            offsets = [
+                place + 0.2 + 0.2 * nth / max(1, len(seeds) - 1) for nth in range(len(seeds))
+            ]
+            axes.plot(seeds, offsets, ".", color=theme.muted, ms=5)
             if row.is_baseline:
                 axes.axvline(mean, color=theme.muted, lw=1, ls=(0, (4, 3)), zorder=0)
         labels = [row.variant + (" (baseline)" if row.is_baseline else "") for row in rows]
@@ -104,7 +44,7 @@ def accuracy_plot(group: GroupComparison, dataset: str) -> Plot | None:
         "Accuracy",
         draw,
         alt=f"Accuracy with 95 % interval: {facts}.",
-        note="Large mark: mean over seeds with its 95 % interval over videos. Small strokes: the "
+        note="Large mark: mean over seeds with its 95 % interval over videos. Small dots: the "
         "seeds one by one. Dashed line: the baseline.",
         height=1.1 + 0.5 * len(rows),
     )
@@ -113,22 +53,22 @@ def accuracy_plot(group: GroupComparison, dataset: str) -> Plot | None:
 def recall_plot(group: GroupComparison, dataset: str) -> Plot | None:
     """Needle recall against accuracy."""
     rows = [
-        row
+        (row, row.needle_recall.mean, row.accuracy.mean)
         for row in group.on(dataset)
-        if row.accuracy.mean is not None and row.needle_recall.mean is not None
+        if row.needle_recall.mean is not None and row.accuracy.mean is not None
     ]
     if not rows:
         return None
 
     def draw(axes: Axes, theme: Theme) -> None:
-        for row in rows:
+        for row, x, y in rows:
             colour, marker = _look(group, row.variant, theme)
-            x, y = row.needle_recall, row.accuracy
-            if x.interval:
-                axes.plot([x.interval.low, x.interval.high], [y.mean] * 2, color=colour, lw=1.2)
-            if y.interval:
-                axes.plot([x.mean] * 2, [y.interval.low, y.interval.high], color=colour, lw=1.2)
-            axes.plot(x.mean, y.mean, marker, color=colour, ms=8, label=row.variant)
+            across, up = row.needle_recall.interval, row.accuracy.interval
+            if across:
+                axes.plot([across.low, across.high], [y, y], color=colour, lw=1.2)
+            if up:
+                axes.plot([x, x], [up.low, up.high], color=colour, lw=1.2)
+            axes.plot(x, y, marker, color=colour, ms=8, label=row.variant)
         axes.set_xlabel("needle recall")
         axes.set_ylabel("accuracy")
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -136,9 +76,8 @@ def recall_plot(group: GroupComparison, dataset: str) -> Plot | None:
         _legend(axes, theme)
 
     facts = "; ".join(
-        f"{row.variant} recall {wording.percent(row.needle_recall.mean)}, accuracy "
-        f"{wording.percent(row.accuracy.mean)}"
-        for row in rows
+        f"{row.variant} recall {wording.percent(x)}, accuracy {wording.percent(y)}"
+        for row, x, y in rows
     )
     return plot(
         "Needle recall and accuracy",
@@ -234,26 +173,3 @@ def _legend(axes: Axes, theme: Theme) -> None:
         loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False,
         fontsize=9, labelcolor=theme.ink, borderaxespad=0.2, handletextpad=0.4, columnspacing=1.2,
     )  # fmt: skip
-
-
-def _png(draw: Draw, theme: Theme, size: tuple[float, float]) -> str:
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    _dress(axes, theme)
-    draw(axes, theme)
-    file = BytesIO()
-    figure.savefig(
-        file, format="png", dpi=PIXELS_PER_INCH, transparent=True, metadata={"Software": None}
-    )
-    return "data:image/png;base64," + b64encode(file.getvalue()).decode()
-
-
-def _dress(axes: Axes, theme: Theme) -> None:
-    axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=10, length=0)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set_color(theme.ink)
-        label.set_fontsize(10)
-    axes.grid(visible=True, color=theme.grid, lw=0.8)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)

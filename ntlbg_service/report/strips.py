@@ -81,6 +81,7 @@ class StripView:
     """A strip, ready to be drawn."""
 
     strip: FrameStrip
+    options: tuple[str, ...]
     answer: str
     moments: tuple[Span, ...]
     """Runs of consecutive gold frames."""
@@ -91,6 +92,7 @@ def strip_view(strip: FrameStrip) -> StripView:
     """Positions, images and words of one strip."""
     return StripView(
         strip=strip,
+        options=tuple(_option(strip, place) for place in range(len(strip.candidates))),
         answer=_option(strip, strip.gold) if strip.gold is not None else "secret",
         moments=tuple(
             Span(_position(first, strip), 100 * (last - first + 1) / strip.total_frames)

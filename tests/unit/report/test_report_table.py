@@ -1,0 +1,65 @@
+from io import StringIO
+
+import made_up
+from rich.console import Console
+
+from ntlbg_service.report.compare import compare
+from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
+from ntlbg_service.report.table import print_comparison
+
+
+def printed(suite: SuiteResult, *, terminal: bool = False) -> str:
+    console = Console(file=StringIO(), width=80, force_terminal=terminal)
+    print_comparison(compare(suite), console)
+    assert console.width == 80
+    return console.file.getvalue()
+
+
+def one_group(*variants: VariantResult) -> SuiteResult:
+    group = GroupResult(name="group", baseline=variants[0].name, variants=variants)
+    return SuiteResult(name="suite", groups=(group,))
+
+
+def test_without_a_terminal_every_row_is_one_plain_line() -> None:
+    text = printed(made_up.suite())
+    assert "\x1b" not in text
+    lines = [line.split() for line in text.splitlines() if "median_contour  " in line]
+    assert lines[0][:4] == ["median_contour", "3", "20.1", "(5.6"]
+    assert len(lines) == 2
+
+
+def test_the_sentence_names_what_differs_and_what_was_corrected_for() -> None:
+    text = printed(one_group(made_up.variant("base", 0.5), made_up.variant("better", 0.9)))
+    assert "better is 34.0 points better (p below 0.05 after correction for 1 comparison)." in text
+
+
+def test_the_sentence_says_that_no_proof_of_difference_is_no_proof_of_equality() -> None:
+    text = printed(one_group(made_up.variant("base", 0.5), made_up.variant("same", 0.5)))
+    assert "no variant differs significantly" in text
+    assert "no proof that they are equal" in text
+
+
+def test_without_a_result_of_the_baseline_nothing_is_claimed() -> None:
+    waiting = VariantResult(
+        name="base", runs=(made_up.waiting("base-1", 1),), datasets=("needles",)
+    )
+    text = printed(one_group(waiting, made_up.variant("other", 0.9)))
+    assert "The baseline base has no result on needles: nothing is compared yet." in text
+    assert "not measured" in text
+    assert "0 of 1" in text
+    assert "Unfinished: base has 0 of 1 runs (queued)." in text
+
+
+def test_nothing_measured_at_all() -> None:
+    waiting = VariantResult(name="base", runs=(made_up.waiting("base-1", 1),))
+    assert "group: nothing measured yet" in printed(one_group(waiting))
+
+
+def test_mixed_numerics_stand_in_every_title_and_below() -> None:
+    text = printed(made_up.suite())
+    assert text.count("[mixed numerics: bf16, fp32]") == 2
+    assert "may come from the arithmetic" in text
+
+
+def test_a_terminal_gets_a_drawn_table() -> None:
+    assert "─" in printed(made_up.suite(), terminal=True)
