@@ -3,27 +3,83 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ntlbg_model.config import Config
-from ntlbg_model.data.longvideobench import read_longvideobench
+from ntlbg_model.data.longvideobench import DatasetError, read_longvideobench
 from ntlbg_model.data.records import Prediction, Question
-from ntlbg_model.data.video import Frames, FrameCache, VideoError
+from ntlbg_model.data.video import FrameCache, Frames, VideoError
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Run
+from ntlbg_service.report.picture import draw_kept_frames
+from ntlbg_service.report.strips import FrameStrip, KeptFrames
 from ntlbg_service.results import Results
 from ntlbg_service.workspace import Workspace
 
 SHOWN = 3
-"""Questions in a picture."""
+"""Questions in a picture or a report."""
+
+
+def selection_picture(
+    run: Run, results: Results, workspace: Workspace, folder: Path
+) -> Path | None:
+    """A PNG of what a run kept for a few questions; None where it answered none."""
+    for dataset, predictions in results.predictions.items():
+        strips = frame_strips({run.variant: (run, predictions)}, dataset, workspace)
+        if strips:
+            path = folder / "kept.png"
+            draw_kept_frames(strips, path)
+            return path
+    return None
+
+
+def frame_strips(
+    runs: Mapping[str, tuple[Run, Sequence[Prediction]]], dataset: str, workspace: Workspace
+) -> list[FrameStrip]:
+    """A strip a question: what each of the runs (by name) kept of the same video."""
+    answers = {
+        name: {row.question_id: row for row in predictions}
+        for name, (_, predictions) in runs.items()
+    }
+    first_run, first = next(iter(runs.values()))
+    try:
+        questions = _questions(first_run, dataset)
+    except DatasetError:  # The data set was moved since: the report does without pictures.
+        return []
+    strips: list[FrameStrip] = []
+    for question_id in example_questions(first):
+        question = questions.get(question_id)
+        frames = question and _frames(first_run, question, workspace)
+        if question is None or frames is None:
+            continue
+        strips.append(
+            FrameStrip(
+                dataset=dataset,
+                question_id=question_id,
+                question=question.question,
+                candidates=question.candidates,
+                gold=question.answer,
+                gold_frames=question.positions,
+                total_frames=int(frames.indices[-1]) + 1,
+                variants={
+                    name: _kept(rows[question_id], frames)
+                    for name, rows in answers.items()
+                    if question_id in rows
+                },
+            )
+        )
+    return strips
 
 
 def example_questions(predictions: Sequence[Prediction], shown: int = SHOWN) -> list[str]:
-    """Ids of the first answered questions with gold frames, one a video and category at first."""
-    answered = [row for row in predictions if row.failure is None and row.gold_frames]
+    """Ids of the first answered questions with gold frames; fresh videos and categories first."""
     videos: set[str] = set()
     categories: set[str] = set()
     first: list[str] = []
     rest: list[str] = []
-    for row in answered:
+    for row in predictions:
+        if row.failure is not None or not row.gold_frames:
+            continue
         fresh = row.video_id not in videos and row.category not in categories
         (first if fresh else rest).append(row.question_id)
         if fresh:
@@ -32,26 +88,30 @@ def example_questions(predictions: Sequence[Prediction], shown: int = SHOWN) -> 
     return (first + rest)[:shown]
 
 
-class Videos:
-    """Questions and cached frames of a run's evaluation sets."""
+def _kept(row: Prediction, frames: Frames) -> KeptFrames:
+    place = {int(index): at for at, index in enumerate(frames.indices)}
+    return KeptFrames(
+        answer=row.answer,
+        frames=row.frames,
+        thumbnails={
+            frame: np.asarray(frames.pixels[place[frame]]) for frame in row.frames if frame in place
+        },
+    )
 
-    def __init__(self, run: Run, workspace: Workspace) -> None:
-        self._config = parse(Config, run.config, f"ledger run {run.run_id}")
-        self._root = Path(run.details["data_root"])
-        self._cache = FrameCache(workspace.cache)
 
-    def questions(self, dataset: str) -> Mapping[str, Question]:
-        """Questions of one evaluation set by id."""
-        found = next(row for row in self._config.data.evaluation if row.name == dataset)
-        rows = read_longvideobench(self._root / found.path, found.max_questions)
-        return {row.question_id: row for row in rows}
+def _questions(run: Run, dataset: str) -> Mapping[str, Question]:
+    config = parse(Config, run.config, f"ledger run {run.run_id}")
+    found = next(row for row in config.data.evaluation if row.name == dataset)
+    folder = Path(run.details["data_root"]) / found.path
+    return {row.question_id: row for row in read_longvideobench(folder, found.max_questions)}
 
-    def frames(self, question: Question) -> Frames | None:
-        """Candidate frames of a question's video; None where it cannot be read."""
-        video = self._config.video
-        try:
-            return self._cache.frames(
-                question.video_path, video.max_frames, video.frame_resolution
-            )
-        except VideoError:
-            return None
+
+def _frames(run: Run, question: Question, workspace: Workspace) -> Frames | None:
+    """Candidate frames of a question's video; None where it cannot be read."""
+    video = parse(Config, run.config, f"ledger run {run.run_id}").video
+    try:
+        return FrameCache(workspace.cache).frames(
+            question.video_path, video.max_frames, video.frame_resolution
+        )
+    except VideoError:
+        return None

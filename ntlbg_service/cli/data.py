@@ -77,9 +77,7 @@ def needles(
         console = Console()
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(f"rendering {out}", total=videos)
-            write_needles(
-                spec, folder, lambda done, _: progress.update(task, completed=done)
-            )
+            write_needles(spec, folder, lambda done, _: progress.update(task, completed=done))
     except VideoError as error:
         raise UserError(f"{error.path}: {error.reason}") from None
     except (DatasetError, FileNotFoundError, ValueError) as error:

@@ -11,6 +11,9 @@ from ntlbg_service.cli.options import FILE, choose_inventory, load_selection, se
 if TYPE_CHECKING:
     from ntlbg_service.domain.plan import Plan
 
+UNFOLDED = 200
+"""Width of a table that goes to a file or a pipe."""
+
 
 @click.command()
 @selection_options
@@ -82,6 +85,8 @@ def print_plan(plan: "Plan") -> None:
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:
+        console.width = UNFOLDED
     seeds = sorted({seed for _, _, seed in plan.intervals})
     table = Table(
         title=f"Plan on {plan.inventory.name}", title_justify="left", box=None, pad_edge=False
@@ -97,9 +102,6 @@ def print_plan(plan: "Plan") -> None:
             for (group, variant, _), interval in plan.intervals.items()
             if (group, variant) == (row.variant.group, row.variant.name)
         ]
-        if row.refusal or not placed:
-            table.add_row(row.variant.group, name, "-", f"[red]refused[/]: {row.refusal}")
-            continue
         for fit in {fit.profile: fit for fit in placed}.values():
             on_this = sum(other.profile == fit.profile for other in placed)
             table.add_row(
@@ -112,19 +114,34 @@ def print_plan(plan: "Plan") -> None:
                 f"{fit.predicted_gib:.1f} / {fit.limit_gib:.1f}",
                 _duration(fit.hours),
             )
-    console.print(table)
-    console.print(
-        f"{len(plan.intervals)} runs (seeds {', '.join(map(str, seeds)) or '-'}), "
-        f"{_duration(plan.makespan_hours)} in all, {plan.gpu_hours:.1f} device-hours; "
-        "* baseline; batch = micro x accumulation x workers. "
-        "Memory and times are predictions; times assume a rate that was not measured.",
-        style="dim",
-    )
+    if plan.intervals:
+        console.print(table)
+        console.print(
+            f"{len(plan.intervals)} runs (seeds {', '.join(map(str, seeds))}), "
+            f"{_duration(plan.makespan_hours)} in all, {plan.gpu_hours:.1f} device-hours; "
+            "* baseline; batch = micro x accumulation x workers. "
+            "Memory and times are predictions; times assume a rate that was not measured.",
+            style="dim",
+        )
+    for reason, names in _refusals(plan).items():
+        console.print(
+            f"[red]refused[/] {', '.join(names)}: {reason}", highlight=False, soft_wrap=True
+        )
     for group, classes in plan.mixed_numerics().items():
         console.print(
             f"[yellow]numerics[/]: group {group} would mix {' and '.join(classes)}; "
             "pin hardware.profile to compare like with like"
         )
+
+
+def _refusals(plan: "Plan") -> dict[str, list[str]]:
+    """Why variants are refused, and which."""
+    reasons: dict[str, list[str]] = {}
+    for row in plan.variants:
+        if row.refusal:
+            name = f"{row.variant.group}/{row.variant.name}"
+            reasons.setdefault(row.refusal, []).append(name)
+    return reasons
 
 
 def _explain(plan: "Plan") -> None:

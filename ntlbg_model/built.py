@@ -1,0 +1,65 @@
+"""Which declared options are built. What is not is refused by name, never ignored. No torch."""
+
+from collections.abc import Iterator
+
+from ntlbg_model.config import Config
+
+METHODS = ("ntlbg", "median_contour", "uniform", "random", "all_frames")
+"""Selection methods that exist."""
+CONTOURS = ("median", "quantile", "rate", "zero")
+"""Contour levels that exist."""
+
+
+def unbuilt(config: Config) -> list[str]:
+    """Options of a config that ask for something not built yet, as `path = value`."""
+    return [f"{path} = {value!r}" for path, value in _unbuilt(config)]
+
+
+def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
+    yield from _selection(config)
+    yield from _model(config)
+    training = config.training
+    if training.optimizer != "adamw":
+        yield "training.optimizer", training.optimizer
+    for term in (
+        "ntlbg_constraint",
+        "feature_alignment",
+        "temporal_coherence",
+        "information_preservation",
+        "diversity_regularization",
+    ):
+        weight = getattr(training.loss, term)
+        if weight > 0:
+            yield f"training.loss.{term}", weight
+    for part in ("train", "evaluation"):
+        for index, dataset in enumerate(getattr(config.data, part)):
+            if dataset.format != "longvideobench":
+                yield f"data.{part}.{index}.format", dataset.format
+
+
+def _selection(config: Config) -> Iterator[tuple[str, object]]:
+    selection = config.selection
+    if selection.method not in METHODS:
+        yield "selection.method", selection.method
+    if selection.features != "pixels":
+        yield "selection.features", selection.features
+    if selection.constraint_type != "none" and selection.contour not in CONTOURS:
+        yield "selection.contour", selection.contour
+    if selection.refine_iterations > 0:
+        yield "selection.refine_iterations", selection.refine_iterations
+
+
+def _model(config: Config) -> Iterator[tuple[str, object]]:
+    model = config.model
+    if model.reducer != "qwen2_vl":
+        yield "model.reducer", model.reducer
+    if model.quantisation != "none":
+        yield "model.quantisation", model.quantisation
+    if model.feature_alignment != "none":
+        yield "model.feature_alignment", model.feature_alignment
+    if model.rich_points.enabled:
+        yield "model.rich_points.enabled", True
+    if model.temporal.layers > 0:
+        yield "model.temporal.layers", model.temporal.layers
+    if model.temporal.memory_bank_size > 0:
+        yield "model.temporal.memory_bank_size", model.temporal.memory_bank_size

@@ -1,0 +1,70 @@
+"""`ntlbg compare`: what a suite measured, as a table and a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ntlbg_service.cli.options import (
+    FILE,
+    load_selection,
+    open_ledger,
+    selection_options,
+    workspace_options,
+)
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.domain.suite import SuiteFiles, Variant
+    from ntlbg_service.ledger.ledger import Ledger
+
+
+@click.command()
+@selection_options
+@click.option("--html", type=FILE, help="Where the report goes. [default: HOME/storage/reports]")
+@workspace_options
+def command(
+    suite: Path,
+    scale: str | None,
+    groups: tuple[str, ...],
+    variants: tuple[str, ...],
+    experiment: str | None,
+    html: Path | None,
+    workspace: Workspace,
+) -> None:
+    """Compare the variants of SUITE: intervals, seeds, paired tests, cost; write the report."""
+    from ntlbg_service.domain.errors import UserError
+
+    files, chosen = load_selection(suite, scale, groups, variants, experiment)
+    ledger = open_ledger(workspace)
+    if not ledger.current_runs(files.key):
+        known = ", ".join(ledger.suite_keys()) or "none"
+        raise UserError(
+            f"{files.source}: suite '{files.key}' was never run on {workspace.home} "
+            f"(there are: {known})"
+        )
+    show_comparison(ledger, workspace, files, chosen, html)
+
+
+def show_comparison(
+    ledger: "Ledger",
+    workspace: Workspace,
+    files: "SuiteFiles",
+    variants: "Sequence[Variant]",
+    html: Path | None,
+) -> None:
+    """Print the comparison and write the report."""
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from ntlbg_service.comparing import compare_suite, write_report
+    from ntlbg_service.report.table import print_comparison
+
+    console = Console()
+    console.print()
+    print_comparison(compare_suite(ledger, workspace, files, variants), console)
+    path = write_report(ledger, workspace, files, variants, datetime.now().astimezone(), html)
+    console.print(f"Report: {path}", highlight=False, soft_wrap=True)
+    console.print(f"MLflow: ntlbg ui --home {workspace.home}", highlight=False, soft_wrap=True)
