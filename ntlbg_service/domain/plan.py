@@ -87,7 +87,7 @@ class Plan:
     inventory: Inventory
     variants: tuple[PlannedVariant, ...]
     intervals: Mapping[tuple[str, str, int], Interval] = field(default_factory=dict)
-    """(group, variant, seed) to place and time."""
+    """(group, variant, seed) to place and time; refused variants have none."""
 
     @property
     def makespan_hours(self) -> float:
@@ -135,7 +135,7 @@ def plan(variants: Sequence[Variant], seeds: Sequence[int], inventory: Inventory
     keys: dict[str, tuple[str, str, int]] = {}
     jobs: list[Job] = []
     for row in planned:
-        if row.fits:
+        if row.refusal is None:
             for seed in seeds:
                 key = (row.variant.group, row.variant.name, seed)
                 keys["/".join(map(str, key))] = key
