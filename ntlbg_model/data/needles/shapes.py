@@ -15,7 +15,7 @@ SUPERSAMPLING = 4
 
 
 def _circle(x: _Plane, y: _Plane) -> _Inside:
-    return np.hypot(x, y) < 0.86
+    return np.hypot(x, y) < 0.78
 
 
 def _ring(x: _Plane, y: _Plane) -> _Inside:
@@ -24,7 +24,7 @@ def _ring(x: _Plane, y: _Plane) -> _Inside:
 
 
 def _square(x: _Plane, y: _Plane) -> _Inside:
-    return np.maximum(abs(x), abs(y)) < 0.76
+    return np.maximum(abs(x), abs(y)) < 0.8
 
 
 def _triangle(x: _Plane, y: _Plane) -> _Inside:
