@@ -49,7 +49,7 @@ def frame_strips(
     strips: list[FrameStrip] = []
     for question_id in example_questions(first):
         question = questions.get(question_id)
-        frames = question and _frames(first_run, question, workspace)
+        frames = _frames(first_run, question, workspace) if question is not None else None
         if question is None or frames is None:
             continue
         strips.append(

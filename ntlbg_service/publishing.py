@@ -18,7 +18,7 @@ from ntlbg_service.results import TrialResult, read_results, read_trials
 from ntlbg_service.storage.layout import AttemptKeys, report
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.tracking import MetricLine as Row
-from ntlbg_service.tracking import Tracker, TrackingError
+from ntlbg_service.tracking import Status, Tracker, TrackingError
 from ntlbg_service.workspace import Workspace
 
 RETRY_SECONDS = 10.0
@@ -26,7 +26,7 @@ RETRY_SECONDS = 10.0
 LIVE_SECONDS = 5.0
 """How often the metrics of running attempts are passed on."""
 
-STATUS = {
+STATUS: dict[RunState, Status] = {
     RunState.FINISHED: "finished",
     RunState.FAILED: "failed",
     RunState.CANCELLED: "killed",
@@ -109,6 +109,7 @@ class Publisher:
             f"{run.variant}/seed{run.seed}" if run.work is Work.TRAIN else run.variant,
             _params(leaves(config), run.seed),
             self._tags(run),
+            started_at=attempts[0].launched_at if attempts else None,
         )
         lines = read_results(self.storage, attempts, ()).history
         self.tracker.run_metrics(run.run_id, _rows(lines))
@@ -130,7 +131,7 @@ class Publisher:
         )
         self.tracker.run_metrics(trial_id, _rows(trial.history))
         if trial.exit is not None:
-            status = "finished" if trial.exit.finished else "failed"
+            status: Status = "finished" if trial.exit.finished else "failed"
             self.tracker.run_finished(trial_id, status, trial.exit.results, {})
 
     def _tags(self, run: Run) -> dict[str, str]:
@@ -171,12 +172,14 @@ class Publisher:
             artifacts = _documents(run, Path(folder), asdict(attempts[-1].fit) if attempts else {})
             picture = selection_picture(run, results, self.workspace, Path(folder))
             artifacts |= {"frames/kept.png": picture} if picture else {}
-            self.tracker.run_finished(run.run_id, STATUS[run.state], metrics, artifacts)
+            self.tracker.run_finished(
+                run.run_id, STATUS[run.state], metrics, artifacts, ended_at=run.updated_at
+            )
 
     def _suite_finished(self, suite_key: str) -> None:
         self._suite(suite_key)
         states = {run.state for run in self.ledger.current_runs(suite_key)}
-        status = "finished" if states == {RunState.FINISHED} else "failed"
+        status: Status = "finished" if states == {RunState.FINISHED} else "failed"
         html = self.storage.path(report(suite_key))
         artifacts = {"report.html": html} if html.is_file() else {}
         self.tracker.suite_finished(suite_key, status, artifacts)

@@ -64,5 +64,7 @@ class Prediction:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Self:
         """The inverse of `to_json`. Raises TypeError on unknown keys."""
-        lists = {"frames", "gold_frames", "scores"}
-        return cls(**{key: tuple(value) if key in lists else value for key, value in row.items()})
+        values = dict(row)
+        for key in ("frames", "gold_frames", "scores"):
+            values[key] = tuple(row.get(key, ()))
+        return cls(**values)

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -28,8 +28,13 @@ def drive(
     suite_key: str,
     capacity: Mapping[str, int],
     environment: Mapping[str, str],
+    at_end: Callable[[], None] = lambda: None,
 ) -> None:
-    """Drive a suite to its end; where another controller leads, watch until it has."""
+    """Drive a suite to its end; where another controller leads, watch until it has.
+
+    `at_end` is called when the last run has ended, before MLflow is told the rest: what it writes
+    can go along.
+    """
     storage = LocalStorage(workspace.storage)
     with leadership(workspace.lock) as leads, Progress(ledger, storage, suite_key) as progress:
         if not leads:
@@ -40,10 +45,12 @@ def drive(
         controller = Controller(ledger, storage, executor, workspace, capacity, suite_key)
         tracker = Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve()))
         publisher = Publisher(ledger, storage, tracker, workspace, time.monotonic)
-        _lead(controller, publisher, progress)
+        _lead(controller, publisher, progress, at_end)
 
 
-def _lead(controller: Controller, publisher: Publisher, progress: Progress) -> None:
+def _lead(
+    controller: Controller, publisher: Publisher, progress: Progress, at_end: Callable[[], None]
+) -> None:
     with _terminable():
         try:
             while controller.step():
@@ -51,8 +58,9 @@ def _lead(controller: Controller, publisher: Publisher, progress: Progress) -> N
                 progress.update()
                 time.sleep(POLL_SECONDS)
             progress.update()
-            progress.note("telling MLflow")
-            publisher.flush()
+            at_end()
+            if not publisher.flush():
+                progress.note("MLflow did not answer; it is told when the command runs again")
         except KeyboardInterrupt:
             progress.note("stopping the runs; the same command goes on from their checkpoints")
             controller.interrupt()

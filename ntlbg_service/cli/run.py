@@ -1,6 +1,7 @@
 """`ntlbg run`: submit a suite and drive it to its end."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -50,6 +51,7 @@ def command(
     from ntlbg_service.cli.plan import print_plan
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.client import prepare_suite, submit
+    from ntlbg_service.comparing import write_report
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import RunState
 
@@ -59,7 +61,11 @@ def command(
     print_plan(prepared.plan)
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
-    drive(ledger, workspace, files.key, inventory.capacity(), os.environ)
+
+    def report() -> None:
+        write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)
+
+    drive(ledger, workspace, files.key, inventory.capacity(), os.environ, report)
     show_comparison(ledger, workspace, files, chosen, html)
     wanted = {(variant.group, variant.name) for variant in chosen}
     failed = [

@@ -27,8 +27,8 @@ class Fit:
 
     profile: str
     precision: Precision
-    attention: Literal["sdpa", "flash_attention_2", "sdpa_repeat_kv"]
-    """Kernel; sdpa_repeat_kv keeps cards without FlashAttention off the S x S path."""
+    attention: Literal["sdpa", "flash_attention_2", "sdpa_repeated"]
+    """Kernel; sdpa_repeated keeps cards without FlashAttention off the S x S path."""
     micro_batch: int
     accumulation: int
     workers: int
@@ -155,7 +155,7 @@ def _fit(
         precision=precision,
         attention="flash_attention_2"
         if flash
-        else ("sdpa" if profile.is_cpu or profile.bf16 else "sdpa_repeat_kv"),
+        else ("sdpa" if profile.is_cpu or profile.bf16 else "sdpa_repeated"),
         micro_batch=micro_batch,
         accumulation=accumulation,
         workers=workers,

@@ -89,11 +89,11 @@ def _unknown_key(parts: Sequence[str], depth: int, siblings: Mapping[str, Any]) 
     near = difflib.get_close_matches(parts[depth], siblings, n=1, cutoff=0.5)
     parent = ".".join(parts[:depth])
     prefix = f"{parent}." if parent else ""
-    if near:
-        return f"; did you mean '{prefix}{near[0]}'?"
     same_leaf = [known for known in known_paths() if known.split(".")[-1] == parts[-1]]
     if same_leaf:
         return f"; did you mean '{same_leaf[0]}'?"
+    if near:
+        return f"; did you mean '{prefix}{near[0]}'?"
     if siblings:
         return f"; valid here: {', '.join(sorted(siblings))}"
     return f"; '{parent}' is set as a whole"

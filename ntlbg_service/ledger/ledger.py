@@ -94,7 +94,7 @@ class Ledger:
         found = select(runs.c.run_id).where(runs.c.run_id == run_id)
         return connection.execute(found).first() is not None
 
-    def _latest(self, connection: Connection, run: NewRun) -> Row[Any] | None:
+    def _latest(self, connection: Connection, run: NewRun) -> Row[*tuple[Any, ...]] | None:
         identity = run.identity
         query = (
             select(runs.c.run_id, runs.c.identity, runs.c.state)
@@ -357,7 +357,7 @@ class Ledger:
             )
 
 
-def _run(row: Row[Any]) -> Run:
+def _run(row: Row[*tuple[Any, ...]]) -> Run:
     return Run(
         run_id=row.run_id,
         suite_key=row.suite_key,
@@ -377,7 +377,7 @@ def _run(row: Row[Any]) -> Run:
     )
 
 
-def _attempt(row: Row[Any]) -> Attempt:
+def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
     return Attempt(
         run_id=row.run_id,
         number=row.number,

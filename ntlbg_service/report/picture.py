@@ -44,7 +44,8 @@ def _draw(band: "object", strip: FrameStrip) -> None:
     for axis, frame in zip(axes[1], shown, strict=False):
         axis.imshow(kept.thumbnails[frame])
         axis.set_title(f"{frame} gold" if frame in gold else str(frame), fontsize=7)
-    for axis, frame in zip(axes[1], [*shown, *[None] * (SHOWN - len(shown))], strict=True):
         axis.set(xticks=[], yticks=[])
         for spine in axis.spines.values():
-            spine.set(linewidth=3 if frame in gold else 0.3, visible=frame is not None)
+            spine.set(linewidth=3 if frame in gold else 0.3)
+    for axis in axes[1, len(shown) :]:
+        axis.remove()

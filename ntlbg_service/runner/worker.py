@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ntlbg_model.config import DatasetConfig
+from ntlbg_model.data.records import Prediction
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine, to_json
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.runner.failures import classify
@@ -162,12 +163,12 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
 
     started = time.monotonic()
     for dataset in spec.config.data.evaluation:
-        predictions = []
+        predictions: list[Prediction] = []
         key = progress.keys.predictions(dataset.name)
 
-        def keep(prediction: Any, key: str = key, found: list[Any] = predictions) -> None:
-            progress.storage.append(key, prediction.to_json())
-            found.append(prediction)
+        def keep(row: Prediction, key: str = key, found: list[Prediction] = predictions) -> None:
+            progress.storage.append(key, row.to_json())
+            found.append(row)
 
         evaluate(
             spec.config,

@@ -1,0 +1,191 @@
+"""Fine-tuning on multiple-choice questions with Hugging Face's Trainer."""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from ntlbg_model.backbone.model import Backbone, answer_logits
+from ntlbg_model.backbone.prompt import build_prompt
+from ntlbg_model.config import Config
+from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
+from ntlbg_model.data.records import Question
+from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.sampling import StreamSampler
+from ntlbg_model.selection.video import VideoSelector
+
+logger = logging.getLogger(__name__)
+
+FrameReader = Callable[[Question], Frames]
+"""Candidate frames of a question's video. Raises VideoError."""
+
+
+class NonFiniteLossError(Exception):
+    """The loss became NaN or infinite."""
+
+
+class NoTrainingDataError(ValueError):
+    """No question with a readable video and a known answer is left."""
+
+
+class QuestionSamples(Dataset[Sample]):
+    """Questions with the frame pairs that the config's selection keeps of their videos."""
+
+    def __init__(
+        self,
+        config: Config,
+        backbone: Backbone,
+        questions: Sequence[Question],
+        frames: FrameReader,
+        seed: int,
+    ) -> None:
+        self._questions = questions
+        self._frames = frames
+        self._selector = VideoSelector(config.video, config.selection, seed)
+        self._prompts = [
+            build_prompt(question, backbone.tokenizer, config.evaluation.scoring)
+            for question in questions
+        ]
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    def __getitem__(self, index: int) -> Sample:
+        question = self._questions[index]
+        pixels = torch.from_numpy(self._frames(question).pixels.copy())
+        pairs = self._selector.pairs(question.video_id, pixels)
+        return Sample(
+            prompt=self._prompts[index],
+            pixels=gather_pairs(pixels, pairs),
+            pairs=pairs,
+            answer=question.answer,
+        )
+
+
+def readable(questions: Sequence[Question], frames: FrameReader) -> list[Question]:
+    """Questions that can be trained on: a known answer and a video that decodes.
+
+    Whatever is left out is named in the log, once a video.
+    """
+    broken: dict[str, bool] = {}
+    for question in questions:
+        if question.video_id not in broken:
+            try:
+                frames(question)
+                broken[question.video_id] = False
+            except VideoError as error:
+                broken[question.video_id] = True
+                logger.warning("excluded from training: %s: %s", error.path, error.reason)
+    return [row for row in questions if row.answer is not None and not broken[row.video_id]]
+
+
+class NTLBGTrainer(Trainer):  # type: ignore[misc]
+    """Trainer with our sample order and a loss on the answer token alone."""
+
+    def __init__(self, backbone: Backbone, sample_seed: int, **kwargs: Any) -> None:
+        super().__init__(model=backbone.model, **kwargs)
+        self._backbone = backbone
+        self._sample_seed = sample_seed
+        # Every micro-batch has one answer a sample, so the mean of means is the global mean.
+        self.model_accepts_loss_kwargs = False
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        args = self.args
+        samples_a_step = (
+            args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+        )
+        return StreamSampler(
+            len(self.train_dataset), args.max_steps * samples_a_step, self._sample_seed
+        )
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        """Cross-entropy of the answer over the vocabulary, mean over the micro-batch."""
+        device = self.args.device
+        logits = answer_logits(self._backbone, inputs["prompt"].to(device), model)
+        loss = functional.cross_entropy(logits, inputs["targets"].to(device))
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
+        return (loss, logits) if return_outputs else loss
+
+
+def build_trainer(
+    config: Config,
+    *,
+    backbone: Backbone,
+    questions: Sequence[Question],
+    frames: FrameReader,
+    output_dir: Path,
+    micro_batch: int,
+    accumulation: int,
+    world_size: int,
+    seed: int,
+    device: str,
+    precision: str,
+    gradient_checkpointing: bool,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> NTLBGTrainer:
+    """A trainer for the config's steps over `questions`.
+
+    `micro_batch` x `accumulation` x `world_size` must be the config's global batch (ValueError).
+    Raises NoTrainingDataError where no question can be trained on.
+    """
+    training = config.training
+    if micro_batch * accumulation * world_size != training.global_batch:
+        raise ValueError(
+            f"micro-batch {micro_batch} x accumulation {accumulation} x workers {world_size} "
+            f"is not the global batch {training.global_batch}"
+        )
+    usable = readable(questions, frames)
+    if not usable:
+        raise NoTrainingDataError("no training question has a known answer and a readable video")
+    video_token = backbone.video_token
+    return NTLBGTrainer(
+        backbone,
+        seed,
+        args=TrainingArguments(
+            output_dir=str(output_dir),
+            per_device_train_batch_size=micro_batch,
+            gradient_accumulation_steps=accumulation,
+            max_steps=training.max_steps,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            warmup_steps=training.warmup_steps,
+            lr_scheduler_type=_SCHEDULES[training.lr_scheduler],
+            max_grad_norm=training.max_grad_norm,
+            save_steps=training.save_steps,
+            logging_steps=training.logging_steps,
+            logging_first_step=True,
+            seed=seed,
+            use_cpu=device == "cpu",
+            bf16=precision == "bf16",
+            fp16=precision == "fp16",
+            gradient_checkpointing=gradient_checkpointing,
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            report_to="none",
+            ddp_find_unused_parameters=False,
+            dataloader_pin_memory=device != "cpu",
+        ),
+        train_dataset=QuestionSamples(config, backbone, usable, frames, seed),
+        data_collator=lambda samples: {
+            "prompt": collate(samples, video_token),
+            "targets": targets(samples),
+        },
+        callbacks=list(callbacks),
+    )
+
+
+_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}

@@ -1,0 +1,119 @@
+"""Our runs in MLflow's store: found by tag, made when missing, brought up to date."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+from ntlbg_service.tracking import limits
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SUITE_KEY = "ntlbg.suite_key"
+"""On a suite's parent run."""
+RUN_ID = "ntlbg.run_id"
+"""On a run of ours."""
+KIND = "ntlbg.kind"
+"""suite, run or trial; also on our experiments."""
+
+
+class Place(NamedTuple):
+    """Where a run is in MLflow."""
+
+    experiment: str
+    run: str
+
+
+class RunIndex:
+    """From the tag of a run of ours to its place, remembered until `forget`."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], Place] = {}
+
+    def forget(self) -> None:
+        """The store may have been replaced: look everything up anew."""
+        self._places.clear()
+
+    def find(self, client: "MlflowClient", tag: str, value: str) -> Place | None:
+        """The oldest run with this tag, in any experiment of ours."""
+        if (tag, value) not in self._places:
+            ours = client.search_experiments(filter_string=f"tags.`{KIND}` = 'suite'")
+            experiments = [experiment.experiment_id for experiment in ours]
+            wanted = f"tags.`{tag}` = '{value}'"
+            runs = (
+                client.search_runs(experiments, wanted, max_results=1, order_by=["start_time"])
+                if experiments
+                else []
+            )
+            if not runs:
+                return None
+            self._places[tag, value] = Place(runs[0].info.experiment_id, runs[0].info.run_id)
+        return self._places[tag, value]
+
+    def ensure(
+        self,
+        client: "MlflowClient",
+        tag: str,
+        value: str,
+        *,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        started_at: float | None,
+    ) -> Place:
+        """The run with this tag, made if there is none; its tags take the values given."""
+        wanted = {key: limits.text(text) for key, text in {**tags, tag: value}.items()}
+        place = self.find(client, tag, value)
+        if place is None:
+            start = None if started_at is None else round(1000 * started_at)
+            made = client.create_run(experiment, start, wanted, name)
+            place = self._places[tag, value] = Place(experiment, made.info.run_id)
+        else:
+            _log_tags(client, client.get_run(place.run), wanted)
+        return place
+
+
+def ensure_experiment(client: "MlflowClient", suite: str, artifact_root: str | None) -> str:
+    """The experiment of all suites with this name."""
+    name = f"ntlbg/{suite}"
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # The kind keeps MLflow's page from asking whether these are GenAI traces.
+        tags = {KIND: "suite", "mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_root, tags))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def log_params(client: "MlflowClient", run: "Run", params: Mapping[str, limits.ParamValue]) -> None:
+    """Log the params that the run lacks; known ones stay, since MLflow never changes one."""
+    from mlflow.entities import Param
+
+    wanted = {limits.key(name): limits.text(value) for name, value in params.items()}
+    missing = [Param(*item) for item in wanted.items() if item[0] not in run.data.params]
+    for batch in limits.batches(missing, limits.PARAMS_PER_BATCH):
+        client.log_batch(run.info.run_id, params=batch)
+
+
+def _log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    changed = [RunTag(*item) for item in tags.items() if run.data.tags.get(item[0]) != item[1]]
+    for batch in limits.batches(changed, limits.TAGS_PER_BATCH):
+        client.log_batch(run.info.run_id, tags=batch)
+
+
+def log_artifacts(client: "MlflowClient", found: str, artifacts: Mapping[str, Path]) -> None:
+    """Log files under the names given; a file of the same name is replaced."""
+    if not artifacts:
+        return
+    with TemporaryDirectory(prefix="ntlbg-") as folder:
+        for path, file in artifacts.items():
+            target = Path(folder) / PurePosixPath(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+        client.log_artifacts(found, folder)

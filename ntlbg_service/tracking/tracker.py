@@ -1,0 +1,219 @@
+"""Suites and runs in MLflow. Every method may be called again: it adds only what is missing.
+
+One MLflow experiment per suite name, so that its page lists the variants of a suite side by side;
+in it one parent run per submitted suite, below it one run per run of ours, whatever its attempts.
+MLflow has no idempotency key for a new run, so each is found by its tag first. Needs a database
+behind MLflow: there, logging the same metric point twice keeps one (its folder store keeps both).
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ntlbg_service.tracking import limits
+from ntlbg_service.tracking.connection import Connection, TrackingError
+from ntlbg_service.tracking.runs import (
+    KIND,
+    RUN_ID,
+    SUITE_KEY,
+    Place,
+    RunIndex,
+    ensure_experiment,
+    log_artifacts,
+    log_params,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SUITE = "ntlbg.suite"
+"""Suite key of a run, to filter by."""
+TRIAL_OF = "ntlbg.trial_of"
+"""Run id of the sweep that a trial belongs to: it is shown below that run, not below the suite."""
+
+Status = Literal["finished", "failed", "killed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricLine:
+    """Metrics of one step."""
+
+    step: int
+    seconds: float
+    """Unix time."""
+    values: Mapping[str, float]
+
+
+class Tracker:
+    """Writes to MLflow. All methods raise TrackingError and are safe to repeat."""
+
+    def __init__(self, tracking_uri: str, artifact_root: str | None = None) -> None:
+        """`artifact_root`: where files of new experiments go; None leaves it to the server."""
+        self._connection = Connection(tracking_uri)
+        self._artifact_root = artifact_root
+        self._runs = RunIndex()
+        self._sent: dict[str, set[tuple[int, int]]] = {}
+        """By run id: step and time of the lines that this process has sent."""
+
+    def suite(
+        self,
+        suite_key: str,
+        name: str,
+        tags: Mapping[str, str],
+        *,
+        started_at: float | None = None,
+    ) -> str:
+        """The parent run of a submitted suite, made if there is none. Returns its MLflow id.
+
+        `started_at` is Unix time; None is now.
+        """
+        with self._connection.client(self._forget) as client:
+            place = self._runs.ensure(
+                client,
+                SUITE_KEY,
+                suite_key,
+                experiment=ensure_experiment(client, name, self._artifact_root),
+                name=f"{name} (suite)",
+                tags={**tags, KIND: "suite"},
+                started_at=started_at,
+            )
+            return place.run
+
+    def run_started(
+        self,
+        suite_key: str,
+        run_id: str,
+        name: str,
+        params: Mapping[str, limits.ParamValue],
+        tags: Mapping[str, str],
+        *,
+        started_at: float | None = None,
+    ) -> None:
+        """The MLflow run of one run, below its suite, with its resolved config.
+
+        Known params stay as they are; tags take the values given last. With the tag
+        `ntlbg.trial_of` it is shown below that run.
+        """
+        with self._connection.client(self._forget) as client:
+            sweep = tags.get(TRIAL_OF)
+            tag, value = (RUN_ID, sweep) if sweep else (SUITE_KEY, suite_key)
+            parent = self._known(client, tag, value)
+            place = self._runs.ensure(
+                client,
+                RUN_ID,
+                run_id,
+                experiment=parent.experiment,
+                name=name,
+                tags={
+                    **tags,
+                    SUITE: suite_key,
+                    KIND: "trial" if sweep else "run",
+                    "mlflow.parentRunId": parent.run,
+                },
+                started_at=started_at,
+            )
+            log_params(client, client.get_run(place.run), params)
+
+    def run_metrics(self, run_id: str, rows: Sequence[MetricLine]) -> None:
+        """Metric lines of a run; lines that are there already add nothing."""
+        with self._connection.client(self._forget) as client:
+            from mlflow.entities import Metric
+
+            place = self._known(client, RUN_ID, run_id)
+            sent = self._sent.setdefault(run_id, set())
+            fresh = {
+                (row.step, _milliseconds(row.seconds)): row.values
+                for row in rows
+                if (row.step, _milliseconds(row.seconds)) not in sent
+            }
+            points = [
+                Metric(limits.key(name), value, instant, step)
+                for (step, instant), values in fresh.items()
+                for name, value in values.items()
+            ]
+            for batch in limits.batches(points, limits.METRICS_PER_BATCH):
+                client.log_batch(place.run, metrics=batch)
+            sent.update(fresh)
+
+    def run_finished(
+        self,
+        run_id: str,
+        status: Status,
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, Path],
+        *,
+        ended_at: float | None = None,
+    ) -> None:
+        """Final metrics, files (path in MLflow to local file) and the end of a run.
+
+        `ended_at` is Unix time; None is now. An end that is recorded already stays.
+        """
+        with self._connection.client(self._forget) as client:
+            place = self._known(client, RUN_ID, run_id)
+            self._end(client, place.run, status, metrics, artifacts, ended_at)
+            self._sent.pop(run_id, None)
+
+    def suite_finished(
+        self,
+        suite_key: str,
+        status: Status,
+        artifacts: Mapping[str, Path],
+        *,
+        ended_at: float | None = None,
+    ) -> None:
+        """Files, for example the report, and the end of a suite."""
+        with self._connection.client(self._forget) as client:
+            place = self._known(client, SUITE_KEY, suite_key)
+            self._end(client, place.run, status, {}, artifacts, ended_at)
+
+    def link(self, run_id: str) -> str | None:
+        """Address of a run's page; None without a server or before the run is there."""
+        if not self._connection.tracking_uri.startswith(("http://", "https://")):
+            return None
+        with self._connection.client(self._forget) as client:
+            place = self._runs.find(client, RUN_ID, run_id)
+        if place is None:
+            return None
+        server = self._connection.shown.rstrip("/")
+        return f"{server}/#/experiments/{place.experiment}/runs/{place.run}"
+
+    def _forget(self) -> None:
+        """After a failure: nothing that this process remembers is certain."""
+        self._runs.forget()
+        self._sent.clear()
+
+    def _known(self, client: "MlflowClient", tag: str, value: str) -> Place:
+        place = self._runs.find(client, tag, value)
+        if place is None:
+            raise TrackingError(f"MLflow at {self._connection.shown}: no run has {tag} {value}")
+        return place
+
+    def _end(
+        self,
+        client: "MlflowClient",
+        found: str,
+        status: Status,
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, Path],
+        ended_at: float | None,
+    ) -> None:
+        from mlflow.entities import Metric
+
+        run = client.get_run(found)
+        end = run.info.end_time or _milliseconds(time.time() if ended_at is None else ended_at)
+        fresh = [
+            Metric(limits.key(name), value, end, 0)
+            for name, value in metrics.items()
+            if run.data.metrics.get(limits.key(name)) != value
+        ]
+        for batch in limits.batches(fresh, limits.METRICS_PER_BATCH):
+            client.log_batch(found, metrics=batch)
+        log_artifacts(client, found, artifacts)
+        if run.info.status != status.upper():
+            client.set_terminated(found, status.upper(), end)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)
