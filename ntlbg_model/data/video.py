@@ -1,16 +1,14 @@
 """Exact reading of video frames, and a cache of them on disk.
 
-Frames are identified by presentation timestamp, never by counting what a decoder returns: a scan of
-the packets (no decoding, about 0.1 s for ten minutes of video) gives the timestamp of every frame
-and the places where decoding can start. PyAV is imported when a video is opened.
+Frames are identified by presentation timestamp, never by counting what a decoder returns. PyAV is
+imported when a video is opened.
 """
 
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Indices = npt.NDArray[np.int64]
+from ntlbg_model.data.timeline import Indices, Timeline, VideoError, opened, passes, scan
 
-
-class VideoError(Exception):
-    """A video that cannot be read: missing, truncated, corrupt, or no video at all."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-        """One line, without the path."""
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+__all__ = [
+    "FrameCache",
+    "Frames",
+    "VideoError",
+    "VideoInfo",
+    "candidate_indices",
+    "probe",
+    "read_frames",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,32 +54,12 @@ class Frames:
     """[n], seconds since the first frame."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Timeline:
-    """When each frame is shown, and where decoding can start. In units of `base` seconds."""
-
-    shown: Indices
-    """[frames], ascending: the timestamp of each frame."""
-    keys: Indices
-    """[groups], ascending: the timestamp of each keyframe."""
-    entries: Indices
-    """[groups]: the decoding timestamp to seek to for each keyframe."""
-    base: float
-    width: int
-    height: int
-
-    def times(self, indices: Indices) -> npt.NDArray[np.float64]:
-        """Seconds since the first frame."""
-        seconds: npt.NDArray[np.float64] = (self.shown[indices] - self.shown[0]) * self.base
-        return seconds
-
-
 def probe(path: Path) -> VideoInfo:
     """Number, rate and size of a video's frames. Raises VideoError."""
-    timeline = _scan(path)
+    timeline = scan(path)
     frames = len(timeline.shown)
     span = float(timeline.times(np.array([frames - 1]))[0])
-    fps = (frames - 1) / span if span > 0 else 1.0
+    fps = round((frames - 1) / span, 6) if span > 0 else 1.0
     return VideoInfo(
         frames=frames,
         fps=fps,
@@ -100,7 +75,7 @@ def read_frames(path: Path, indices: Sequence[int] | None, size: tuple[int, int]
     They come in the order asked for and may repeat. Raises VideoError where a frame cannot be
     decoded, IndexError where the video has no such frame.
     """
-    timeline = _scan(path)
+    timeline = scan(path)
     total = len(timeline.shown)
     asked = np.arange(total) if indices is None else np.asarray(indices, dtype=np.int64)
     if asked.size and not 0 <= asked.min() <= asked.max() < total:
@@ -126,76 +101,8 @@ def candidate_indices(n_frames: int, max_frames: int) -> list[int]:
     return [first + step for first in firsts for step in (0, 1)]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its first video stream; FFmpeg's errors become VideoError."""
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(path, "no video stream")
-            stream = container.streams.video[0]
-            # Frame threads cost CPU at every seek, and callers run several processes.
-            stream.codec_context.thread_type = "NONE"
-            stream.codec_context.thread_count = 1
-            yield container, stream
-    except av.FFmpegError as error:
-        raise VideoError(path, error.strerror or type(error).__name__) from error
-
-
-def _scan(path: Path) -> _Timeline:
-    """The timeline of a video, from its packets alone."""
-    shown: list[int] = []
-    groups: list[tuple[int, int]] = []
-    packets = 0
-    with _opened(path) as (container, stream):
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            packets += not packet.is_corrupt
-            pts = packet.dts if packet.pts is None else packet.pts
-            if pts is None:
-                raise VideoError(path, "a packet has no timestamp")
-            if packet.is_keyframe:
-                groups.append((pts, pts if packet.dts is None else packet.dts))
-            if not packet.is_discard:
-                shown.append(pts)
-        if packets < stream.frames:
-            raise VideoError(path, f"truncated: {packets} of {stream.frames} frames")
-        if not shown or not groups:
-            raise VideoError(path, "no frames")
-        groups.sort()
-        return _Timeline(
-            shown=np.unique(np.array(shown, np.int64)),
-            keys=np.array([key for key, _ in groups], np.int64),
-            entries=np.array([entry for _, entry in groups], np.int64),
-            base=float(stream.time_base),
-            width=stream.codec_context.width,
-            height=stream.codec_context.height,
-        )
-
-
-def _passes(timeline: _Timeline, targets: Indices) -> list[tuple[int, Indices]]:
-    """Where to seek, and the frames to decode from there.
-
-    One pass over everything where targets are closer than keyframes, else one for each group of
-    pictures that holds a target.
-    """
-    group = np.searchsorted(timeline.keys, timeline.shown[targets], side="right") - 1
-    group = np.maximum(group, 0)
-    frames_a_group = len(timeline.shown) / len(timeline.keys)
-    if (targets[-1] - targets[0]) < frames_a_group * (len(targets) - 1):
-        return [(int(timeline.entries[group[0]]), targets)]
-    cuts = np.flatnonzero(np.diff(group)) + 1
-    return [
-        (int(timeline.entries[group[part[0]]]), targets[part])
-        for part in np.split(np.arange(len(targets)), cuts)
-    ]
-
-
 def _decode(
-    path: Path, timeline: _Timeline, targets: Indices, size: tuple[int, int]
+    path: Path, timeline: Timeline, targets: Indices, size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
     """Frames `targets` (ascending, distinct), [n, height, width, 3]."""
     from av.video.reformatter import VideoReformatter
@@ -206,8 +113,8 @@ def _decode(
         return pixels
     resize = VideoReformatter()
     row = {int(target): place for place, target in enumerate(targets)}
-    with _opened(path) as (container, stream):
-        for entry, part in _passes(timeline, targets):
+    with opened(path) as (container, stream):
+        for entry, part in passes(timeline, targets):
             container.seek(entry, stream=stream)
             missing = {int(timeline.shown[target]): int(target) for target in part}
             for frame in container.decode(stream):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_bars
+from numbered_frames import write_bars
 
 from ntlbg_model.data.video import FrameCache, VideoError, candidate_indices, read_frames
 
