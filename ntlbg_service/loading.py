@@ -62,11 +62,11 @@ def _near_file(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"; there is no folder {folder}"
-    names = sorted(found.name for found in folder.glob("*.json"))
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.4)
+    stems = sorted(found.stem for found in folder.glob("*.json"))
+    near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.4)
     if near:
-        return f"; did you mean {folder / near[0]}?"
-    return f"; {folder} holds {', '.join(names)}" if names else ""
+        return f"; did you mean {folder / near[0]}.json?"
+    return f"; {folder} holds {', '.join(f'{stem}.json' for stem in stems)}" if stems else ""
 
 
 def load_main(path: Path) -> tuple[dict[str, Any], dict[str, CategorySpec]]:

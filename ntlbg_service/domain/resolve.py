@@ -47,8 +47,6 @@ def resolve(layers: Sequence[Layer]) -> Resolved:
     for layer in layers:
         for path, value in flatten(layer):
             _put(merged, path, value, layer.source)
-            for stale in [known for known in sources if known.startswith(path + ".")]:
-                del sources[stale]
             sources[path] = layer.source
     config = parse(Config, merged, _nearest_source(sources, layers))
     provenance = {path: _origin(path, sources) for path in leaves(config)}

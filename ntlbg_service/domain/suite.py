@@ -219,16 +219,19 @@ def pick(files: SuiteFiles, experiment: str) -> tuple[tuple[str, ...], tuple[str
             return (candidate,), ()
         if candidate in names:
             return (), (candidate,)
-    _known("group or variant", short, [*suite.groups, *names], files.source)
-    raise AssertionError("unreachable: an unknown name has raised")
+    raise _unknown("group or variant", short, [*suite.groups, *names], files.source)
 
 
 def _known(what: str, name: str, valid: Iterable[str], source: str) -> None:
     names = list(valid)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(names)}"
-        raise UserError(f"{source}: unknown {what} '{name}'; {hint}")
+        raise _unknown(what, name, names, source)
+
+
+def _unknown(what: str, name: str, valid: Sequence[str], source: str) -> UserError:
+    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(valid)}"
+    return UserError(f"{source}: unknown {what} '{name}'; {hint}")
 
 
 def _variant(files: SuiteFiles, group: str, row: VariantSpec) -> Variant:

@@ -1,0 +1,106 @@
+"""The closed form against traces of the real Qwen2-VL-7B step on meta tensors.
+
+The traced figures (allocator model, mem-efficient attention, checkpointing, frozen vision tower in
+chunks, logits on the answer) are of a study outside this repository; none was measured on a GPU.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
+from ntlbg_model.footprint import (
+    QWEN2_VL_2B,
+    QWEN2_VL_7B,
+    TINY,
+    Footprint,
+    load_of,
+    shape_of,
+    training_flops,
+    training_footprint,
+)
+
+
+def config(kept: int, **model: Any) -> Config:
+    return Config(
+        video=VideoConfig(max_frames=8192, num_representatives=kept), model=ModelConfig(**model)
+    )
+
+
+def predicted(config: Config, **changed: Any) -> Footprint:
+    arguments: dict[str, Any] = {
+        "micro_batch": 1,
+        "bytes_per_weight": 2,
+        "master_weights": False,
+        "checkpointing": True,
+        "cpu": False,
+    }
+    return training_footprint(config, **arguments | changed)
+
+
+@pytest.mark.parametrize(
+    ("kept", "batch", "traced_gib"),
+    [
+        (64, 1, 17.7),
+        (256, 1, 22.4),
+        (256, 2, 28.6),
+        (512, 1, 28.5),
+        (1024, 1, 40.2),
+        (1024, 2, 64.1),
+    ],
+)
+def test_adapters_agree_with_traces(kept: int, batch: int, traced_gib: float) -> None:
+    found = predicted(config(kept), micro_batch=batch)
+    assert found.traced
+    assert found.total - found.context == pytest.approx(traced_gib, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("kept", "batch", "traced_gib"),
+    [(64, 1, 59.4), (256, 1, 62.2), (512, 1, 65.8), (1024, 2, 82.4)],
+)
+def test_full_tuning_is_not_predicted_below_the_traces(
+    kept: int, batch: int, traced_gib: float
+) -> None:
+    found = predicted(config(kept, tuning="full"), micro_batch=batch)
+    assert found.total - found.context >= 0.97 * traced_gib
+
+
+def test_the_load_counts_the_longest_video() -> None:
+    load = load_of(config(256))
+    assert (load.frames, load.patches, load.visual_tokens, load.tokens) == (256, 32768, 8192, 8320)
+    everything = replace(config(256), selection=SelectionConfig(method="all_frames"))
+    assert load_of(everything).frames == 8192
+
+
+def test_masters_and_quantisation_change_what_is_stored() -> None:
+    full = config(64, tuning="full")
+    assert predicted(full, master_weights=True).optimizer == pytest.approx(
+        3 * predicted(full).optimizer
+    )
+    stored = [
+        predicted(config(64, quantisation=kind)).parameters for kind in ("none", "int8", "nf4")
+    ]
+    assert stored == sorted(stored, reverse=True)
+    assert stored[0] == pytest.approx(2 * stored[1])
+
+
+def test_a_cpu_has_no_driver_and_no_caching_allocator() -> None:
+    found = predicted(config(64, base_model="tiny"), cpu=True, bytes_per_weight=4)
+    assert found.reserve == found.context == 0.0
+    assert not found.traced
+
+
+def test_an_unknown_model_is_taken_for_the_large_one() -> None:
+    assert shape_of("tiny") is TINY
+    assert shape_of("Qwen/Qwen2-VL-2B-Instruct") is QWEN2_VL_2B
+    assert shape_of("Qwen/Qwen2-VL-7B-Instruct") is QWEN2_VL_7B
+    assert shape_of("/models/mine") is QWEN2_VL_7B
+
+
+def test_work_grows_with_steps_and_frames() -> None:
+    base = config(256)
+    twice = replace(base, training=replace(base.training, max_steps=20_000))
+    assert training_flops(twice) == pytest.approx(2 * training_flops(base))
+    assert training_flops(config(512)) > 2 * training_flops(base)
