@@ -12,7 +12,7 @@ import yaml
 from ntlbg_model.config import Config
 from ntlbg_service.domain.plan import Plan, plan
 from ntlbg_service.domain.resolve import Layer, leaves, parse, resolve
-from ntlbg_service.domain.suite import SuiteSpec, Variant, base_layers, expand
+from ntlbg_service.domain.suite import SuiteSpec, Variant, base_layers, expand, pick
 from ntlbg_service.loading import load_inventory, load_main, load_suite, load_sweep, read_json
 
 ROOT = Path(__file__).parents[3]
@@ -185,6 +185,21 @@ def test_the_comparison_holds_what_the_guide_names() -> None:
         *("q_frame", "dpp", "kmeans", "farthest_point"),
         *("ntlbg_full", "ntlbg_lite", "ntlbg_ultra"),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "experiment", "count"),
+    [
+        ("ablation_studies", "ablation_ntlbg_constraint", 3),
+        ("sota_comparison", "sota_uniform_sampling", 1),
+        ("sota_comparison", "sota_ntlbg_full", 2),
+    ],
+)
+def test_the_published_commands_choose_one_group_or_variant(
+    name: str, experiment: str, count: int
+) -> None:
+    files = load_suite(CONFIGS / "experiments" / f"{name}.json")
+    assert len(expand(files, *pick(files, experiment))) == count
 
 
 def test_the_comparison_pays_the_same_frames_but_for_the_one_it_names() -> None:
