@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote, urlencode
 
 from ntlbg_service.tracking import limits
 from ntlbg_service.tracking.connection import Connection, TrackingError
@@ -170,14 +171,36 @@ class Tracker:
 
     def link(self, run_id: str) -> str | None:
         """Address of a run's page; None without a server or before the run is there."""
+        place = self._page(RUN_ID, run_id)
+        return place and f"{self._server}/#/experiments/{place.experiment}/runs/{place.run}"
+
+    def suite_link(self, suite_key: str) -> str | None:
+        """Address where all runs of a suite stand side by side, as a list and as charts.
+
+        None without a server or before the suite is there. MLflow opens an experiment on its
+        GenAI page and folds child runs away, unless the address says otherwise: `workflowType`
+        for the one, an order that is not by time for the other.
+        """
+        place = self._page(SUITE_KEY, suite_key)
+        view = {
+            "workflowType": "machine_learning",
+            "compareRunsMode": "CHART",
+            "searchFilter": f"tags.`{SUITE}` = '{suite_key}'",
+            "orderByKey": "tags.`mlflow.runName`",
+            "orderByAsc": "true",
+        }
+        query = urlencode(view, quote_via=quote)
+        return place and f"{self._server}/#/experiments/{place.experiment}/runs?{query}"
+
+    @property
+    def _server(self) -> str:
+        return self._connection.shown.rstrip("/")
+
+    def _page(self, tag: str, value: str) -> Place | None:
         if not self._connection.tracking_uri.startswith(("http://", "https://")):
             return None
         with self._connection.client(self._forget) as client:
-            place = self._runs.find(client, RUN_ID, run_id)
-        if place is None:
-            return None
-        server = self._connection.shown.rstrip("/")
-        return f"{server}/#/experiments/{place.experiment}/runs/{place.run}"
+            return self._runs.find(client, tag, value)
 
     def _forget(self) -> None:
         """After a failure: nothing that this process remembers is certain."""

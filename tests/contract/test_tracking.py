@@ -230,3 +230,4 @@ def test_a_server_that_is_away_is_one_error_without_its_password() -> None:
 
 def test_only_a_server_has_pages(store: Store) -> None:
     assert store.tracker.link(store.run_id) is None
+    assert store.tracker.suite_link(store.suite_key) is None

@@ -1,12 +1,12 @@
 import dataclasses
 import json
 
-import made_up
 import pytest
 
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.comparison import GroupComparison, Row
 from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, VariantResult
+from tests import made_up
 
 
 def compared(*variants: VariantResult) -> GroupComparison:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 
-import made_up
 import pytest
 from matplotlib.image import imread
 
@@ -12,6 +11,7 @@ from ntlbg_service.report.compare import compare
 from ntlbg_service.report.html import render_report
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
 from ntlbg_service.report.strips import SHOWN, KeptFrames, moments, shown_frames, strip_view
+from tests import made_up
 
 VOID = {"meta", "img", "source", "br"}
 

@@ -1,11 +1,11 @@
 from io import StringIO
 
-import made_up
 from rich.console import Console
 
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
 from ntlbg_service.report.table import print_comparison
+from tests import made_up
 
 
 def printed(suite: SuiteResult, *, terminal: bool = False) -> str:
