@@ -1,0 +1,1 @@
+"""Qwen2-VL with true times: prompts, positions, vision features, answers."""

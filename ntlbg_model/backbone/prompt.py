@@ -1,0 +1,79 @@
+"""Questions as token ids, and which tokens stand for the options."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from ntlbg_model.data.records import Question
+
+Scoring = Literal["option_words", "letters"]
+
+VISION_START = "<|vision_start|>"
+VISION_END = "<|vision_end|>"
+VIDEO_PAD = "<|video_pad|>"
+TURN = "<|im_start|>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A question's tokens around the video, and its options' tokens at the answer position."""
+
+    before: tuple[int, ...]
+    """Up to and with the token that opens the video."""
+    after: tuple[int, ...]
+    """From the token that closes the video to the last before the answer."""
+    options: tuple[int, ...]
+    """First token of each option, distinct."""
+
+    def length(self, video_tokens: int) -> int:
+        """Tokens of the whole prompt."""
+        return len(self.before) + video_tokens + len(self.after)
+
+
+def build_prompt(
+    question: Question, tokenizer: PreTrainedTokenizerBase, scoring: Scoring
+) -> Prompt:
+    """The prompt of one question: video first, then text, as Qwen2-VL is trained.
+
+    letters: options are listed as 'A. ...' and their letters compete. option_words: the options
+    are not listed and their first tokens compete. Raises ValueError where two options begin with
+    the same token, which no score can tell apart.
+    """
+    names = [chr(ord("A") + i) for i in range(len(question.candidates))]
+    text = question.question
+    if scoring == "letters":
+        lines = [f"{n}. {c}" for n, c in zip(names, question.candidates, strict=True)]
+        ask = "Answer with the option's letter from the given choices directly."
+        text = "\n".join([text, *lines, ask])
+    words = names if scoring == "letters" else list(question.candidates)
+    opening, closing = _frame(tokenizer)
+    return Prompt(
+        before=_encode(tokenizer, opening + VISION_START),
+        after=_encode(tokenizer, VISION_END + text + closing),
+        options=_option_tokens(tokenizer, words, question.question_id),
+    )
+
+
+def _frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+    """What goes before and after: chat turns where the tokenizer knows them."""
+    if TURN not in tokenizer.get_vocab():
+        return "", " answer"
+    system = f"{TURN}system\nYou are a helpful assistant.<|im_end|>\n{TURN}user\n"
+    return system, f"<|im_end|>\n{TURN}assistant\n"
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _option_tokens(
+    tokenizer: PreTrainedTokenizerBase, words: list[str], question_id: str
+) -> tuple[int, ...]:
+    tokens = tuple(_encode(tokenizer, word)[0] for word in words)
+    if len(set(tokens)) < len(tokens):
+        raise ValueError(
+            f"question {question_id!r}: options {words} do not differ in their first token; "
+            "score by letters"
+        )
+    return tokens

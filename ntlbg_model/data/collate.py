@@ -1,0 +1,75 @@
+"""Questions with their kept frames, as batches for the backbone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ntlbg_model.backbone.model import VideoPrompt
+from ntlbg_model.backbone.positions import batch_positions, sparse_positions
+from ntlbg_model.backbone.prompt import Prompt
+from ntlbg_model.backbone.vision import merge_grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One question and the frame pairs it is asked over."""
+
+    prompt: Prompt
+    pixels: Tensor
+    """uint8 [k, 2, H, W, 3]"""
+    pairs: Tensor
+    """[k], index of each kept pair among the video's candidates."""
+    answer: int | None
+    """Index of the right option."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Language-model tokens (h, w) of a pair."""
+        return merge_grid(self.pixels.shape[2], self.pixels.shape[3])
+
+    @property
+    def video_tokens(self) -> int:
+        """Video tokens in the language model's input."""
+        rows, columns = self.grid
+        return int(self.pairs.numel()) * rows * columns
+
+
+def gather_pairs(pixels: Tensor, pairs: Tensor) -> Tensor:
+    """Frames [k, 2, H, W, 3] of the kept `pairs` [k] of `pixels` [n, H, W, 3]."""
+    return torch.stack((pixels[2 * pairs], pixels[2 * pairs + 1]), dim=1)
+
+
+def collate(samples: Sequence[Sample], video_token: int) -> VideoPrompt:
+    """A right-padded batch. Videos may differ in their number of pairs, not in resolution."""
+    rows = [_row(sample, video_token) for sample in samples]
+    return VideoPrompt(
+        input_ids=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
+        position_ids=batch_positions([_positions(sample) for sample in samples]),
+        pixels=torch.cat([sample.pixels for sample in samples]),
+        answer_at=torch.tensor([row.numel() - 1 for row in rows]),
+    )
+
+
+def targets(samples: Sequence[Sample]) -> Tensor:
+    """Token [B] that each prompt should be answered with.
+
+    Raises ValueError for a question whose answer is not known.
+    """
+    tokens = []
+    for sample in samples:
+        if sample.answer is None:
+            raise ValueError("a question without an answer cannot be trained on")
+        tokens.append(sample.prompt.options[sample.answer])
+    return torch.tensor(tokens)
+
+
+def _row(sample: Sample, video_token: int) -> Tensor:
+    video = (video_token,) * sample.video_tokens
+    return torch.tensor((*sample.prompt.before, *video, *sample.prompt.after))
+
+
+def _positions(sample: Sample) -> Tensor:
+    before, after = len(sample.prompt.before), len(sample.prompt.after)
+    return sparse_positions(before, sample.pairs, sample.grid, after)

@@ -1,0 +1,1 @@
+"""Which frame pairs of a video the language model sees."""
