@@ -121,16 +121,19 @@ def finding(group: GroupComparison, dataset: str) -> str:
     if not compared:
         return f"{opening}; no difference to it can be tested."
     clear = [_in_words(row) for row in compared if row.significant]
-    family = "1 comparison" if group.comparisons == 1 else f"{group.comparisons} comparisons"
-    level = f"after correction for {family}"
+    level = f"after correction for {_counted(group.comparisons, 'comparison')}"
     if not clear:
         return (
             f"{opening}; no variant differs significantly from it {level}, which is no proof that "
             "they are equal: the intervals say how large a difference may still be."
         )
     rest = len(compared) - len(clear)
-    unclear = f"; the other {rest} cannot be told apart from it" if rest else ""
+    unclear = f"; {_counted(rest, 'other variant')} cannot be told apart from it" if rest else ""
     return f"{opening}; {_listed(clear)} (p below {SIGNIFICANCE} {level}){unclear}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _in_words(row: Row) -> str:
@@ -153,16 +156,17 @@ def _gaps(row: Row) -> list[str]:
         )
     shared = row.difference.questions if row.difference else row.questions
     if 0 < shared < row.accuracy.questions:
-        found.append(f"{row.variant} shares {shared} questions with the baseline.")
+        found.append(f"{row.variant} shares {_counted(shared, 'question')} with the baseline.")
     if row.unscored:
         found.append(
-            f"{row.variant}: {row.unscored} questions have a secret answer and are not scored."
+            f"{row.variant}: not scored, since the benchmark keeps the answer secret: "
+            f"{_counted(row.unscored, 'question')}."
         )
     if row.failed:
         names = list(dict.fromkeys(f"{f.question_id} ({f.failure})" for f in row.failed))
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         found.append(
-            f"{row.variant} failed on {len(names)} questions, counted as wrong: "
+            f"{row.variant} failed on {_counted(len(names), 'question')}, counted as wrong: "
             f"{'; '.join(names[:5])}{more}."
         )
     return found
