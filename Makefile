@@ -44,7 +44,7 @@ test-all: lint
 	$(BIN)/python -m pytest -m "not browser"
 
 test-browser: install
-	command -v chromium chromedriver >/dev/null || (apt-get update && apt-get install -y chromium chromium-driver)
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium)
 	$(BIN)/python -m pip install --quiet -e '.[browser]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 	$(BIN)/python -m pytest -m browser tests/browser
 

@@ -1,29 +1,70 @@
 """`ntlbg ui`: MLflow's own interface on this home."""
 
 import os
+import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 
 import click
 
-from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.options import open_ledger, workspace_options
 from ntlbg_service.workspace import Workspace
+
+START_SECONDS = 120
 
 
 @click.command()
-@click.option("--port", type=int, default=5000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @workspace_options
 def command(port: int, host: str, workspace: Workspace) -> None:
-    """Open MLflow on what was recorded. Ends with Ctrl-C."""
+    """Open MLflow on what was recorded. Prints where each suite's runs are; ends with Ctrl-C."""
     from ntlbg_service.domain.errors import UserError
+    from ntlbg_service.tracking import Tracker
 
     if not (workspace.home / "mlflow.db").is_file():
         raise UserError(f"{workspace.home}: nothing is recorded yet; 'ntlbg run SUITE' comes first")
-    click.echo(f"http://{host}:{port}/#/experiments")
-    os.environ.update(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
-    arguments = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)),
-        *("--backend-store-uri", workspace.tracking_uri, "--workers", "1"),
-        *("--artifacts-destination", str(workspace.artifacts.resolve())),
-    ]
-    os.execv(sys.executable, arguments)
+    address = f"http://{host}:{port}"
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)),
+            *("--backend-store-uri", workspace.tracking_uri, "--workers", "1"),
+            *("--artifacts-destination", str(workspace.artifacts.resolve())),
+        ],
+        env={
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(server, address)
+        tracker = Tracker(address)
+        for key in open_ledger(workspace).suite_keys():
+            click.echo(f"{key}: {tracker.suite_link(key) or 'not told to MLflow yet'}")
+        click.echo(f"MLflow is at {address}; Ctrl-C ends it.")
+        server.wait()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait(server: "subprocess.Popen[bytes]", address: str) -> None:
+    from ntlbg_service.domain.errors import InfrastructureError
+
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise InfrastructureError(
+                f"MLflow did not start on {address}; is the port taken? --port chooses another"
+            )
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.3)
+    raise InfrastructureError(f"MLflow did not answer on {address} within {START_SECONDS} s")
