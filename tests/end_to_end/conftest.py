@@ -1,0 +1,161 @@
+"""A small benchmark and suite on disk, and the CLI as a person runs it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE = 240.0
+"""Seconds until a condition that must come true is given up."""
+
+
+@dataclass
+class Cli:
+    """`ntlbg` on one home."""
+
+    home: Path
+    data_root: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "NTLBG_HOME": str(self.home),
+            "NTLBG_DATA_ROOT": str(self.data_root),
+            "COLUMNS": "200",
+        }
+
+    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "ntlbg_service", *map(str, arguments)],
+            env=self.environment,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        log = (self.home.parent / f"{self.home.name}.log").open("w")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ntlbg_service", *map(str, arguments)],
+            env=self.environment,
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def claims(self) -> list[int]:
+        """Process ids of every driver that ever claimed an attempt."""
+        files = self.home.glob("storage/runs/*/attempt-*/process.json")
+        return [int(json.loads(file.read_text())["pid"]) for file in files]
+
+    def stop(self) -> None:
+        """End everything that this home started."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        for pid in self.claims():
+            kill_tree(pid)
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a process and its descendants, if it is one of ours."""
+    try:
+        process = psutil.Process(pid)
+        if "ntlbg_service.runner" not in process.cmdline():
+            return
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family, timeout=10)
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for another process to make a condition true."""
+    tick = threading.Event()
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        tick.wait(0.1)
+    raise AssertionError(f"{what} did not come true in {DEADLINE} s")
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight rendered videos of 512 frames."""
+    root = tmp_path_factory.mktemp("data")
+    cli = Cli(root.parent / "unused", root)
+    for split, videos, seed in (("train", "5", "1"), ("glitch", "3", "2")):
+        done = cli(
+            *("data", "needles", f"needles/{split}", "--split", split),
+            *("--videos", videos, "--seed", seed),
+        )
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def cli(tmp_path: Path, data_root: Path) -> Iterator[Cli]:
+    cli = Cli(tmp_path / "home", data_root)
+    yield cli
+    cli.stop()
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """Two variants, one seed, a few steps."""
+    return write_suite(tmp_path)
+
+
+def write_suite(folder: Path, **overrides: Any) -> Path:
+    """The shipped quickstart at a smaller size."""
+    shipped = json.loads((REPOSITORY / "configs/quickstart.json").read_text())
+    scale = json.loads((REPOSITORY / "configs/scales/laptop.json").read_text())
+    scale["seeds"] = [1]
+    scale["overrides"] |= {
+        "training.max_steps": 6,
+        "training.warmup_steps": 1,
+        "training.save_steps": 2,
+        "training.logging_steps": 2,
+        "training.global_batch": 4,
+        "data.evaluation": [{"name": "glitch", "path": "needles/glitch"}],
+    } | overrides
+    (folder / "scale.json").write_text(json.dumps(scale))
+    variants = shipped["groups"]["selection"]["variants"]
+    shipped |= {
+        "name": "small",
+        "config": str(REPOSITORY / "configs/longvideo_config.json"),
+        "scales": {"laptop": "scale.json"},
+    }
+    shipped["groups"]["selection"]["variants"] = [
+        row for row in variants if row["name"] in ("uniform", "ntlbg")
+    ]
+    path = folder / "suite.json"
+    path.write_text(json.dumps(shipped))
+    return path

@@ -1,0 +1,77 @@
+"""The main job as a person does it: real CLI, real Ray, real MP4s, real MLflow."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+from tests.end_to_end.conftest import Cli, write_suite
+
+
+def mlflow_runs(home: Path) -> dict[str, str]:
+    """Names and states of all runs in MLflow's database."""
+    with sqlite3.connect(home / "mlflow.db") as database:
+        return dict(database.execute("select name, status from runs").fetchall())
+
+
+def count_runs(home: Path) -> int:
+    with sqlite3.connect(home / "mlflow.db") as database:
+        return int(database.execute("select count(*) from runs").fetchone()[0])
+
+
+def test_a_suite_from_files_to_comparison(cli: Cli, tmp_path: Path) -> None:
+    cli.data_root = shutil.copytree(cli.data_root, tmp_path / "data")
+    broken = sorted((cli.data_root / "needles/glitch/videos").glob("*.mp4"))[1]
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    suite = write_suite(tmp_path)
+
+    done = cli("run", suite)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 new" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    # The truncated video: its questions are failed and named, the rest counted.
+    assert broken.stem in done.stdout
+
+    storage = cli.home / "storage/runs"
+    (exit_file, *others) = sorted(storage.glob("*/attempt-0001/exit.json"))
+    assert len(others) == 1
+    record = json.loads(exit_file.read_text())
+    assert record["finished"] and record["steps"] == 6 and record["peak_memory_mib"] > 0
+    rows = [
+        json.loads(line)
+        for line in (exit_file.parent / "predictions/glitch.jsonl").read_text().splitlines()
+    ]
+    failed = [row for row in rows if row["failure"]]
+    assert failed and {row["video_id"] for row in failed} == {broken.stem}
+    assert all(len(row["frames"]) == 64 for row in rows if not row["failure"])
+    assert record["results"]["glitch/failed_questions"] == len(failed)
+
+    runs = mlflow_runs(cli.home)
+    assert set(runs) == {"small (suite)", "uniform/seed1", "ntlbg/seed1"}
+    assert set(runs.values()) == {"FINISHED"}
+    html = (cli.home / "storage/reports/small@laptop.html").read_text()
+    assert "http-equiv" not in html and "<script" not in html and "data:image" in html
+
+    again = cli("run", suite)
+    assert again.returncode == 0
+    assert "2 finished before" in again.stdout
+    assert count_runs(cli.home) == 3
+    assert len(list(storage.glob("*/attempt-*"))) == 2
+
+    compared = cli("compare", suite)
+    assert compared.returncode == 0
+    assert "uniform" in compared.stdout and "ntlbg" in compared.stdout
+    status = cli("status", "small@laptop", "--events")
+    assert "finished" in status.stdout and "attempt 1" in status.stdout
+
+
+def test_changed_data_is_seen_and_said(cli: Cli, tmp_path: Path) -> None:
+    cli.data_root = shutil.copytree(cli.data_root, tmp_path / "data")
+    suite = write_suite(tmp_path, **{"training.max_steps": 0, "training.warmup_steps": 0})
+    assert cli("run", suite, "--variant", "uniform").returncode == 0
+    annotations = cli.data_root / "needles/glitch/lvb_val.json"
+    rows = json.loads(annotations.read_text())
+    annotations.write_text(json.dumps(rows[:-1]))
+    changed = cli("run", suite, "--variant", "uniform")
+    assert "1 new" in changed.stdout
+    assert "data changed" in changed.stdout
