@@ -19,7 +19,6 @@ GRACE_SECONDS = 10.0
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
-    "RAY_AUTH_MODE": "disabled",
     "RAY_COLOR_PREFIX": "0",
     "RAY_SCHEDULER_EVENTS": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
@@ -28,7 +27,8 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-"""What every driver is given: one thread a process, and a Ray on loopback that phones nobody."""
+"""What every driver is given: one thread a process, and a Ray that phones nobody. Its own Ray
+listens on loopback alone, without tokens; a cluster named by RAY_ADDRESS keeps its own rules."""
 
 
 class LocalExecutor:
@@ -39,6 +39,8 @@ class LocalExecutor:
     def __init__(self, storage: Storage, environment: Mapping[str, str]) -> None:
         self._storage = storage
         self._environment = {**environment, **ENVIRONMENT}
+        if not environment.get("RAY_ADDRESS"):
+            self._environment["RAY_AUTH_MODE"] = "disabled"
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:
