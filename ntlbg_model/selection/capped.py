@@ -19,7 +19,7 @@ def inclusion_probabilities(mass: Tensor, count: int) -> Tensor:
     positive = int((weights > 0).sum())
     if positive <= count:
         rest = (count - positive) / max(pairs - positive, 1)
-        return torch.where(weights > 0, 1.0, rest)
+        return torch.where(weights > 0, torch.ones_like(weights), rest)
     ordered = weights.sort(descending=True).values
     tails = ordered.flip(0).cumsum(0).flip(0)
     capped = torch.arange(pairs, dtype=torch.float64, device=mass.device)
