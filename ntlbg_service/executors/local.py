@@ -71,15 +71,8 @@ class LocalExecutor:
     def stop(self, keys: AttemptKeys) -> None:
         """SIGTERM, a grace, SIGKILL, for the driver and all its descendants."""
         driver = self._driver(keys)
-        if driver is None:
-            return
-        family = [driver]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family += driver.children(recursive=True)
-        _signal([driver], "terminate")
-        _, alive = psutil.wait_procs([driver], timeout=GRACE_SECONDS)
-        _signal([*alive, *family], "kill")
-        psutil.wait_procs(family, timeout=GRACE_SECONDS)
+        if driver is not None:
+            _end(driver)
         child = self._children.pop(keys.folder, None)
         if child is not None:
             child.wait()
@@ -91,6 +84,16 @@ class LocalExecutor:
                 return psutil.Process(child.pid)
         claim = self._storage.get(keys.process)
         return claimant(claim) if claim else None
+
+
+def _end(driver: psutil.Process) -> None:
+    family = [driver]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family += driver.children(recursive=True)
+    _signal([driver], "terminate")
+    psutil.wait_procs([driver], timeout=GRACE_SECONDS)
+    _signal(family, "kill")
+    psutil.wait_procs(family, timeout=GRACE_SECONDS)
 
 
 def _signal(processes: list[psutil.Process], name: str) -> None:

@@ -49,16 +49,17 @@ class Cli:
         )
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        log = (self.home.parent / f"{self.home.name}.log").open("w")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ntlbg_service", *map(str, arguments)],
-            env=self.environment,
-            cwd=REPOSITORY,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        log = self.home.parent / f"{self.home.name}.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ntlbg_service", *map(str, arguments)],
+                env=self.environment,
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
         self.started.append(process)
         return process
 
