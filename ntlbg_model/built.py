@@ -18,6 +18,9 @@ def unbuilt(config: Config) -> list[str]:
 def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
     yield from _selection(config)
     yield from _model(config)
+    if config.model.base_model == "tiny" and config.evaluation.scoring == "letters":
+        # The tiny base has no letters in its vocabulary.
+        yield "evaluation.scoring", "letters"
     training = config.training
     if training.optimizer != "adamw":
         yield "training.optimizer", training.optimizer

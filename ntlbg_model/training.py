@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
@@ -120,6 +121,24 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
         return (loss, logits) if return_outputs else loss
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # By default the parameter names of old checkpoints are written, which resuming does not
+        # translate back: it would go on from the base model's weights with a mere warning.
+        if not isinstance(self.model, PreTrainedModel):
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            folder = output_dir or self.args.output_dir
+            self.model.save_pretrained(folder, state_dict=state_dict, save_original_format=False)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        lost = trained.intersection(load_result.missing_keys)
+        if lost or load_result.unexpected_keys:
+            raise RuntimeError(
+                f"the checkpoint is not of this model: {len(lost)} trained weights are missing, "
+                f"{len(load_result.unexpected_keys)} are unknown"
+            )
+
 
 def build_trainer(
     config: Config,
@@ -172,7 +191,7 @@ def build_trainer(
             use_cpu=device == "cpu",
             bf16=precision == "bf16",
             fp16=precision == "fp16",
-            gradient_checkpointing=gradient_checkpointing,
+            **{_CHECKPOINTING: gradient_checkpointing},
             remove_unused_columns=False,
             disable_tqdm=True,
             report_to="none",
@@ -187,5 +206,12 @@ def build_trainer(
         callbacks=list(callbacks),
     )
 
+
+_CHECKPOINTING = (
+    "activation_checkpointing"
+    if any(field.name == "activation_checkpointing" for field in fields(TrainingArguments))
+    else "gradient_checkpointing"
+)
+"""transformers renamed it within the versions that we allow."""
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}

@@ -1,5 +1,6 @@
 """Qwen2-VL as this project uses it: loaded, tuned, asked for one token."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +160,10 @@ def _with_adapters(
         target_modules=LORA_TARGETS,
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # peft 0.21 asks for a property that transformers 5.23 has renamed.
+        warnings.filterwarnings(
+            "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
+        )
         torch.manual_seed(seed)
         return get_peft_model(model, adapters)

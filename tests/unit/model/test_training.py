@@ -1,0 +1,195 @@
+"""Training: the same samples in the same order however it is split, stopped and resumed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_qwen import question, random_model
+from transformers import TrainerCallback
+
+from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.vision import use_batched_attention
+from ntlbg_model.config import (
+    Config,
+    EvaluationConfig,
+    ModelConfig,
+    SelectionConfig,
+    TrainingConfig,
+    VideoConfig,
+)
+from ntlbg_model.data.records import Question
+from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.sampling import StreamSampler
+from ntlbg_model.tiny_base import architecture
+from ntlbg_model.training import NoTrainingDataError, NTLBGTrainer, build_trainer
+
+Reader = Callable[[Question], Frames]
+
+
+def config(steps: int = 6, batch: int = 4) -> Config:
+    return Config(
+        video=VideoConfig(num_representatives=16, frame_resolution=(28, 28)),
+        selection=SelectionConfig(method="random"),
+        training=TrainingConfig(
+            global_batch=batch,
+            max_steps=steps,
+            warmup_steps=1,
+            learning_rate=1e-3,
+            save_steps=3,
+            logging_steps=1,
+        ),
+        evaluation=EvaluationConfig(scoring="option_words"),
+    )
+
+
+def fresh() -> Backbone:
+    model = random_model()
+    use_batched_attention(model.model.visual)
+    model.model.visual.requires_grad_(False)
+    return Backbone(model=model, tokenizer=architecture.tokenizer())
+
+
+def trainer(folder: Path, frames: Reader, **changes: object) -> NTLBGTrainer:
+    options: dict[str, object] = {
+        "backbone": fresh(),
+        "questions": [question(i) for i in range(10)],
+        "micro_batch": 2,
+        "accumulation": 2,
+        "world_size": 1,
+        "seed": 5,
+        "device": "cpu",
+        "precision": "fp32",
+        "gradient_checkpointing": False,
+        "callbacks": [],
+    }
+    return build_trainer(config(), frames=frames, output_dir=folder, **(options | changes))
+
+
+def weights(run: NTLBGTrainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in run.model.named_parameters()}
+
+
+def losses(run: NTLBGTrainer) -> list[float]:
+    return [row["loss"] for row in run.state.log_history if "loss" in row]
+
+
+class StopAt(TrainerCallback):
+    """Ends a training early, as a kill between two steps would."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step == self._step
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_resuming_gives_the_same_bits(tmp_path: Path, frames: Reader, tuning: str):
+    base = fresh()
+    base.base.save_pretrained(tmp_path / "base")
+    base.tokenizer.save_pretrained(tmp_path / "base")
+
+    def start(folder: str, *callbacks: TrainerCallback) -> NTLBGTrainer:
+        loaded = load_backbone(
+            ModelConfig(base_model=str(tmp_path / "base"), tuning=tuning, lora_dropout=0.1),
+            dtype=torch.float32,
+            device="cpu",
+            attention="sdpa",
+        )
+        return trainer(tmp_path / folder, frames, backbone=loaded, callbacks=list(callbacks))
+
+    whole = start("whole")
+    whole.train()
+    start("part", StopAt(3)).train()
+    resumed = start("part")
+    resumed.train(resume_from_checkpoint=str(tmp_path / "part" / "checkpoint-3"))
+    assert resumed.state.global_step == 6
+    assert losses(resumed) == losses(whole)
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_another_model_s_checkpoint_is_refused(tmp_path: Path, frames: Reader):
+    run = trainer(tmp_path, frames)
+    run.train()
+    checkpoint = tmp_path / "checkpoint-3"
+    stored = load_file(checkpoint / "model.safetensors")
+    save_file(
+        {f"other.{name}": value for name, value in stored.items()},
+        checkpoint / "model.safetensors",
+    )
+    with pytest.raises(RuntimeError, match="the checkpoint is not of this model"):
+        trainer(tmp_path, frames).train(resume_from_checkpoint=str(checkpoint))
+
+
+def test_the_split_of_the_global_batch_does_not_change_what_is_learned(
+    tmp_path: Path, frames: Reader
+):
+    runs = []
+    for micro, accumulation in ((4, 1), (2, 2), (1, 4)):
+        run = trainer(tmp_path, frames, micro_batch=micro, accumulation=accumulation)
+        run.train()
+        runs.append(run)
+    for other in runs[1:]:
+        assert losses(other) == pytest.approx(losses(runs[0]), rel=1e-3)
+        for name, value in weights(runs[0]).items():
+            assert torch.allclose(value, weights(other)[name], atol=1e-3), name
+
+
+def test_the_loss_falls_and_the_vision_tower_stays(tmp_path: Path, frames: Reader):
+    run = trainer(tmp_path, frames, questions=[question(1), question(2)])
+    before = weights(run)
+    run.train()
+    after = weights(run)
+    assert losses(run)[-1] < losses(run)[0]
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and not any("visual" in name for name in changed)
+
+
+def test_gradient_checkpointing_changes_nothing_that_is_learned(tmp_path: Path, frames: Reader):
+    plain, saving = (
+        trainer(tmp_path / str(flag), frames, gradient_checkpointing=flag) for flag in (False, True)
+    )
+    plain.train()
+    saving.train()
+    assert losses(saving) == pytest.approx(losses(plain), rel=1e-4)
+
+
+def test_the_split_must_make_the_global_batch(tmp_path: Path, frames: Reader):
+    with pytest.raises(ValueError, match="is not the global batch 4"):
+        trainer(tmp_path, frames, micro_batch=3)
+
+
+def test_broken_videos_are_named_and_left_out(tmp_path: Path, frames: Reader, caplog):
+    def read(asked: Question) -> Frames:
+        if asked.video_id in ("v3", "v4"):
+            raise VideoError(Path(f"{asked.video_id}.mp4"), "truncated")
+        return frames(asked)
+
+    run = trainer(tmp_path, read)
+    assert len(run.train_dataset) == 8
+    assert "v3.mp4: truncated" in caplog.text and "v4.mp4: truncated" in caplog.text
+    with pytest.raises(NoTrainingDataError):
+        trainer(tmp_path, read, questions=[question(3)])
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_a_step_sees_the_same_samples_at_any_world_size(world: int):
+    stream = list(StreamSampler(10, 40, seed=3))
+    step = 4
+    dealt = [[stream[i] for i in range(len(stream)) if i % world == rank] for rank in range(world)]
+    share = step // world
+    for number in range(10):
+        seen = [i for rank in dealt for i in rank[number * share : (number + 1) * share]]
+        assert sorted(seen) == sorted(stream[number * step : (number + 1) * step])
+
+
+def test_an_epoch_visits_each_sample_once_and_epochs_differ():
+    stream = list(StreamSampler(10, 30, seed=3))
+    epochs = [stream[i : i + 10] for i in (0, 10, 20)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert stream == list(StreamSampler(10, 30, seed=3))
+    assert stream != list(StreamSampler(10, 30, seed=4))
