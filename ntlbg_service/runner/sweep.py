@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import RunConfig, TuneConfig, Tuner
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, Work, to_json
@@ -23,13 +24,16 @@ def sweep(spec: LaunchSpec, storage: LocalStorage) -> None:
     """Run every trial; the exit record names the best."""
     keys = AttemptKeys(spec.run_id, spec.attempt)
     try:
-        with connection(cpus=spec.concurrency * max(trial.fit.workers for trial in spec.trials)):
+        workers = max(trial.fit.workers for trial in spec.trials)
+        with connection(cpus=spec.concurrency * (1 + workers)):
             _tune(spec, storage, keys)
         record = _record(spec, storage)
     # The edge of the attempt: whatever went wrong becomes its exit record.
     except Exception as error:
         traceback.print_exc()
-        record = _ended(spec, FailureClass.INFRASTRUCTURE, f"{type(error).__name__}: {error}", {})
+        lost = isinstance(error, RayError | ConnectionError)
+        failure = FailureClass.INFRASTRUCTURE if lost else FailureClass.BUG
+        record = _ended(spec, failure, f"{type(error).__name__}: {error}", {})
     storage.put(keys.exit, to_json(record))
 
 
@@ -45,7 +49,7 @@ def _tune(spec: LaunchSpec, storage: LocalStorage, keys: AttemptKeys) -> None:
         tune.report({spec.metric: objective(record, spec.metric), "step": record.steps})
 
     Tuner(
-        tune.with_resources(run_trial, {"CPU": 0}),
+        tune.with_resources(run_trial, {"CPU": 1}),
         param_space={"trial": tune.grid_search(list(by_name))},
         tune_config=TuneConfig(max_concurrent_trials=spec.concurrency),
         run_config=RunConfig(name="tune", storage_path=str(storage.path(keys.folder)), verbose=0),
