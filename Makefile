@@ -38,7 +38,8 @@ demo: install
 	$(BIN)/ntlbg run configs/quickstart.json
 
 test: lint
-	$(BIN)/python -m pytest -m "not long and not browser" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not long and not browser" --cov --cov-report=
+	$(BIN)/coverage report --include='ntlbg_service/domain/*' --fail-under=95
 
 test-all: lint
 	$(BIN)/python -m pytest -m "not browser"
