@@ -12,8 +12,6 @@ from ntlbg_model.config import PAIR, Config
 GIB = 1024**3
 PATCH = 14
 MERGE = 2
-TEXT_TOKENS = 128
-"""Tokens of question, options and markers assumed beside the video's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +25,8 @@ class Shape:
     lora_targets_width: int
     """Sum over the adapted matrices of one layer of (inputs + outputs)."""
     vision_flops_per_patch: float
+    text_tokens: int
+    """Tokens of question, options and markers assumed beside the video's."""
     traced: bool
     """The coefficients below were fitted to this very model."""
 
@@ -38,6 +38,7 @@ QWEN2_VL_7B = Shape(
     layers=28,
     lora_targets_width=90112,
     vision_flops_per_patch=338.6e9 / 256,
+    text_tokens=128,
     traced=True,
 )
 QWEN2_VL_2B = Shape(
@@ -47,6 +48,7 @@ QWEN2_VL_2B = Shape(
     layers=28,
     lora_targets_width=42752,
     vision_flops_per_patch=338.6e9 / 256,
+    text_tokens=128,
     traced=False,
 )
 TINY = Shape(
@@ -56,6 +58,7 @@ TINY = Shape(
     layers=3,
     lora_targets_width=3200,
     vision_flops_per_patch=2 * 0.9e6,
+    text_tokens=24,
     traced=False,
 )
 
@@ -92,7 +95,10 @@ def load_of(config: Config) -> Load:
     patches = frames // PAIR * (height // PATCH) * (width // PATCH)
     visual = patches // MERGE**2
     return Load(
-        frames=frames, patches=patches, visual_tokens=visual, tokens=visual + TEXT_TOKENS
+        frames=frames,
+        patches=patches,
+        visual_tokens=visual,
+        tokens=visual + shape_of(config.model.base_model).text_tokens,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
-from ntlbg_service.domain.fit import Fit, Misfit, choose_precision, fit, predict
+from ntlbg_service.domain.fit import CPU_PROCESS_GIB, Fit, Misfit, choose_precision, fit, predict
 from ntlbg_service.domain.profiles import CPU, PROFILES, NodeShape, Profile
 
 NODE = NodeShape(cores=16, host_memory_gib=256)
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused_with_numbers() -> None:
 
 def test_a_cpu_is_limited_by_its_host() -> None:
     tiny = config(64, model=ModelConfig(base_model="tiny"), global_batch=1)
-    assert fitted(tiny, CPU).memory["context"] == 1.1
+    assert fitted(tiny, CPU).memory["context"] == CPU_PROCESS_GIB
     assert "the limit is 1.0 GiB" in misfit(tiny, CPU, NodeShape(cores=1, host_memory_gib=1))
 
 
