@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_refused_with_numbers() -> None:
 def test_a_cpu_is_limited_by_its_host() -> None:
     tiny = config(64, model=ModelConfig(base_model="tiny"), global_batch=1)
     assert fitted(tiny, CPU).memory["context"] == CPU_PROCESS_GIB
-    assert "the limit is 1.0 GiB" in misfit(tiny, CPU, NodeShape(cores=1, host_memory_gib=1))
+    assert "the limit is 0.5 GiB" in misfit(tiny, CPU, NodeShape(cores=1, host_memory_gib=0.5))
 
 
 def test_hardware_wishes_are_kept() -> None:
