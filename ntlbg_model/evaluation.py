@@ -43,7 +43,8 @@ def evaluate(
 ) -> None:
     """Answer every question and hand each `Prediction` to `on_prediction`, in order.
 
-    A video that cannot be read fails its questions, by name, and nothing else.
+    A video that cannot be read or is too short fails its questions, by name, and nothing else; so
+    does a question whose options begin alike.
     """
     was_training = backbone.model.training
     backbone.model.eval()
@@ -52,11 +53,11 @@ def evaluate(
     for question in questions:
         try:
             waiting.append(_ask(config, backbone, selector, question, frames))
-        except VideoError as error:
+        except (VideoError, ValueError) as error:
             for prediction in _answers(backbone, dataset, waiting):
                 on_prediction(prediction)
             waiting = []
-            on_prediction(_failed(dataset, question, f"{error.path.name}: {error.reason}"))
+            on_prediction(_failed(dataset, question, _reason(error)))
         if len(waiting) == config.evaluation.batch_size:
             for prediction in _answers(backbone, dataset, waiting):
                 on_prediction(prediction)
@@ -119,6 +120,10 @@ def _prediction(dataset: str, asked: _Asked, logits: Tensor, seconds: float) -> 
         seconds=seconds,
         scores=tuple(scores.tolist()),
     )
+
+
+def _reason(error: VideoError | ValueError) -> str:
+    return f"{error.path.name}: {error.reason}" if isinstance(error, VideoError) else str(error)
 
 
 def _failed(dataset: str, question: Question, reason: str) -> Prediction:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
-from ntlbg_model.config import Config
+from ntlbg_model.config import PAIR, Config
 from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
@@ -78,13 +78,20 @@ def readable(questions: Sequence[Question], frames: FrameReader) -> list[Questio
     broken: dict[str, bool] = {}
     for question in questions:
         if question.video_id not in broken:
-            try:
-                frames(question)
-                broken[question.video_id] = False
-            except VideoError as error:
-                broken[question.video_id] = True
-                logger.warning("excluded from training: %s: %s", error.path, error.reason)
+            reason = _unreadable(question, frames)
+            broken[question.video_id] = reason is not None
+            if reason is not None:
+                logger.warning("excluded from training: %s: %s", question.video_path, reason)
     return [row for row in questions if row.answer is not None and not broken[row.video_id]]
+
+
+def _unreadable(question: Question, frames: FrameReader) -> str | None:
+    """Why a question's video cannot be used, or None."""
+    try:
+        found = len(frames(question).pixels)
+    except VideoError as error:
+        return error.reason
+    return None if found >= PAIR else f"has {found} frames, and selection needs {PAIR}"
 
 
 class NTLBGTrainer(Trainer):  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """Every question gets a prediction, a broken video included."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,20 @@ def test_a_broken_video_fails_its_questions_and_no_others(backbone: Backbone, fr
     assert found[1].answer is None and not found[1].correct
     clean = run(config(), backbone, [asked[0], asked[2], asked[4]], frames)
     assert [row.answer for row in found if not row.failure] == [row.answer for row in clean]
+
+
+def test_questions_that_cannot_be_asked_fail_with_the_reason(backbone: Backbone, frames: Reader):
+    def read(asked: Question) -> Frames:
+        found = frames(asked)
+        if asked.video_id != "short":
+            return found
+        return Frames(pixels=found.pixels[:1], indices=found.indices[:1], times=found.times[:1])
+
+    alike = replace(question(1), candidates=("red", "red", "blue", "green", "white"))
+    found = run(config(), backbone, [question(0, "short"), alike, question(2)], read)
+    assert found[0].failure == "a video needs at least 2 frames, got 1"
+    assert "do not differ in their first token" in (found[1].failure or "")
+    assert found[2].failure is None
 
 
 @pytest.mark.parametrize(
