@@ -1,4 +1,4 @@
-"""NTLBG-LLM: representative points that pick the few frames of a long video which answer a question.
+"""NTLBG-LLM: representative points pick the few frames of a long video that answer a question.
 
 The package root imports nothing heavy, so that `import ntlbg_model.config` costs milliseconds.
 """

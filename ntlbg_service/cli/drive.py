@@ -1,14 +1,12 @@
 """The loop around a controller: step, publish, show, wait; stop on Ctrl-C or SIGTERM."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Mapping
 
 import click
 
 from ntlbg_service.cli.progress import Progress
+from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller import Controller
 from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.executors.local import LocalExecutor
@@ -51,7 +49,7 @@ def drive(
 def _lead(
     controller: Controller, publisher: Publisher, progress: Progress, at_end: Callable[[], None]
 ) -> None:
-    with _terminable():
+    with terminable():
         try:
             while controller.step():
                 publisher.step()
@@ -71,17 +69,3 @@ def _watch(ledger: Ledger, suite_key: str, progress: Progress) -> None:
     while not all(run.state in TERMINAL for run in ledger.current_runs(suite_key)):
         progress.update()
         time.sleep(POLL_SECONDS)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends like Ctrl-C."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -10,6 +10,7 @@ import urllib.request
 import click
 
 from ntlbg_service.cli.options import open_ledger, workspace_options
+from ntlbg_service.cli.signals import terminable
 from ntlbg_service.workspace import Workspace
 
 START_SECONDS = 120
@@ -42,12 +43,15 @@ def command(port: int, host: str, workspace: Workspace) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait(server, address)
-        tracker = Tracker(address)
-        for key in open_ledger(workspace).suite_keys():
-            click.echo(f"{key}: {tracker.suite_link(key) or 'not told to MLflow yet'}")
-        click.echo(f"MLflow is at {address}; Ctrl-C ends it.")
-        server.wait()
+        with terminable():
+            _wait(server, address)
+            tracker = Tracker(address)
+            for key in open_ledger(workspace).suite_keys():
+                click.echo(f"{key}: {tracker.suite_link(key) or 'not told to MLflow yet'}")
+            click.echo(f"MLflow is at {address}; Ctrl-C ends it.")
+            server.wait()
+    except KeyboardInterrupt:
+        click.echo("MLflow has ended.")
     finally:
         server.terminate()
         server.wait()
