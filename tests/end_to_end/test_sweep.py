@@ -7,9 +7,7 @@ from pathlib import Path
 from tests.end_to_end.conftest import Cli
 
 
-def test_a_sweep_runs_its_trials_and_names_the_best(
-    cli: Cli, suite: Path, tmp_path: Path
-) -> None:
+def test_a_sweep_runs_its_trials_and_names_the_best(cli: Cli, suite: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.json"
     sweep.write_text(
         json.dumps(
