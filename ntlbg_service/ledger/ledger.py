@@ -1,47 +1,31 @@
 """Operations on the ledger. Each is one transaction; intent is written before any side effect."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, func, insert, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
-from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import AttemptState, RunState, check_transition
 from ntlbg_service.domain.suite import changes
+from ntlbg_service.ledger.outbox import Outbox
 from ntlbg_service.ledger.records import (
     Attempt,
     Event,
     NewRun,
     NewSuite,
-    OutboxEntry,
     Run,
     Submission,
     launch_id,
 )
-from ntlbg_service.ledger.tables import attempts, events, launches, outbox, runs, suites
+from ntlbg_service.ledger.rows import attempt_of, run_of
+from ntlbg_service.ledger.tables import attempts, events, launches, runs, suites
 
 
-class Ledger:
+class Ledger(Outbox):
     """The durable queue."""
-
-    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
-        self._engine = engine
-        self._clock = clock
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            raise InfrastructureError(f"ledger: {str(error.orig).splitlines()[0]}") from error
 
     def submit(self, suite: NewSuite, new_runs: Sequence[NewRun]) -> Submission:
         """Make a suite's runs durable. The same runs again change nothing but their order."""
@@ -197,7 +181,7 @@ class Ledger:
 
     def _runs(self, query: Any) -> tuple[Run, ...]:
         with self._transaction() as connection:
-            return tuple(_run(row) for row in connection.execute(query))
+            return tuple(run_of(row) for row in connection.execute(query))
 
     def active_attempts(self, suite_key: str | None = None) -> tuple[Attempt, ...]:
         """Attempts whose end the ledger does not know yet."""
@@ -205,13 +189,13 @@ class Ledger:
         if suite_key is not None:
             query = query.join(runs).where(runs.c.suite_key == suite_key)
         with self._transaction() as connection:
-            return tuple(_attempt(row) for row in connection.execute(query))
+            return tuple(attempt_of(row) for row in connection.execute(query))
 
     def attempts_of(self, run_id: str) -> tuple[Attempt, ...]:
         """Every attempt of a run, oldest first."""
         query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number)
         with self._transaction() as connection:
-            return tuple(_attempt(row) for row in connection.execute(query))
+            return tuple(attempt_of(row) for row in connection.execute(query))
 
     def events_of(self, run_id: str) -> tuple[Event, ...]:
         """What happened to a run and why, oldest first."""
@@ -306,86 +290,3 @@ class Ledger:
         connection.execute(
             insert(events).values(time=self._clock(), run_id=run_id, kind=kind, message=message)
         )
-
-    def post(self, topic: str, suite_key: str, run_id: str | None = None) -> None:
-        """Note that MLflow has to be told something; a topic already waiting is not repeated."""
-        with self._transaction() as connection:
-            self._post(connection, topic, suite_key, run_id)
-
-    def _post(self, connection: Connection, topic: str, suite_key: str, run_id: str | None) -> None:
-        waiting = select(outbox.c.id).where(
-            outbox.c.sent_at.is_(None),
-            outbox.c.topic == topic,
-            outbox.c.suite_key == suite_key,
-            outbox.c.run_id.is_(None) if run_id is None else outbox.c.run_id == run_id,
-        )
-        if connection.execute(waiting).first() is None:
-            connection.execute(
-                insert(outbox).values(
-                    topic=topic,
-                    suite_key=suite_key,
-                    run_id=run_id,
-                    created_at=self._clock(),
-                    tries=0,
-                    error="",
-                )
-            )
-
-    def unsent(self) -> tuple[OutboxEntry, ...]:
-        """What MLflow has not been told yet, oldest first."""
-        query = select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id)
-        with self._transaction() as connection:
-            return tuple(
-                OutboxEntry(id=row.id, topic=row.topic, suite_key=row.suite_key, run_id=row.run_id)
-                for row in connection.execute(query)
-            )
-
-    def sent(self, entry: OutboxEntry) -> None:
-        """MLflow has been told."""
-        with self._transaction() as connection:
-            connection.execute(
-                update(outbox).where(outbox.c.id == entry.id).values(sent_at=self._clock())
-            )
-
-    def not_sent(self, entry: OutboxEntry, error: str) -> None:
-        """MLflow did not answer; the entry stays."""
-        with self._transaction() as connection:
-            connection.execute(
-                update(outbox)
-                .where(outbox.c.id == entry.id)
-                .values(tries=outbox.c.tries + 1, error=error)
-            )
-
-
-def _run(row: Row[*tuple[Any, ...]]) -> Run:
-    return Run(
-        run_id=row.run_id,
-        suite_key=row.suite_key,
-        work=Work(row.work),
-        group=row.group_name,
-        variant=row.variant,
-        seed=row.seed,
-        baseline=bool(row.baseline),
-        state=RunState(row.state),
-        reason=row.reason,
-        identity=row.identity,
-        config=row.config,
-        fits=tuple(parse(Fit, fit, f"ledger run {row.run_id}") for fit in row.fits),
-        details=row.details,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
-    return Attempt(
-        run_id=row.run_id,
-        number=row.number,
-        state=AttemptState(row.state),
-        fit=parse(Fit, row.fit, f"ledger attempt {row.run_id}/{row.number}"),
-        resume_from=row.resume_from,
-        failure=FailureClass(row.failure) if row.failure else None,
-        message=row.message,
-        launched_at=row.launched_at,
-        ended_at=row.ended_at,
-    )
