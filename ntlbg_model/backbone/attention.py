@@ -1,11 +1,15 @@
 """Attention kernels of the language model, by name."""
 
+import logging
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
+from transformers.utils import is_flash_attn_2_available
+
+logger = logging.getLogger(__name__)
 
 Attention = Literal["eager", "sdpa", "sdpa_repeated", "flash_attention_2"]
 """sdpa_repeated is for cards below sm_80: see `sdpa_repeated`."""
@@ -40,6 +44,15 @@ def sdpa_repeated(
         is_causal=causal and attention_mask is None and query.shape[2] > 1,
     )
     return output.transpose(1, 2).contiguous(), None
+
+
+def available(wanted: Attention) -> Attention:
+    """`wanted`, or torch's own kernels (flash among them) where the flash-attn package is not
+    installed."""
+    if wanted == "flash_attention_2" and not is_flash_attn_2_available():
+        logger.info("flash-attn is not installed: torch's scaled_dot_product_attention instead")
+        return "sdpa"
+    return wanted
 
 
 def register() -> None:

@@ -121,7 +121,7 @@ def load_backbone(
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()
-    model, tokenizer = _pretrained(source, config.base_model, dtype, attention)
+    model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
     use_batched_attention(model.model.visual)
     model.requires_grad_(False)
     if config.tuning == "full":

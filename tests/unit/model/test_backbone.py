@@ -182,6 +182,14 @@ def test_repeated_heads_attend_as_grouped_ones(backbone: Backbone):
         assert torch.allclose(answer_logits(backbone, one), grouped, atol=1e-4)
 
 
+def test_without_flash_attn_torch_s_own_kernels_are_used(saved):
+    config = ModelConfig(base_model=str(saved), tuning="none")
+    model = load_backbone(
+        config, dtype=torch.float32, device="cpu", attention="flash_attention_2"
+    ).base
+    assert model.config.text_config._attn_implementation == "sdpa"
+
+
 def test_letters_list_the_options_and_words_do_not():
     tokenizer = architecture.tokenizer()
     prompt = build_prompt(question(0), tokenizer, "option_words")
