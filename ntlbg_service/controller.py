@@ -32,8 +32,12 @@ class Controller:
     suite_key: str | None = None
 
     def step(self) -> bool:
-        """One reconciliation. False when every run it drives has ended."""
-        for attempt in self.ledger.active_attempts(self.suite_key):
+        """One reconciliation. False when every run it drives has ended.
+
+        It looks at every active attempt, since one that another suite's killed controller left
+        behind holds a place; it starts only runs of its own.
+        """
+        for attempt in self.ledger.active_attempts():
             self._observe(attempt)
         self._place()
         return bool(
@@ -61,9 +65,11 @@ class Controller:
         record = read_exit(self.storage, keys)
         if record is None:
             status = self.executor.status(keys)
-            if status is LaunchStatus.ABSENT:
-                self._launch(self.ledger.run(attempt.run_id), attempt)
-            if status is not LaunchStatus.ENDED:
+            run = self.ledger.run(attempt.run_id)
+            if status is LaunchStatus.ABSENT and self.suite_key in (None, run.suite_key):
+                self._launch(run, attempt)
+                return
+            if status is LaunchStatus.RUNNING:
                 return
             record = read_exit(self.storage, keys)
         if record is None:

@@ -113,6 +113,19 @@ def test_results_that_came_while_nobody_looked_are_taken(tmp_path: Path) -> None
     assert all(len(service.ledger.attempts_of(run_id)) == 1 for run_id in ids)
 
 
+def test_what_another_suite_left_behind_holds_no_place(tmp_path: Path) -> None:
+    service = Service(tmp_path, places=1)
+    (left,) = submitted(service, 1)
+    service.controller.step()
+    service.executor.running.clear()  # Its driver and its controller were killed.
+    other = replace(new_run(), identity=replace(new_run().identity, suite="other"))
+    (mine,) = service.ledger.submit(replace(SUITE, key="other"), [other]).new
+    service.controller = replace(service.controller, suite_key="other")
+    service.run_all()
+    assert service.ledger.run(mine).state is RunState.FINISHED
+    assert service.ledger.run(left).state is RunState.QUEUED
+
+
 class Killed(Exception):
     """The controller dies here."""
 
