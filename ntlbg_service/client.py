@@ -8,7 +8,7 @@ from typing import Any
 
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.launch import Trial, Work
-from ntlbg_service.domain.plan import Inventory, Plan, PlannedVariant, fit_variant, plan
+from ntlbg_service.domain.plan import Inventory, Plan, PlannedVariant, fit_variant, plan, to_json
 from ntlbg_service.domain.resolve import Layer, resolve
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.domain.suite import (
@@ -68,7 +68,7 @@ def prepare_suite(
         name=files.suite.name,
         description=files.suite.description,
         submitter=getpass.getuser(),
-        spec=asdict(files.suite),
+        spec={"suite": asdict(files.suite), "plan": to_json(planned)},
     )
     return Prepared(suite, runs, planned)
 
@@ -144,14 +144,15 @@ def prepare_sweep(path: Path, workspace: Workspace, inventory: Inventory) -> Pre
             "concurrency": spec.concurrency,
         },
     )
+    planned = plan([start], [spec.seed], inventory)
     suite = NewSuite(
         key=identity.suite,
         name=spec.name,
         description=spec.description,
         submitter=getpass.getuser(),
-        spec=asdict(spec),
+        spec={"sweep": asdict(spec), "plan": to_json(planned)},
     )
-    return Prepared(suite, (run,), plan([start], [spec.seed], inventory))
+    return Prepared(suite, (run,), planned)
 
 
 def _trial(

@@ -182,7 +182,13 @@ class Publisher:
         status: Status = "finished" if states == {RunState.FINISHED} else "failed"
         html = self.storage.path(report(suite_key))
         artifacts = {"report.html": html} if html.is_file() else {}
-        self.tracker.suite_finished(suite_key, status, artifacts)
+        suite = self.ledger.suite(suite_key)
+        with TemporaryDirectory(prefix="ntlbg-") as folder:
+            for name, content in (suite.spec if suite else {}).items():
+                path = Path(folder) / f"{name}.json"
+                path.write_text(json.dumps(content, indent=1, sort_keys=True))
+                artifacts[path.name] = path
+            self.tracker.suite_finished(suite_key, status, artifacts)
 
 
 def _params(values: Mapping[str, Any], seed: int) -> dict[str, str | int | float | bool | None]:

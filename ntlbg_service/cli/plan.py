@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,7 +33,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Plan SUITE on an inventory: fits, predicted memory, order and time."""
-    from ntlbg_service.domain.plan import plan
+    from ntlbg_service.domain.plan import plan, to_json
     from ntlbg_service.domain.suite import expand
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
@@ -49,34 +49,6 @@ def command(
         _explain(result)
     else:
         print_plan(result)
-
-
-def to_json(plan: "Plan") -> dict[str, Any]:
-    """A plan as JSON values."""
-    from dataclasses import asdict
-
-    return {
-        "inventory": asdict(plan.inventory),
-        "makespan_hours": plan.makespan_hours,
-        "gpu_hours": plan.gpu_hours,
-        "mixed_numerics": plan.mixed_numerics(),
-        "runs": [
-            {
-                "group": group,
-                "variant": variant,
-                "seed": seed,
-                "start_hours": interval.start,
-                "end_hours": interval.end,
-                "fit": asdict(interval.placement.fit),
-            }
-            for (group, variant, seed), interval in plan.intervals.items()
-        ],
-        "refused": [
-            {"group": row.variant.group, "variant": row.variant.name, "reason": row.refusal}
-            for row in plan.variants
-            if row.refusal
-        ],
-    }
 
 
 def print_plan(plan: "Plan") -> None:

@@ -1,8 +1,8 @@
 """The plan of a suite on an inventory: who runs where, for how long, and who cannot, and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
 
 from ntlbg_model.built import unbuilt
 from ntlbg_model.config import STRICT
@@ -146,3 +146,29 @@ def plan(variants: Sequence[Variant], seeds: Sequence[int], inventory: Inventory
         variants=planned,
         intervals={keys[interval.placement.run_id]: interval for interval in intervals},
     )
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON values."""
+    return {
+        "inventory": asdict(plan.inventory),
+        "makespan_hours": plan.makespan_hours,
+        "gpu_hours": plan.gpu_hours,
+        "mixed_numerics": plan.mixed_numerics(),
+        "runs": [
+            {
+                "group": group,
+                "variant": variant,
+                "seed": seed,
+                "start_hours": interval.start,
+                "end_hours": interval.end,
+                "fit": asdict(interval.placement.fit),
+            }
+            for (group, variant, seed), interval in plan.intervals.items()
+        ],
+        "refused": [
+            {"group": row.variant.group, "variant": row.variant.name, "reason": row.refusal}
+            for row in plan.variants
+            if row.refusal
+        ],
+    }

@@ -20,7 +20,7 @@ class NewSuite:
     description: str
     submitter: str
     spec: Mapping[str, Any]
-    """The file's content, kept for the record."""
+    """The file's content and its plan, kept for the record."""
 
 
 @dataclass(frozen=True, kw_only=True)

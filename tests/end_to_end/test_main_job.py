@@ -49,6 +49,8 @@ def test_a_suite_from_files_to_comparison(cli: Cli, tmp_path: Path) -> None:
     runs = mlflow_runs(cli.home)
     assert set(runs) == {"small (suite)", "uniform/seed1", "ntlbg/seed1"}
     assert set(runs.values()) == {"FINISHED"}
+    kept = {path.name for path in (cli.home / "mlartifacts").rglob("*") if path.is_file()}
+    assert {"config.json", "fit.json", "kept.png", "plan.json", "report.html"} <= kept
     html = (cli.home / "storage/reports/small@laptop.html").read_text()
     assert "http-equiv" not in html and "<script" not in html and "data:image" in html
 
