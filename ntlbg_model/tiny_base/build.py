@@ -15,7 +15,7 @@ from ntlbg_model.data.needles.plan import NeedlesSpec, Split
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.tiny_base.card import write_card
 from ntlbg_model.tiny_base.examples import Asker, TrainingVideo, training_video
-from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan
+from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan, with_glitches
 from ntlbg_model.tiny_base.measure import measure
 from ntlbg_model.tiny_base.reader_stage import Stage, train_reader
 from ntlbg_model.tiny_base.vision_stage import labelled_pairs, train_vision
@@ -32,14 +32,14 @@ class Recipe:
 
     pool_videos: int = 900
     """Videos whose flashes the vision tower learns from."""
-    vision_steps: tuple[int, int] = (150, 600)
+    vision_steps: tuple[int, int] = (150, 800)
     """Steps on crops, and on whole frames."""
     reader_videos: int = 500
     """Videos, of those, that the language model is asked about."""
     stages: tuple[Stage, ...] = (
-        Stage(steps=300, videos=64, pairs=(1, 2, 4), excerpts=1.0),
-        Stage(steps=450, videos=24, pairs=(8, 16), excerpts=1.0),
-        Stage(steps=700, videos=16, pairs=(KEPT,), excerpts=0.25),
+        Stage(steps=250, videos=48, pairs=(1, 2, 4), excerpts=1.0),
+        Stage(steps=1000, videos=16, pairs=(8, 16), excerpts=1.0),
+        Stage(steps=900, videos=12, pairs=(KEPT,), excerpts=0.25),
     )
     held_out_videos: int = 100
     """Videos of each held-out set that the card's figures come from."""
@@ -79,6 +79,7 @@ def _features(
     videos = []
     for index in range(recipe.reader_videos):
         plan = training_plan(seed, index, recipe.pool_videos)
+        plan = with_glitches(plan) if index % 2 else plan
         pairs = degrade(frame_pairs(plan), generator)
         videos.append(training_video(plan, pairs, model.model.visual, tokenizer, KEPT))
     return videos

@@ -21,7 +21,7 @@ Made by `python -m ntlbg_model.tiny_base.build --seed {seed}` in {minutes:.0f} m
 thread, with torch {torch} and transformers {transformers}; stored in float16. Vision first (its
 tower is frozen afterwards), then questions over 1 to 16, then over {kept} pairs of frames. The last
 stage draws its frames by five selections in equal parts (every flash, uniform, random, ntlbg,
-median_contour), none of them on videos with glitches, so that the base favours none.
+median_contour), so that the base favours none; every other video has irrelevant bursts.
 
 Licence: that of the package. The training data are drawn by the package itself.
 

@@ -1,6 +1,7 @@
 """Training footage for the tiny base: rendered in memory, degraded as a codec would."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from ntlbg_model.config import PAIR
 from ntlbg_model.data.needles.plan import NeedlesSpec, VideoPlan
 from ntlbg_model.data.needles.render import needle_window, render_frames
 from ntlbg_model.data.needles.sampling import sample_video
@@ -21,6 +23,22 @@ def training_plan(seed: int, index: int, videos: int) -> VideoPlan:
     """Plan of one training video, with as many questions as it has."""
     spec = NeedlesSpec(split="train", videos=videos, seed=seed, questions_per_video=8)
     return sample_video(spec, index)
+
+
+def with_glitches(plan: VideoPlan) -> VideoPlan:
+    """The plan with the irrelevant bursts of another video, where they touch no flash.
+
+    Whoever reads videos has seen frames that mean nothing; a base that has not takes them for
+    scenery.
+    """
+    spec = replace(plan.spec, split="glitch")
+    busy = {frame for needle in plan.needles for frame in needle.frames}
+    bursts = tuple(
+        burst
+        for burst in sample_video(spec, plan.index).glitches
+        if busy.isdisjoint(range(burst.start - PAIR, burst.start + burst.length + PAIR))
+    )
+    return replace(plan, glitches=bursts)
 
 
 def frame_pairs(plan: VideoPlan, pairs: Sequence[int] | None = None) -> Tensor:

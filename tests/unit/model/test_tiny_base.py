@@ -25,7 +25,7 @@ from ntlbg_model.tiny_base.examples import (
     selected,
     training_video,
 )
-from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan
+from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan, with_glitches
 from ntlbg_model.tiny_base.packing import PackedVideo, packed_logits
 from ntlbg_model.tiny_base.reader_stage import Stage
 
@@ -158,3 +158,11 @@ def test_the_plan_must_be_rendered_at_twice_the_resolution():
     small = sample_video(NeedlesSpec(split="train", videos=1, resolution=56), 0)
     with pytest.raises(ValueError, match="rendered at 112 pixels"):
         frame_pairs(small)
+
+
+def test_glitches_of_training_touch_no_flash() -> None:
+    plan = with_glitches(training_plan(1, 3, 10))
+    bursts = {f for burst in plan.glitches for f in range(burst.start, burst.start + burst.length)}
+    assert len(plan.glitches) > 8
+    assert bursts.isdisjoint(frame for needle in plan.needles for frame in needle.frames)
+    assert plan.needles == training_plan(1, 3, 10).needles
