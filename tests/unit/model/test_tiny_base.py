@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.model import TINY, Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
+from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.needles.plan import NeedlesSpec, VideoPlan
 from ntlbg_model.data.needles.questions import questions
@@ -26,6 +27,7 @@ from ntlbg_model.tiny_base.examples import (
     training_video,
 )
 from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan, with_glitches
+from ntlbg_model.tiny_base.measure import measure
 from ntlbg_model.tiny_base.packing import PackedVideo, packed_logits
 from ntlbg_model.tiny_base.reader_stage import Stage
 
@@ -166,3 +168,16 @@ def test_glitches_of_training_touch_no_flash() -> None:
     assert len(plan.glitches) > 8
     assert bursts.isdisjoint(frame for needle in plan.needles for frame in needle.frames)
     assert plan.needles == training_plan(1, 3, 10).needles
+
+
+def test_the_base_in_the_package_reads_held_out_looks_when_it_is_shown_them():
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    model = Qwen2VLForConditionalGeneration.from_pretrained(TINY, dtype=torch.float32)
+    use_batched_attention(model.model.visual)
+    spec = NeedlesSpec(split="clean", videos=15, seed=11)
+    found = measure(model, tokenizer, spec, 32)
+    assert found["oracle"]["recall"] == 1
+    assert found["oracle"]["attribute"] >= 0.8
+    assert found["oracle"]["attribute"] >= found["uniform"]["attribute"] + 0.2
+    assert found["ntlbg"]["recall"] > 0.9 > 0.5 > found["uniform"]["recall"]
+    assert found["median_contour"]["recall"] < found["uniform"]["recall"]
