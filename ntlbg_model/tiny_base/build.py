@@ -10,21 +10,15 @@ import torch
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.model import TINY
-from ntlbg_model.backbone.vision import use_batched_attention, vision_features
+from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.data.needles.plan import NeedlesSpec, Split
-from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.tiny_base.card import write_card
 from ntlbg_model.tiny_base.examples import Asker, TrainingVideo, training_video
 from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan, with_glitches
 from ntlbg_model.tiny_base.measure import measure
 from ntlbg_model.tiny_base.reader_stage import Stage, train_reader
-from ntlbg_model.tiny_base.vision_stage import (
-    labelled_pairs,
-    right_words,
-    train_vision,
-    word_scores,
-)
+from ntlbg_model.tiny_base.vision_stage import labelled_pairs, train_vision
 
 KEPT = 32
 """Pairs kept of the 256 of a 512-frame video in the last stage."""
@@ -63,7 +57,6 @@ def build(seed: int, recipe: Recipe, out: Path, report: Report) -> None:
     pool = labelled_pairs(plans, seed)
     report(f"{len(pool.pixels)} pairs rendered")
     train_vision(model, tokenizer, pool, recipe.vision_steps, generator, report)
-    report(f"held-out looks read: {_looks_read(model, tokenizer, recipe)}")
     videos = _features(model, tokenizer, seed, recipe, generator)
     report(f"{len(videos)} videos encoded")
     _train_reader(model, tokenizer, videos, seed, recipe.stages, report)
@@ -73,18 +66,6 @@ def build(seed: int, recipe: Recipe, out: Path, report: Report) -> None:
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_card(out, seed, minutes, recipe.held_out_videos, KEPT, figures)
-
-
-@torch.no_grad()
-def _looks_read(
-    model: Qwen2VLForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, recipe: Recipe
-) -> list[float]:
-    """Share of held-out flashes of which the tower names shape, colour and background."""
-    spec = NeedlesSpec(split="clean", videos=recipe.held_out_videos, seed=HELD_OUT_SEED + 1)
-    pairs = labelled_pairs([sample_video(spec, i) for i in range(spec.videos)], 0)
-    features = vision_features(model.model.visual, pairs.pixels)
-    scores = word_scores(features, model.get_input_embeddings().weight, tokenizer)
-    return right_words(scores, pairs)
 
 
 def _features(

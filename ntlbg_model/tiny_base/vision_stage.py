@@ -32,10 +32,8 @@ ORDINARY = 5
 FLASHING = 0.85
 """Share of drawn pairs with a flash."""
 GREY = 0.5
-"""Share of drawn pairs shown in one hue, a random cast over the grey frame, and asked only for the
-shape: a shape must not be recognised by the colours that it has in training."""
-CAST = 0.25
-"""Least brightness of a channel under a cast."""
+"""Share of drawn pairs shown without colour, and asked only for the shape: a shape must not be
+recognised by the colours that it has in training."""
 
 CROP = 28
 """Pixels a side of a crop: one merged token."""
@@ -106,7 +104,7 @@ def train_vision(
 
 
 def draw(pool: LabelledPairs, count: int, generator: torch.Generator) -> LabelledPairs:
-    """A degraded batch, half of it in one hue."""
+    """A degraded batch, half of it grey."""
     flashing = pool.words[:, 0] != NO_FLASH
     chosen = torch.cat(
         [
@@ -120,9 +118,7 @@ def draw(pool: LabelledPairs, count: int, generator: torch.Generator) -> Labelle
     pixels = torch.cat([degrade(part, generator) for part in torch.split(pool.pixels[chosen], 32)])
     words = pool.words[chosen].clone()
     grey = int(count * GREY)
-    brightness = 0.6 + 0.8 * torch.rand(grey, 1, 1, 1, 1, generator=generator)
-    cast = CAST + (1 - CAST) * torch.rand(grey, 1, 1, 1, 3, generator=generator)
-    gains = brightness * cast / cast.amax(dim=4, keepdim=True)
+    gains = 0.6 + 0.8 * torch.rand(grey, 1, 1, 1, 1, generator=generator)
     faded = pixels[:grey].float().mean(dim=4, keepdim=True) * gains
     pixels[:grey] = faded.clamp(0, 255).to(torch.uint8)
     words[:grey, 1:] = IGNORE
