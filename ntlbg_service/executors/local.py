@@ -45,6 +45,8 @@ class LocalExecutor:
 
     def launch(self, spec: LaunchSpec) -> None:
         """Start the driver in a session of its own, its output in the attempt's log."""
+        for ended in self._children.values():
+            ended.poll()  # Reaps drivers whose exit record was enough to close their attempts.
         keys = AttemptKeys(spec.run_id, spec.attempt)
         log = self._storage.path(keys.log)
         log.parent.mkdir(parents=True, exist_ok=True)
