@@ -30,6 +30,7 @@ def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
         "temporal_coherence",
         "information_preservation",
         "diversity_regularization",
+        "distillation",
     ):
         weight = getattr(training.loss, term)
         if weight > 0:
@@ -46,6 +47,8 @@ def _selection(config: Config) -> Iterator[tuple[str, object]]:
         yield "selection.method", selection.method
     if selection.features != "pixels":
         yield "selection.features", selection.features
+    if selection.query != "none":
+        yield "selection.query", selection.query
     if selection.constraint_type != "none" and selection.contour not in CONTOURS:
         yield "selection.contour", selection.contour
     if selection.refine_iterations > 0:

@@ -143,9 +143,19 @@ class SelectionConfig:
     median_contour: the published NTLBG rule (frames nearest the median Mahalanobis distance,
     spread in time), kept as an ablation. uniform, random: evenly spaced, at random.
     The others are baselines of the literature."""
-    features: Literal["pixels", "backbone", "clip"] = "pixels"
+    features: Literal["pixels", "backbone", "clip", "siglip"] = "pixels"
     """What the statistics are computed on: thumbnails of the frames, the backbone's first
-    vision blocks, or CLIP."""
+    vision blocks, or an image encoder."""
+    similarity: Literal["backbone", "clip", "siglip"] = "clip"
+    """What scores a pair against the question, for the methods that compare with text: an image
+    and text encoder, or the backbone's merged vision tokens against its own word embeddings."""
+    query: Literal["none", "learned"] = "none"
+    """none: statistics of the video alone, without training. learned: a trained selector
+    conditions the Gaussian on the question."""
+    query_rank: int = 8
+    """Rank of the question's precision matrix (used with query 'learned')."""
+    learned_floor: bool = False
+    """Learn the uniform floor for each question, starting at uniform_floor (query 'learned')."""
     rank: int = 16
     """Dimensions of the principal subspace in which distances are taken."""
     constraint_type: Literal["none", "soft_equicontour", "hard_equicontour"] = "none"
@@ -167,6 +177,15 @@ class SelectionConfig:
 
     def __post_init__(self) -> None:
         _at_least("rank", self.rank, 1)
+        _at_least("query_rank", self.query_rank, 1)
+        _check(
+            self.query == "learned" or self.contour != "learned",
+            "contour 'learned' needs query 'learned'",
+        )
+        _check(
+            self.query == "learned" or not self.learned_floor,
+            "learned_floor needs query 'learned'",
+        )
         _between("contour_quantile", self.contour_quantile, 0, 1)
         _above("contour_width", self.contour_width, 0)
         _between("uniform_floor", self.uniform_floor, 0, 1)
@@ -221,7 +240,7 @@ class ModelConfig:
     base_model: str = "Qwen/Qwen2-VL-7B-Instruct"
     """A hub name, a local folder, or 'tiny': the 2 M-parameter Qwen2-VL in this package."""
     ntlbg_hidden_size: int = 4096
-    """Width of the learned selector's query encoder (used with selection.contour 'learned')."""
+    """Width of the learned selector's query encoder (used with selection.query 'learned')."""
     reducer: Reducer = "qwen2_vl"
     """What turns the vision grid into language-model tokens; qwen2_vl is the backbone's own."""
     tuning: Literal["lora", "full", "none"] = "lora"
@@ -275,10 +294,18 @@ class LossConfig:
     """How well points reconstruct the whole video."""
     diversity_regularization: float = 0.0
     """Log-determinant spread of the points."""
+    distillation: float = 0.0
+    """Cross-entropy of the selector's distribution over frames against the language model's
+    attention over all of them; needs selection.query 'learned'. Annealed to zero over training."""
+    schedule: Literal["static", "progressive", "curriculum"] = "static"
+    """static: weights as given after a warm-up of a tenth of the steps. progressive: the terms
+    beside the task come in one after another. curriculum: they lead at first and give way to the
+    task."""
 
     def __post_init__(self) -> None:
         for term in fields(self):
-            _at_least(term.name, getattr(self, term.name), 0)
+            if term.name != "schedule":
+                _at_least(term.name, getattr(self, term.name), 0)
         _above("task", self.task, 0)
 
 

@@ -43,9 +43,7 @@ def data(**options: str) -> Config:
 CASES = {
     "selection.features = 'clip'": selection(features="clip"),
     "selection.features = 'backbone'": selection(features="backbone"),
-    "selection.contour = 'learned'": selection(
-        constraint_type="soft_equicontour", contour="learned"
-    ),
+    "selection.query = 'learned'": selection(query="learned"),
     "selection.refine_iterations = 2": selection(refine_iterations=2),
     "model.quantisation = 'nf4'": model(quantisation="nf4"),
     "model.quantisation = 'int8'": model(quantisation="int8"),
@@ -57,6 +55,7 @@ CASES = {
     "model.temporal.memory_bank_size = 8": model(temporal=TemporalConfig(memory_bank_size=8)),
     "training.optimizer = 'adamw_8bit'": Config(training=TrainingConfig(optimizer="adamw_8bit")),
     "training.loss.ntlbg_constraint = 0.1": loss(ntlbg_constraint=0.1),
+    "training.loss.distillation = 0.1": loss(distillation=0.1),
     "training.loss.feature_alignment = 0.1": loss(feature_alignment=0.1),
     "training.loss.temporal_coherence = 0.1": loss(temporal_coherence=0.1),
     "training.loss.information_preservation = 0.1": loss(information_preservation=0.1),

@@ -182,7 +182,7 @@ def test_contour_levels():
     shrink = (1 - 64 ** (-2 / 16)) ** 0.5
     assert level["rate"] == pytest.approx(shrink * 58.17, rel=1e-3)
     with pytest.raises(ValueError, match="learned"):
-        contour_level(distances, 64, SelectionConfig(contour="learned"))
+        contour_level(distances, 64, SelectionConfig(query="learned", contour="learned"))
 
 
 def test_constraint_types_order_pairs_as_they_say():
