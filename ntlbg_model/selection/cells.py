@@ -2,7 +2,8 @@
 
 With inclusion probabilities p_t <= 1 that sum to K and C their running sum, frame t belongs to
 cell floor(C_t - p_t / 2). Midpoints of neighbours differ by (p_t + p_{t+1}) / 2 <= 1, so all K
-contiguous cells are non-empty and one pick per cell gives K distinct, ascending frames.
+contiguous cells are non-empty and one pick per cell gives K distinct, ascending frames. Frames of
+probability zero (masked ones) change nothing: their neighbours' midpoints are as near as before.
 """
 
 import torch
@@ -12,30 +13,40 @@ UNIT = 1 << 40
 """Probability one as an integer: the lemma is exact in integers, not in floating point."""
 
 
-def time_cells(probabilities: Tensor, count: int) -> Tensor:
-    """Cell number [P] of each pair, non-decreasing, every one of 0 .. count - 1 in use.
+def time_cells(probabilities: Tensor, count: int | Tensor) -> Tensor:
+    """Cell number [..., P] of each pair, non-decreasing, every one of 0 .. count - 1 in use.
 
-    `probabilities` [P] are at most one and sum to `count` up to rounding.
+    `probabilities` [..., P] are at most one and sum to `count` (one number or one a row) up to
+    rounding.
     """
-    units = _integers(probabilities, count)
-    midpoints = 2 * units.cumsum(0) - units
-    return torch.div(midpoints, 2 * UNIT, rounding_mode="floor").clamp(max=count - 1)
+    wanted = torch.as_tensor(count, device=probabilities.device).unsqueeze(-1)
+    units = integers(probabilities, wanted)
+    midpoints = 2 * units.cumsum(-1) - units
+    cells = torch.div(midpoints, 2 * UNIT, rounding_mode="floor")
+    return torch.minimum(cells, wanted - 1)
 
 
 def pick(scores: Tensor, cells: Tensor, count: int) -> Tensor:
-    """The pair [count] with the highest score in each cell, the earliest where scores tie."""
-    best = scores.new_full((count,), -torch.inf).scatter_reduce(0, cells, scores, "amax")
-    order = torch.arange(scores.numel(), device=scores.device)
-    candidates = torch.where(scores == best[cells], order, scores.numel())
-    first = torch.full((count,), scores.numel(), device=scores.device)
-    return first.scatter_reduce(0, cells, candidates, "amin")
+    """The pair [..., count] with the highest score in each cell, the earliest where scores tie.
+
+    Masked pairs have score -inf. A cell number that no pair has (rows with fewer than `count`
+    cells) gives P, one past the last pair.
+    """
+    pairs = scores.shape[-1]
+    shape = (*scores.shape[:-1], count)
+    best = scores.new_full(shape, -torch.inf).scatter_reduce(-1, cells, scores, "amax")
+    order = torch.arange(pairs, device=scores.device).expand_as(scores)
+    won = (scores == best.gather(-1, cells)) & (scores > -torch.inf)
+    first = torch.full(shape, pairs, device=scores.device)
+    return first.scatter_reduce(-1, cells, torch.where(won, order, pairs), "amin")
 
 
-def _integers(probabilities: Tensor, count: int) -> Tensor:
-    """Probabilities as integers in 0 .. UNIT that sum to exactly count * UNIT."""
+def integers(probabilities: Tensor, count: Tensor) -> Tensor:
+    """Probabilities [..., P] as integers in 0 .. UNIT that sum to exactly `count` [..., 1] units."""
     units = (probabilities.double() * UNIT).floor().long().clamp(0, UNIT)
-    missing = count * UNIT - int(units.sum())
-    room = UNIT - units if missing >= 0 else units
-    before = room.cumsum(0) - room
-    share = torch.minimum((abs(missing) - before).clamp(min=0), room)
-    return units + share if missing >= 0 else units - share
+    missing = count * UNIT - units.sum(-1, keepdim=True)
+    present = units > 0
+    room = torch.where(missing >= 0, (UNIT - units) * present, units)
+    before = room.cumsum(-1) - room
+    share = torch.minimum((missing.abs() - before).clamp(min=0), room)
+    return units + share * missing.sign()

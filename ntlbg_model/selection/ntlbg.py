@@ -1,13 +1,12 @@
 """Training-free NTLBG: self-information, capped mass, number-theoretic time cells."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from ntlbg_model.config import SelectionConfig
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
+from ntlbg_model.selection.contour import contour_level, off_contour
 
 
 def ntlbg(distances: Tensor, count: int, config: SelectionConfig) -> tuple[Tensor, Tensor]:
@@ -18,43 +17,37 @@ def ntlbg(distances: Tensor, count: int, config: SelectionConfig) -> tuple[Tenso
     window of L pairs then holds at least floor(alpha K L / P) - 1 picks, whatever the scores.
     """
     scores = ntlbg_scores(distances, count, config)
-    alpha = config.uniform_floor
-    mass = (1 - alpha) * (scores / config.temperature).softmax(0) + alpha / scores.numel()
+    mass = floored(scores / config.temperature, config.uniform_floor)
     cells = time_cells(inclusion_probabilities(mass, count), count)
     return pick(scores, cells, count), scores
+
+
+def floored(logits: Tensor, floor: float | Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mass [..., P]: (1 - alpha) softmax(logits) + alpha / n, n the unmasked pairs of a row."""
+    if mask is None:
+        return (1 - floor) * logits.softmax(-1) + floor / logits.shape[-1]
+    even = mask / mask.sum(-1, keepdim=True).clamp(min=1)
+    peaked = logits.masked_fill(~mask, -torch.inf).softmax(-1)
+    return ((1 - floor) * peaked + floor * even).masked_fill(~mask, 0)
 
 
 def ntlbg_scores(distances: Tensor, count: int, config: SelectionConfig) -> Tensor:
     """Self-information, a preference for the contour, or both, by `constraint_type`.
 
     none: the distance above its mean. soft: the same plus -((D - c) / mean D)^2 / (2 width^2).
-    hard: -|D - c| alone.
+    hard: -|D - c| alone. Raises ValueError for contour 'learned', which needs a trained selector.
     """
     information = distances - distances.mean()
     if config.constraint_type == "none":
         return information
-    level = contour_level(distances, count, config)
+    level = contour_level(
+        distances,
+        config.contour,
+        count=count,
+        rank=config.rank,
+        quantile=config.contour_quantile,
+    )
     if config.constraint_type == "hard_equicontour":
         return -(distances - level).abs()
     scale = distances.mean().clamp(min=torch.finfo(torch.float32).tiny)
-    offset = (distances - level) / scale
-    return information - offset.square() / (2 * config.contour_width**2)
-
-
-def contour_level(distances: Tensor, count: int, config: SelectionConfig) -> float:
-    """The distance c of the contour that `constraint_type` refers to.
-
-    rate is the radius of K representative points of a Gaussian in R dimensions by the Shannon
-    bound, sqrt(1 - K^(-2/R)) of the root mean square distance. Raises ValueError for 'learned',
-    which needs a trained selector.
-    """
-    if config.contour == "median":
-        return float(distances.median())
-    if config.contour == "quantile":
-        return float(distances.quantile(config.contour_quantile))
-    if config.contour == "zero":
-        return 0.0
-    if config.contour == "rate":
-        shrink = math.sqrt(1 - count ** (-2 / config.rank))
-        return shrink * float(distances.square().mean().sqrt())
-    raise ValueError(f"contour {config.contour!r} has no closed form")
+    return information - off_contour(distances / scale, level / scale, config.contour_width)

@@ -16,6 +16,9 @@ import psutil
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+# A shell that runs the tests in the background has its children ignore Ctrl-C, and they theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 DEADLINE = 240.0
 """Seconds until a condition that must come true is given up."""
 

@@ -9,9 +9,10 @@ from ntlbg_model.config import SelectionConfig, VideoConfig
 from ntlbg_model.selection import baselines, gaussian
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
+from ntlbg_model.selection.contour import contour_level
 from ntlbg_model.selection.features import pair_features
 from ntlbg_model.selection.median_contour import median_contour
-from ntlbg_model.selection.ntlbg import contour_level, ntlbg_scores
+from ntlbg_model.selection.ntlbg import ntlbg_scores
 from ntlbg_model.selection.select import select_pairs
 from ntlbg_model.selection.video import VideoSelector, video_seed
 
@@ -174,7 +175,7 @@ def test_median_contour_spreads_the_typical_pairs_in_time():
 def test_contour_levels():
     distances = torch.arange(1.0, 101.0)
     level = {
-        name: contour_level(distances, 64, SelectionConfig(contour=name))
+        name: float(contour_level(distances, name, count=64, rank=16, quantile=0.99))
         for name in ("median", "quantile", "zero", "rate")
     }
     assert level["median"] == 50 and level["zero"] == 0
@@ -182,7 +183,7 @@ def test_contour_levels():
     shrink = (1 - 64 ** (-2 / 16)) ** 0.5
     assert level["rate"] == pytest.approx(shrink * 58.17, rel=1e-3)
     with pytest.raises(ValueError, match="learned"):
-        contour_level(distances, 64, SelectionConfig(query="learned", contour="learned"))
+        contour_level(distances, "learned", count=64, rank=16, quantile=0.99)
 
 
 def test_constraint_types_order_pairs_as_they_say():
