@@ -42,7 +42,7 @@ def pick(scores: Tensor, cells: Tensor, count: int) -> Tensor:
 
 
 def integers(probabilities: Tensor, count: Tensor) -> Tensor:
-    """Probabilities [..., P] as integers in 0 .. UNIT that sum to exactly `count` [..., 1] units."""
+    """Probabilities [..., P] as integers in 0 .. UNIT summing to exactly `count` [..., 1] of it."""
     units = (probabilities.double() * UNIT).floor().long().clamp(0, UNIT)
     missing = count * UNIT - units.sum(-1, keepdim=True)
     present = units > 0

@@ -1,9 +1,8 @@
 """A video's own Gaussian: low-rank moments of its pair features, and distances in it.
 
-The covariance is low rank plus diagonal, S = W diag(l) W' + s2 (I - WW'), with W the R leading
-principal directions of the video's own features. In the full feature space every frame of a
-Gaussian cloud lies on the same contour (the distance has coefficient of variation 1/sqrt(2d)), so
-levels and contours are taken in the R-dimensional subspace.
+Moments are taken in the R leading principal directions of the video's own features. In the full
+feature space every frame of a Gaussian cloud lies on the same contour (the distance has
+coefficient of variation 1/sqrt(2d)), so levels and contours belong to the R-dimensional subspace.
 """
 
 from dataclasses import dataclass
@@ -14,22 +13,26 @@ from torch import Tensor
 SHRINKAGE = 0.1
 """Share of the covariance replaced by its mean eigenvalue times the identity."""
 
+SAMPLE = 1024
+"""Most pairs, evenly spread, from which the directions are found; moments use all of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoGaussian:
-    """Mean, principal subspace and shrunk variances of one video."""
+    """Centre, principal subspace and shrunk variances of one video."""
 
-    mean: Tensor
-    """[d]"""
+    centre: Tensor
+    """[R], the mean in the subspace."""
     basis: Tensor
     """[d, R], orthonormal columns, leading direction first."""
     variances: Tensor
     """[R], shrunk, positive."""
+    own: Tensor
+    """[P, R], whitened coordinates of the features that it was fitted on."""
 
     def coordinates(self, features: Tensor) -> Tensor:
         """Whitened principal coordinates [P, R] of `features` [P, d]."""
-        centred = features.float() - self.mean
-        return centred @ self.basis / self.variances.sqrt()
+        return (features.float() @ self.basis - self.centre) / self.variances.sqrt()
 
     def squared_distances(self, features: Tensor) -> Tensor:
         """Squared Mahalanobis distances [P] in the subspace; chi-square with R degrees of freedom
@@ -40,28 +43,45 @@ class VideoGaussian:
 def fit(features: Tensor, rank: int, shrinkage: float = SHRINKAGE) -> VideoGaussian:
     """The Gaussian of `features` [P, d] in their min(rank, d, P) leading principal directions.
 
-    Computed in float32 from centred features. Constant features give variances of one, so that
-    all distances are zero rather than undefined.
+    One pass over all features: directions come from at most `SAMPLE` of the pairs, evenly spread;
+    what they project to then gives the moments. In float32, centred before squaring. Constant
+    features give variances of one, so that all distances are zero rather than undefined.
     """
     x = features.float()
-    mean = x.mean(dim=0)
-    centred = x - mean
-    rank = min(rank, *x.shape)
-    variances, basis = _principal(centred, rank)
+    sample = x[:: -(-x.shape[0] // SAMPLE)]
+    offset = sample.mean(dim=0)
+    basis = _directions(sample - offset, min(rank, *x.shape))
+    projected = x @ basis - offset @ basis
+    mean = projected.mean(dim=0)
+    centred = projected - mean
+    values, turn = torch.linalg.eigh(centred.T @ centred / x.shape[0])
+    variances, turn = values.flip(0).clamp(min=0), turn.flip(1)
+    shrunk = _shrunk(variances, shrinkage, offset.square().mean() + sample.square().mean())
+    return VideoGaussian(
+        centre=(mean + offset @ basis) @ turn,
+        basis=basis @ turn,
+        variances=shrunk,
+        own=centred @ turn / shrunk.sqrt(),
+    )
+
+
+def _shrunk(variances: Tensor, shrinkage: float, size: Tensor) -> Tensor:
+    """Variances [R] drawn to their mean; ones where they are rounding errors of values whose mean
+    square is `size`."""
     average = variances.mean()
-    if not average > torch.finfo(torch.float32).eps * x.square().mean():
-        return VideoGaussian(mean=mean, basis=basis, variances=torch.ones_like(variances))
-    shrunk = (1 - shrinkage) * variances + shrinkage * average
-    return VideoGaussian(mean=mean, basis=basis, variances=shrunk)
+    if not average > torch.finfo(torch.float32).eps * size:
+        return torch.ones_like(variances)
+    return (1 - shrinkage) * variances + shrinkage * average
 
 
-def _principal(centred: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Leading variances [rank] and directions [d, rank], through the smaller of the two Grams."""
+def _directions(centred: Tensor, rank: int) -> Tensor:
+    """Leading principal directions [d, rank] of rows, through the smaller of the two Grams."""
     count, width = centred.shape
     if width <= count:
-        values, vectors = torch.linalg.eigh(centred.T @ centred / count)
-        return values[-rank:].flip(0).clamp(min=0), vectors[:, -rank:].flip(1)
-    values, vectors = torch.linalg.eigh(centred @ centred.T / count)
-    values = values[-rank:].flip(0).clamp(min=0)
-    basis = centred.T @ vectors[:, -rank:].flip(1)
-    return values, basis / basis.norm(dim=0).clamp(min=torch.finfo(torch.float32).tiny)
+        _, vectors = torch.linalg.eigh(centred.T @ centred)
+        directions: Tensor = vectors[:, -rank:].flip(1)
+        return directions
+    _, vectors = torch.linalg.eigh(centred @ centred.T)
+    basis: Tensor = centred.T @ vectors[:, -rank:].flip(1)
+    basis = basis / basis.norm(dim=0).clamp(min=torch.finfo(torch.float32).tiny)
+    return basis

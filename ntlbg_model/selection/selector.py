@@ -1,0 +1,189 @@
+"""The learned NTLBG selector: which frame pairs answer a question.
+
+prepare: one pass over a video's features, cached. score: the question's Gaussian times the
+video's, a contour in it, self-information. select: capped mass, time cells, one pair a cell.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from ntlbg_model.config import SelectionConfig
+from ntlbg_model.selection.capped import inclusion_probabilities
+from ntlbg_model.selection.cells import pick, time_cells
+from ntlbg_model.selection.conditioned import QuestionHead, conditioned_distances
+from ntlbg_model.selection.contour import contour_level, off_contour
+from ntlbg_model.selection.draw import systematic
+from ntlbg_model.selection.index import VideoIndex, index_points, project
+from ntlbg_model.selection.ntlbg import floored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """How much a question wants each pair of its video; a batch of rows."""
+
+    scores: Tensor
+    """[B, P], g; -inf where masked."""
+    distances: Tensor
+    """[B, P], distance in the product Gaussian over its mean."""
+    level: Tensor
+    """[B, 1], contour c in the same unit."""
+    floor: Tensor
+    """[B, 1], uniform share alpha."""
+    mass: Tensor
+    """[B, P], sums to one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The pairs kept of each row."""
+
+    pairs: Tensor
+    """LongTensor [B, K], ascending; rows with fewer are filled up with P."""
+    cells: Tensor
+    """[B, P], time cell of every pair."""
+    probabilities: Tensor
+    """[B, P], inclusion probabilities: at most one, summing to the row's count."""
+    gate: Tensor
+    """[B, K], zero in value; its gradient is that of log p of the kept pairs."""
+
+
+class QuestionEncoder(nn.Module):
+    """Token embeddings of a question to one vector: learned attention pooling, then an MLP."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.weigh = nn.Linear(width, 1)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()
+        )
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """`tokens` [B, S, width] with `mask` [B, S], true for tokens; [B, hidden]."""
+        x = self.norm(tokens.float())
+        weights = self.weigh(x).squeeze(-1).masked_fill(~mask, -torch.inf).softmax(-1)
+        pooled = (weights.unsqueeze(-1) * x).sum(1)
+        largest = x.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(1)
+        encoded: Tensor = self.mlp(torch.cat((pooled, largest), dim=-1))
+        return encoded
+
+
+class NTLBGSelector(nn.Module):
+    """Parameters of the selection; float32 whatever the backbone's precision."""
+
+    def __init__(
+        self, config: SelectionConfig, feature_width: int, question_width: int, hidden: int
+    ) -> None:
+        super().__init__()
+        self._config = config
+        directions = torch.empty(feature_width, config.rank)
+        self.directions = nn.Parameter(nn.init.orthogonal_(directions))
+        self.encoder = QuestionEncoder(question_width, hidden)
+        self.gaussian = QuestionHead(hidden, config.rank, config.query_rank)
+        self.shape = nn.Linear(hidden, len(_SHAPE))
+        nn.init.zeros_(self.shape.weight)
+        with torch.no_grad():
+            self.shape.bias.copy_(torch.tensor(list(_SHAPE.values())))
+            floor = torch.tensor(config.uniform_floor).logit(eps=1e-3)
+            self.shape.bias[list(_SHAPE).index("floor")] = floor
+
+    def prepare(self, features: Tensor, mask: Tensor | None = None) -> VideoIndex:
+        """The index of `features` [B, P, d]; one pass, reusable for every question."""
+        with torch.autocast(features.device.type, enabled=False):
+            return index_points(project(features, self.directions), mask)
+
+    def score(
+        self,
+        index: VideoIndex,
+        tokens: Tensor,
+        token_mask: Tensor,
+        count: int,
+        similarity: Tensor | None = None,
+    ) -> Scored:
+        """Scores of every pair for the question with token embeddings `tokens` [B, S, width].
+
+        `similarity` [B, P] is a text-image similarity where one is at hand; standardised within
+        the video, it enters with a learned weight.
+        """
+        with torch.autocast(tokens.device.type, enabled=False):
+            encoded = self.encoder(tokens, token_mask)
+            distances = conditioned_distances(index, self.gaussian(encoded))
+            return self._scored(index, distances, self.shape(encoded), count, similarity)
+
+    def select(self, scored: Scored, count: int | Tensor, start: Tensor | None = None) -> Chosen:
+        """One pair a time cell: the best one, or where `start` [B] in [0, 1) is given a random
+        draw in which pair t has probability p_t exactly. `count` is one number or one a row."""
+        probabilities = inclusion_probabilities(scored.mass, count)
+        cells = time_cells(probabilities.detach(), count)
+        if start is None:
+            most = int(torch.as_tensor(count).max())
+            pairs = pick(scored.scores.detach(), cells, most)
+        else:
+            pairs = systematic(probabilities.detach(), count, start)
+        return Chosen(
+            pairs=pairs, cells=cells, probabilities=probabilities, gate=_gate(probabilities, pairs)
+        )
+
+    def _scored(
+        self,
+        index: VideoIndex,
+        distances: Tensor,
+        shape: Tensor,
+        count: int,
+        similarity: Tensor | None,
+    ) -> Scored:
+        config = self._config
+        value = dict(zip(_SHAPE, shape.unsqueeze(1).unbind(-1), strict=True))
+        weight = index.mask.to(distances.dtype)
+        average = (distances * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True)
+        relative = distances / average.clamp(min=torch.finfo(distances.dtype).tiny)
+        level = self._level(relative, functional.softplus(value["level"]), count, index.mask)
+        scores = -off_contour(relative, level, value["log_width"].exp())
+        if config.constraint_type != "hard_equicontour":
+            scores = scores + value["information"] * index.information
+            if similarity is not None:
+                scores = scores + value["similarity"] * standardised(similarity, index.mask)
+        floor = value["floor"].sigmoid() if config.learned_floor else None
+        alpha = torch.full_like(level, config.uniform_floor) if floor is None else floor
+        scores = scores.masked_fill(~index.mask, -torch.inf)
+        mass = floored(scores / config.temperature, alpha, index.mask)
+        return Scored(scores=scores, distances=relative, level=level, floor=alpha, mass=mass)
+
+    def _level(self, relative: Tensor, learned: Tensor, count: int, mask: Tensor) -> Tensor:
+        config = self._config
+        if config.constraint_type == "none":
+            return torch.zeros_like(learned)
+        if config.contour == "learned":
+            return learned
+        return contour_level(
+            relative,
+            config.contour,
+            count=count,
+            rank=config.rank,
+            quantile=config.contour_quantile,
+            mask=mask,
+        )
+
+
+_SHAPE = {"level": -2.0, "log_width": -1.0, "information": 0.3, "similarity": 1.0, "floor": 0.0}
+"""Scalars that a question sets, and where they start: near relevance, with self-information."""
+
+
+def standardised(values: Tensor, mask: Tensor) -> Tensor:
+    """`values` [B, P] with mean zero and deviation one over the unmasked pairs of each row."""
+    weight = mask.to(values.dtype)
+    size = weight.sum(-1, keepdim=True).clamp(min=1)
+    centred = (values - (values * weight).sum(-1, keepdim=True) / size) * weight
+    deviation = (centred.square().sum(-1, keepdim=True) / size).sqrt()
+    return centred / deviation.clamp(min=1e-6)
+
+
+def _gate(probabilities: Tensor, pairs: Tensor) -> Tensor:
+    """log p_k - stop-gradient(log p_k) [B, K]; zero for filled up places."""
+    there = pairs < probabilities.shape[-1]
+    kept = probabilities.gather(-1, pairs.clamp(max=probabilities.shape[-1] - 1))
+    log = kept.clamp(min=torch.finfo(torch.float32).tiny).log().float()
+    return torch.where(there, log - log.detach(), torch.zeros_like(log))
