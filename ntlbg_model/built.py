@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 from ntlbg_model.config import Config
 
-METHODS = ("ntlbg", "median_contour", "uniform", "random", "all_frames")
-"""Selection methods that exist."""
 CONTOURS = ("median", "quantile", "rate", "zero")
 """Contour levels that exist."""
 
@@ -43,10 +41,6 @@ def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
 
 def _selection(config: Config) -> Iterator[tuple[str, object]]:
     selection = config.selection
-    if selection.method not in METHODS:
-        yield "selection.method", selection.method
-    if selection.features != "pixels":
-        yield "selection.features", selection.features
     if selection.query != "none":
         yield "selection.query", selection.query
     if selection.constraint_type != "none" and selection.contour not in CONTOURS:

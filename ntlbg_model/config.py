@@ -149,6 +149,9 @@ class SelectionConfig:
     similarity: Literal["backbone", "clip", "siglip"] = "clip"
     """What scores a pair against the question, for the methods that compare with text: an image
     and text encoder, or the backbone's merged vision tokens against its own word embeddings."""
+    encoder: str | None = None
+    """Hub name or local folder of the CLIP or SigLIP that the two options above ask for. null:
+    the checkpoint that publications use."""
     query: Literal["none", "learned"] = "none"
     """none: statistics of the video alone, without training. learned: a trained selector
     conditions the Gaussian on the question."""
@@ -176,6 +179,10 @@ class SelectionConfig:
     """Linde-Buzo-Gray sweeps after the number-theoretic start; 0 keeps the time cells."""
 
     def __post_init__(self) -> None:
+        _check(
+            self.encoder is None or {self.features, self.similarity} != {"clip", "siglip"},
+            "encoder names one model, but features and similarity ask for clip and siglip",
+        )
         _at_least("rank", self.rank, 1)
         _at_least("query_rank", self.query_rank, 1)
         _check(

@@ -48,7 +48,7 @@ def evaluate(
     """
     was_training = backbone.model.training
     backbone.model.eval()
-    selector = VideoSelector(config.video, config.selection, seed)
+    selector = VideoSelector(config.video, config.selection, seed, backbone)
     waiting: list[_Asked] = []
     for question in questions:
         try:
@@ -77,7 +77,7 @@ def _ask(
     found = frames(question)
     started = time.perf_counter()
     pixels = torch.from_numpy(found.pixels.copy())
-    pairs = selector.pairs(question.video_id, pixels)
+    pairs = selector.pairs(question.video_id, pixels, question.question)
     sample = Sample(
         prompt=build_prompt(question, backbone.tokenizer, config.evaluation.scoring),
         pixels=gather_pairs(pixels, pairs),

@@ -49,7 +49,7 @@ class QuestionSamples(Dataset[Sample]):
     ) -> None:
         self._questions = questions
         self._frames = frames
-        self._selector = VideoSelector(config.video, config.selection, seed)
+        self._selector = VideoSelector(config.video, config.selection, seed, backbone)
         self._prompts = [
             build_prompt(question, backbone.tokenizer, config.evaluation.scoring)
             for question in questions
@@ -61,7 +61,7 @@ class QuestionSamples(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         question = self._questions[index]
         pixels = torch.from_numpy(self._frames(question).pixels.copy())
-        pairs = self._selector.pairs(question.video_id, pixels)
+        pairs = self._selector.pairs(question.video_id, pixels, question.question)
         return Sample(
             prompt=self._prompts[index],
             pixels=gather_pairs(pixels, pairs),

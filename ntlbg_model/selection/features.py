@@ -25,10 +25,10 @@ def pair_features(pixels: Tensor) -> Tensor:
     contrast = (squares - means.square()).clamp(min=0).sqrt()
     colour_of_pair = (colour[0::2] + colour[1::2]) / 2
     contrast_of_pair = torch.maximum(contrast[0::2], contrast[1::2])
-    return torch.cat((_unit(colour_of_pair), _unit(contrast_of_pair)), dim=1)
+    return torch.cat((scaled(colour_of_pair), scaled(contrast_of_pair)), dim=1)
 
 
-def _unit(block: Tensor) -> Tensor:
+def scaled(block: Tensor) -> Tensor:
     """Rows [P, d] with total variance one; a constant block stays as it is."""
     rows = block.flatten(1)
     spread = (rows - rows.mean(dim=0)).square().sum(dim=1).mean().sqrt()

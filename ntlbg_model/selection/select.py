@@ -5,10 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ntlbg_model.config import SelectionConfig
+from ntlbg_model.config import SelectionConfig, SelectionMethod
 from ntlbg_model.selection import baselines, gaussian
+from ntlbg_model.selection.aks import aks
+from ntlbg_model.selection.bolt import bolt
+from ntlbg_model.selection.clip_topk import clip_topk
+from ntlbg_model.selection.dpp import dpp
+from ntlbg_model.selection.farthest_point import farthest_point
+from ntlbg_model.selection.kmeans import kmeans
 from ntlbg_model.selection.median_contour import contour_scores, median_contour
 from ntlbg_model.selection.ntlbg import ntlbg
+from ntlbg_model.selection.q_frame import q_frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +28,19 @@ class Selection:
     """Float [P], the method's preference for each pair; zeros where it has none."""
 
 
-def select_pairs(features: Tensor, pairs: int, config: SelectionConfig, seed: int) -> Selection:
+def select_pairs(
+    features: Tensor,
+    pairs: int,
+    config: SelectionConfig,
+    seed: int,
+    similarity: Tensor | None = None,
+) -> Selection:
     """Exactly `pairs` of the P candidate pairs with `features` [P, d], by `config.method`.
 
-    The same arguments give the same pairs; `seed` matters to 'random' alone. All candidates are
-    kept where `pairs` is P or the method is 'all_frames'. Raises ValueError for a method that is
-    not built and unless 0 < pairs <= P.
+    `similarity` [P] to the question is for the methods that `needs_similarity` names, on the
+    features' device. The same arguments give the same pairs; `seed` matters to 'random',
+    'q_frame' and 'kmeans' alone. All candidates are kept where `pairs` is P or the method is
+    'all_frames'. Raises ValueError where a similarity is missing and unless 0 < pairs <= P.
     """
     candidates = features.shape[0]
     if not 0 < pairs <= candidates:
@@ -45,12 +59,38 @@ def select_pairs(features: Tensor, pairs: int, config: SelectionConfig, seed: in
         distances = _distances(features, config)
         chosen = median_contour(distances, pairs)
         return Selection(pairs=chosen, scores=contour_scores(distances))
-    raise ValueError(f"selection method {config.method!r} is not built")
+    if config.method == "kmeans":
+        return Selection(pairs=kmeans(features, pairs, seed), scores=none)
+    if config.method == "farthest_point":
+        return Selection(pairs=farthest_point(features, pairs), scores=none)
+    if similarity is None:
+        raise ValueError(f"selection method {config.method!r} needs the similarity to a question")
+    chosen = _by_similarity(features, similarity, pairs, config.method, seed)
+    return Selection(pairs=chosen, scores=similarity)
 
 
 def needs_features(config: SelectionConfig) -> bool:
-    """Whether the method looks at the frames at all."""
-    return config.method in ("ntlbg", "median_contour")
+    """Whether the method compares frames with each other."""
+    return config.method in ("ntlbg", "median_contour", "kmeans", "farthest_point", "dpp")
+
+
+def needs_similarity(config: SelectionConfig) -> bool:
+    """Whether the method compares frames with the question: a choice for each question."""
+    return config.method in ("clip_topk", "aks", "bolt", "q_frame", "dpp")
+
+
+def _by_similarity(
+    features: Tensor, similarity: Tensor, pairs: int, method: SelectionMethod, seed: int
+) -> Tensor:
+    if method == "clip_topk":
+        return clip_topk(similarity, pairs)
+    if method == "aks":
+        return aks(similarity, pairs)
+    if method == "bolt":
+        return bolt(similarity, pairs)
+    if method == "q_frame":
+        return q_frame(similarity, pairs, seed)
+    return dpp(features, pairs, similarity)
 
 
 def _distances(features: Tensor, config: SelectionConfig) -> Tensor:

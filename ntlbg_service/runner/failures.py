@@ -10,6 +10,7 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
 
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.data.longvideobench import DatasetError
+    from ntlbg_model.selection.image_text import EncoderError
     from ntlbg_model.training import NonFiniteLossError
 
     line = next((part for part in str(error).splitlines() if part.strip()), "").strip()
@@ -18,7 +19,7 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
         return FailureClass.OUT_OF_MEMORY, message
     if isinstance(error, NonFiniteLossError):
         return FailureClass.NON_FINITE, message
-    if isinstance(error, BackboneError | DatasetError | UserError):
+    if isinstance(error, BackboneError | DatasetError | EncoderError | UserError):
         return FailureClass.USER, line
     if isinstance(error, OSError | ConnectionError):
         return FailureClass.INFRASTRUCTURE, message

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from ntlbg_model.built import METHODS, unbuilt
+from ntlbg_model.built import unbuilt
 from ntlbg_model.config import (
     Config,
     DataConfig,
@@ -41,8 +41,6 @@ def data(**options: str) -> Config:
 
 
 CASES = {
-    "selection.features = 'clip'": selection(features="clip"),
-    "selection.features = 'backbone'": selection(features="backbone"),
     "selection.query = 'learned'": selection(query="learned"),
     "selection.refine_iterations = 2": selection(refine_iterations=2),
     "model.quantisation = 'nf4'": model(quantisation="nf4"),
@@ -72,9 +70,13 @@ def test_an_unbuilt_option_is_named(line: str):
 
 
 @pytest.mark.parametrize("method", get_args(SelectionMethod))
-def test_selection_methods_are_built_or_named(method: str):
-    expected = [] if method in METHODS else [f"selection.method = {method!r}"]
-    assert unbuilt(selection(method=method)) == expected
+def test_selection_methods_are_built(method: str):
+    assert unbuilt(selection(method=method)) == []
+
+
+@pytest.mark.parametrize("seen", ["pixels", "backbone", "clip", "siglip"])
+def test_what_is_looked_at_is_built(seen: str):
+    assert unbuilt(selection(features=seen)) == []
 
 
 @pytest.mark.parametrize("reducer", get_args(Reducer))

@@ -106,11 +106,6 @@ def test_all_frames_keeps_every_candidate():
     assert chosen.tolist() == list(range(12))
 
 
-def test_an_unbuilt_method_is_refused():
-    with pytest.raises(ValueError, match="'aks' is not built"):
-        select_pairs(features(), 4, SelectionConfig(method="aks"), 0)
-
-
 def test_uniform_takes_the_midpoints():
     assert baselines.uniform(12, 4).tolist() == [1, 4, 7, 10]
 
