@@ -8,6 +8,7 @@ predicted, not measured. Other shapes are scaled from them and say so.
 from dataclasses import dataclass
 
 from ntlbg_model.config import PAIR, Config
+from ntlbg_model.visual_tokens import layout_of
 
 GIB = 1024**3
 PATCH = 14
@@ -92,8 +93,9 @@ def load_of(config: Config) -> Load:
         else config.video.representatives(config.video.max_frames)
     )
     height, width = config.video.frame_resolution
-    patches = frames // PAIR * (height // PATCH) * (width // PATCH)
-    visual = patches // MERGE**2
+    pairs, side = frames // PAIR, PATCH * MERGE
+    patches = pairs * (height // PATCH) * (width // PATCH)
+    visual = layout_of(config.model).tokens(pairs, height // side, width // side)
     return Load(
         frames=frames,
         patches=patches,

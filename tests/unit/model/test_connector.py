@@ -1,0 +1,206 @@
+"""What options add trains, saves, resumes and is counted, on the tiny base model."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small_qwen import question
+from transformers import TrainerCallback
+
+from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.config import (
+    Config,
+    EvaluationConfig,
+    ModelConfig,
+    RichPointsConfig,
+    SelectionConfig,
+    TemporalConfig,
+    TrainingConfig,
+    VideoConfig,
+)
+from ntlbg_model.data.collate import collate
+from ntlbg_model.data.points import CONTEXT_WIDTH
+from ntlbg_model.data.records import Prediction, Question
+from ntlbg_model.data.video import Frames
+from ntlbg_model.evaluation import evaluate
+from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of
+from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer
+
+Reader = Callable[[Question], Frames]
+
+RICH = RichPointsConfig(enabled=True, feature_dim=16)
+TEMPORAL = TemporalConfig(layers=2)
+TRAINED = {
+    "video_llama2": {"reducer": "video_llama2"},
+    "videollama": {"reducer": "videollama"},
+    "valley_v3": {"reducer": "valley", "valley_pooling": "transformer"},
+    "rich_points": {"rich_points": RICH},
+    "appended": {"rich_points": replace(RICH, multi_scale="appended")},
+    "temporal": {"temporal": TEMPORAL},
+    "bank": {"temporal": TemporalConfig(layers=2, memory_bank_size=3)},
+    "together": {"reducer": "llava_video", "rich_points": RICH, "temporal": TEMPORAL},
+}
+TOKENS = {"pllava": 8, "llava_video": 16, "video_chatgpt": 9, "video_llama2": 5, "videollama": 32}
+
+
+def config(**model: object) -> Config:
+    return Config(
+        video=VideoConfig(num_representatives=16, frame_resolution=(28, 28)),
+        selection=SelectionConfig(method="uniform"),
+        model=ModelConfig(base_model="tiny", lora_rank=4, **model),
+        training=TrainingConfig(
+            global_batch=2,
+            max_steps=4,
+            warmup_steps=0,
+            learning_rate=1e-2,
+            save_steps=2,
+            logging_steps=1,
+        ),
+        evaluation=EvaluationConfig(scoring="option_words"),
+    )
+
+
+def loaded(options: Config) -> Backbone:
+    return load_backbone(options.model, dtype=torch.float32, device="cpu", attention="sdpa")
+
+
+def trainer(
+    options: Config, folder: Path, frames: Reader, *callbacks: TrainerCallback, **changes: object
+) -> NTLBGTrainer:
+    settings = {"gradient_checkpointing": False, "micro_batch": 2, "accumulation": 1} | changes
+    return build_trainer(
+        options,
+        backbone=loaded(options),
+        questions=[question(i) for i in range(4)],
+        frames=frames,
+        output_dir=folder,
+        world_size=1,
+        seed=5,
+        device="cpu",
+        precision="fp32",
+        callbacks=list(callbacks),
+        **settings,
+    )
+
+
+def weights(run: NTLBGTrainer) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in run.model.named_parameters() if p.requires_grad}
+
+
+class StopAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step == self._step
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_added_weight_learns(name: str, tmp_path: Path, frames: Reader):
+    run = trainer(config(**TRAINED[name]), tmp_path, frames)
+    before = weights(run)
+    run.train()
+    added = [key for key in before if key.startswith("connector.")]
+    still = [key for key in added if torch.equal(before[key], weights(run)[key])]
+    assert added and still == []
+    assert any(key.startswith("base.") for key in before)
+
+
+@pytest.mark.parametrize("name", ["video_llama2", "together"])
+def test_resuming_gives_the_same_bits(name: str, tmp_path: Path, frames: Reader):
+    options = config(**TRAINED[name])
+    whole = trainer(options, tmp_path / "whole", frames)
+    whole.train()
+    trainer(options, tmp_path / "part", frames, StopAt(2)).train()
+    resumed = trainer(options, tmp_path / "part", frames)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "part" / "checkpoint-2"))
+    assert resumed.state.global_step == 4
+    for key, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[key]), key
+
+
+def test_full_tuning_resumes_too(tmp_path: Path, frames: Reader):
+    options = config(reducer="llava_video", tuning="full")
+    trainer(options, tmp_path, frames, StopAt(2)).train()
+    folder = tmp_path / "checkpoint-2"
+    run, again = (trainer(options, tmp_path, frames) for _ in range(2))
+    run.train(resume_from_checkpoint=str(folder))
+    again.train(resume_from_checkpoint=str(folder))
+    fresh = trainer(options, tmp_path, frames)
+    fresh._load_from_checkpoint(str(folder))
+    stored = NTLBGModel.from_pretrained(loaded(options).model.base, folder)
+    assert stored.connector is not None
+    assert torch.equal(stored.connector.reducer.newline, fresh.model.connector.reducer.newline)
+    assert all(torch.equal(v, weights(again)[k]) for k, v in weights(run).items())
+
+
+def test_the_added_weights_lie_beside_the_base_s(tmp_path: Path, frames: Reader):
+    options = config(**TRAINED["together"])
+    run = trainer(options, tmp_path, frames, StopAt(2))
+    run.train()
+    folder = tmp_path / "checkpoint-2"
+    assert (folder / WEIGHTS).is_file() and (folder / "adapter_model.safetensors").is_file()
+    restored = NTLBGModel.from_pretrained(loaded(options).model.base, folder)
+    for key, value in run.model.connector.state_dict().items():
+        assert torch.equal(value, restored.connector.state_dict()[key]), key
+    stored = json.loads((folder / OPTIONS).read_text())
+    assert stored["reducer"] == "llava_video" and stored["context_width"] == CONTEXT_WIDTH
+    assert connector_of(stored) is not None
+
+
+def test_weights_of_other_parts_are_refused(tmp_path: Path, frames: Reader):
+    run = trainer(config(**TRAINED["temporal"]), tmp_path, frames, StopAt(2))
+    run.train()
+    other = loaded(config(**TRAINED["rich_points"])).model
+    with pytest.raises(RuntimeError, match=r"\d+ added weights are missing, \d+ are unknown"):
+        other.load_added(tmp_path / "checkpoint-2")
+
+
+def test_checkpointing_changes_nothing_that_is_learned(tmp_path: Path, frames: Reader):
+    options = config(**TRAINED["together"])
+    plain = trainer(options, tmp_path / "a", frames)
+    saving = trainer(options, tmp_path / "b", frames, gradient_checkpointing=True)
+    plain.train()
+    saving.train()
+    losses = [[row["loss"] for row in run.state.log_history[:4]] for run in (plain, saving)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def logits(options: Config, frames: Reader) -> torch.Tensor:
+    backbone = loaded(options)
+    asked = [question(i) for i in range(3)]
+    samples = QuestionSamples(options, backbone, asked, frames, seed=1)
+    batch = collate([samples[i] for i in range(3)], backbone.video_token)
+    with torch.no_grad():
+        return answer_logits(backbone, batch)
+
+
+@pytest.mark.parametrize("name", ["rich_points", "temporal", "bank"])
+def test_the_first_step_sees_plain_frames(name: str, frames: Reader):
+    assert torch.equal(logits(config(**TRAINED[name]), frames), logits(config(), frames))
+
+
+def test_without_options_nothing_is_added():
+    backbone = loaded(config())
+    assert not isinstance(backbone.model, NTLBGModel)
+    assert not any("connector" in name for name, _ in backbone.model.named_parameters())
+
+
+@pytest.mark.parametrize("reducer", TOKENS)
+def test_evaluation_reports_the_tokens_that_are_read(reducer: str, frames: Reader):
+    options = config(reducer=reducer)
+    found: list[Prediction] = []
+    evaluate(
+        options,
+        backbone=loaded(options),
+        dataset="set",
+        questions=[question(0), question(1)],
+        frames=frames,
+        seed=1,
+        on_prediction=found.append,
+    )
+    assert [row.visual_tokens for row in found] == [TOKENS[reducer]] * 2
+    assert all(row.failure is None and len(row.scores) == 5 for row in found)
