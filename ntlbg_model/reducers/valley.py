@@ -62,5 +62,5 @@ class Valley(Reducer):
 def _attended(places: Tensor) -> Tensor:
     """Tokens [k, d]: each pair's places weighted by their likeness to its mean."""
     query = places.mean(dim=1, keepdim=True)
-    scores = (query * places).sum(dim=2) * places.shape[2] ** -0.5
+    scores: Tensor = (query * places).sum(dim=2) * places.shape[2] ** -0.5
     return (scores.softmax(dim=1)[:, :, None] * places).sum(dim=1)
