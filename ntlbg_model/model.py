@@ -25,7 +25,8 @@ class NTLBGModel(nn.Module):
     """Prompt in, answer logits out: vision tower, connector, language model.
 
     All trained parts run inside this one `forward`, so that a data-parallel wrapper sees them.
-    `options` says how the added parts were built, for who loads them.
+    `options` says how the added parts were built, for who loads them: one JSON-ready section a
+    part, 'connector' and 'selector'.
     """
 
     def __init__(
@@ -105,13 +106,27 @@ class NTLBGModel(nn.Module):
         self.load_state_dict(found, strict=False)
 
     @classmethod
-    def from_pretrained(cls, base: nn.Module, folder: Path) -> "NTLBGModel":
-        """A base model, perhaps with adapters, and the connector that `save_pretrained` wrote."""
-        options = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
-        model = cls(base, connector_of(options), options=options)
+    def from_pretrained(
+        cls, base: nn.Module, folder: Path, selector: nn.Module | None = None
+    ) -> "NTLBGModel":
+        """A base model, perhaps with adapters, and what `save_pretrained` wrote beside it.
+
+        The connector is built from its options; a `selector` is given, built from `saved_options`,
+        and receives its weights. Raises as `load_added`.
+        """
+        options = saved_options(folder)
+        section = options.get("connector")
+        connector = None if section is None else connector_of(section)
+        model = cls(base, connector, selector, options)
         model.to(next(base.parameters()).device)
         model.load_added(folder)
         return model
+
+
+def saved_options(folder: Path) -> dict[str, Any]:
+    """The options, a section for each added part, that `save_pretrained` wrote to a folder."""
+    options: dict[str, Any] = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+    return options
 
 
 def save_plain(

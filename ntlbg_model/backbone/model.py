@@ -19,7 +19,7 @@ from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import use_batched_attention, vision_features
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.connector import build_connector
-from ntlbg_model.data.points import CONTEXT_WIDTH
+from ntlbg_model.connector_size import CONTEXT_WIDTH
 from ntlbg_model.model import NTLBGModel, connector_options
 
 TINY = Path(__file__).parent.parent / "tiny_base" / "checkpoint"
@@ -117,7 +117,7 @@ def _with_connector(
     if connector is None:
         return tuned
     connector.requires_grad_(config.tuning != "none").to(base.device)
-    options = connector_options(config, hidden, CONTEXT_WIDTH)
+    options = {"connector": connector_options(config, hidden, CONTEXT_WIDTH)}
     return NTLBGModel(tuned, connector, options=options)
 
 

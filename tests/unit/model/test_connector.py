@@ -21,8 +21,9 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
+from ntlbg_model.connector import build_connector
+from ntlbg_model.connector_size import CONTEXT_WIDTH, connector_parameters
 from ntlbg_model.data.collate import collate
-from ntlbg_model.data.points import CONTEXT_WIDTH
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
@@ -146,7 +147,7 @@ def test_the_added_weights_lie_beside_the_base_s(tmp_path: Path, frames: Reader)
     restored = NTLBGModel.from_pretrained(loaded(options).model.base, folder)
     for key, value in run.model.connector.state_dict().items():
         assert torch.equal(value, restored.connector.state_dict()[key]), key
-    stored = json.loads((folder / OPTIONS).read_text())
+    stored = json.loads((folder / OPTIONS).read_text())["connector"]
     assert stored["reducer"] == "llava_video" and stored["context_width"] == CONTEXT_WIDTH
     assert connector_of(stored) is not None
 
@@ -187,6 +188,19 @@ def test_without_options_nothing_is_added():
     backbone = loaded(config())
     assert not isinstance(backbone.model, NTLBGModel)
     assert not any("connector" in name for name, _ in backbone.model.named_parameters())
+
+
+@pytest.mark.parametrize("hidden", [192, 1536])
+@pytest.mark.parametrize("name", [*TRAINED, "valley_v2", "pllava"])
+def test_the_predicted_size_is_the_modules(name: str, hidden: int):
+    more = {
+        "valley_v2": {"reducer": "valley", "valley_pooling": "weighted"},
+        "pllava": {"reducer": "pllava"},
+    }
+    options = ModelConfig(**(TRAINED | more)[name])
+    with torch.device("meta"):
+        built = build_connector(options, hidden, CONTEXT_WIDTH, seed=0)
+    assert sum(p.numel() for p in built.parameters()) == connector_parameters(options, hidden)
 
 
 @pytest.mark.parametrize("reducer", TOKENS)
