@@ -96,3 +96,27 @@ def _convolution(hidden: int) -> int:
     strided = 8 * width**2 + width
     readout = _residual(width, hidden, hidden)
     return _linear(hidden, width) + 2 * CONVOLUTION_BLOCKS * block + strided + readout
+
+
+def connector_bytes(model: ModelConfig, hidden: int, pairs: int, places: int) -> float:
+    """Bytes that the forward pass of one video of `pairs` x `places` merged tokens keeps, in 16
+    bit: fitted to the saved tensors under autocast, plus the copies in float32 that come and go.
+    """
+    tokens = pairs * places
+    points, kept = model.rich_points, 0.0
+    if points.enabled:
+        kept += 8 * hidden
+        if points.multi_scale == "added":
+            kept += 12 * hidden + 4 * points.feature_dim
+    if model.temporal.layers > 0:
+        kept += 4 * hidden
+    attention, convolution = min(ATTENTION_WIDTH, hidden), min(CONVOLUTION_WIDTH, hidden)
+    if model.reducer == "video_llama2":
+        kept += 2 * hidden + 96 * convolution
+    elif model.reducer == "videollama":
+        kept += 2 * hidden + 144 * attention * QUERIES / places
+    elif model.reducer == "valley" and model.valley_pooling == "transformer":
+        kept += 2 * hidden + 32 * attention
+    if kept == 0 and model.reducer == "qwen2_vl":
+        return 0.0
+    return tokens * (kept + 8 * hidden) + pairs * model.temporal.layers * 40 * attention

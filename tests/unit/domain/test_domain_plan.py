@@ -76,10 +76,14 @@ def test_every_seed_of_every_variant_has_a_place_and_a_time() -> None:
 
 
 def test_what_is_not_built_is_refused_by_name_and_not_scheduled() -> None:
-    asked = config(selection=SelectionConfig(method="dpp"), model=ModelConfig(reducer="pllava"))
+    asked = config(
+        selection=SelectionConfig(refine_iterations=2), model=ModelConfig(quantisation="nf4")
+    )
     made = plan([variant("a", config()), variant("b", asked)], [1], LAB)
     _, refused = made.variants
-    assert refused.refusal == ("not built yet: selection.method = 'dpp', model.reducer = 'pllava'")
+    assert refused.refusal == (
+        "not built yet: selection.refine_iterations = 2, model.quantisation = 'nf4'"
+    )
     assert [name for _, name, _ in made.intervals] == ["a"]
 
 

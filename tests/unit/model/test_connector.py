@@ -22,12 +22,14 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_model.connector import build_connector
-from ntlbg_model.connector_size import CONTEXT_WIDTH, connector_parameters
+from ntlbg_model.connector_size import CONTEXT_WIDTH, connector_bytes, connector_parameters
 from ntlbg_model.data.collate import collate
+from ntlbg_model.data.points import cell_context
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of
+from ntlbg_model.points import VideoPoints
 from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer
 
 Reader = Callable[[Question], Frames]
@@ -184,6 +186,33 @@ def test_the_first_step_sees_plain_frames(name: str, frames: Reader):
     assert torch.equal(logits(config(**TRAINED[name]), frames), logits(config(), frames))
 
 
+def test_a_data_parallel_wrapper_sees_every_trained_part(tmp_path: Path, frames: Reader):
+    options = config(**TRAINED["together"])
+    backbone = loaded(options)
+    samples = QuestionSamples(options, backbone, [question(0)], frames, seed=1)
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1
+    )
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(backbone.model)
+        batch = collate([samples[0]], backbone.video_token)
+        answer_logits(backbone, batch, wrapped).square().sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    trained = {name: p for name, p in backbone.model.named_parameters() if p.requires_grad}
+    assert [name for name, p in trained.items() if p.grad is None] == []
+
+
+def test_half_precision_features_meet_full_precision_weights(frames: Reader):
+    options = config(**TRAINED["together"])
+    half = load_backbone(options.model, dtype=torch.bfloat16, device="cpu", attention="sdpa")
+    samples = QuestionSamples(options, half, [question(0)], frames, seed=1)
+    with torch.no_grad():
+        found = answer_logits(half, collate([samples[0]], half.video_token))
+    assert {p.dtype for p in half.model.connector.parameters()} == {torch.float32}
+    assert torch.allclose(found[0], logits(options, frames)[0], atol=0.5)
+
+
 def test_without_options_nothing_is_added():
     backbone = loaded(config())
     assert not isinstance(backbone.model, NTLBGModel)
@@ -201,6 +230,32 @@ def test_the_predicted_size_is_the_modules(name: str, hidden: int):
     with torch.device("meta"):
         built = build_connector(options, hidden, CONTEXT_WIDTH, seed=0)
     assert sum(p.numel() for p in built.parameters()) == connector_parameters(options, hidden)
+
+
+def kept_bytes(options: ModelConfig, count: int) -> int:
+    """Saved tensors of a forward pass over `count` pairs under autocast."""
+    connector = build_connector(options, 256, CONTEXT_WIDTH, seed=0)
+    pairs = 4 * torch.arange(count)
+    context = cell_context(torch.randn(4 * count, CONTEXT_WIDTH), torch.rand(4 * count), pairs)
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        kept[saved.untyped_storage().data_ptr()] = saved
+        return saved
+
+    points = VideoPoints(pairs=pairs, times=pairs / 4, context=context)
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved)
+    with hooks, torch.autocast("cpu", torch.bfloat16):
+        connector(torch.randn(count, 8, 8, 256).bfloat16(), points)
+    return sum(saved.untyped_storage().nbytes() for saved in kept.values())
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if name != "bank"])
+def test_what_a_pair_keeps_in_memory_is_predicted(name: str):
+    options = ModelConfig(**TRAINED[name])
+    measured = kept_bytes(options, 32) - kept_bytes(options, 16)
+    predicted = connector_bytes(options, 256, 32, 64) - connector_bytes(options, 256, 16, 64)
+    assert 0 < measured <= predicted
 
 
 @pytest.mark.parametrize("reducer", TOKENS)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ntlbg_model.config import RichPointsConfig
+from ntlbg_model.connector_size import CONTEXT_WIDTH
 from ntlbg_model.data.points import candidate_statistics, cell_context
 from ntlbg_model.points import CellContext, VideoPoints, attention_pool, members, voronoi_cells
 from ntlbg_model.rich_points import RichPoints, appended, coarser
@@ -118,6 +119,7 @@ def test_the_context_of_pixels_serves_any_selection():
     pixels = torch.randint(0, 256, (40, 28, 28, 3), dtype=torch.uint8)
     features, distances = candidate_statistics(pixels, rank=4)
     found = cell_context(features, distances, PAIRS)
+    assert features.shape == (20, CONTEXT_WIDTH)
     assert found.cells.tolist() == voronoi_cells(PAIRS, 20).tolist()
     assert found.inclusion.sum().item() == pytest.approx(3)
     assert found.scores.argmax() == distances.argmax()
