@@ -489,3 +489,8 @@ class Config:
             "training.max_steps must be 0 when model.tuning is 'none', "
             f"got {self.training.max_steps}",
         )
+        _check(
+            self.model.reducer not in ("videollama", "video_llama2") or self.training.max_steps > 0,
+            f"model.reducer {self.model.reducer!r} is trained from scratch: it needs "
+            "training.max_steps above 0",
+        )

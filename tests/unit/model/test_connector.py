@@ -28,7 +28,7 @@ from ntlbg_model.data.points import cell_context
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of
+from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of, saved_options
 from ntlbg_model.points import VideoPoints
 from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer
 
@@ -152,6 +152,31 @@ def test_the_added_weights_lie_beside_the_base_s(tmp_path: Path, frames: Reader)
     stored = json.loads((folder / OPTIONS).read_text())["connector"]
     assert stored["reducer"] == "llava_video" and stored["context_width"] == CONTEXT_WIDTH
     assert connector_of(stored) is not None
+
+
+def test_a_reducer_without_weights_resumes_like_any_other(tmp_path: Path, frames: Reader):
+    options = config(reducer="pllava")
+    trainer(options, tmp_path, frames, StopAt(2)).train()
+    resumed = trainer(options, tmp_path, frames)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert resumed.state.global_step == 4
+
+
+def test_a_selector_is_saved_beside_the_connector(tmp_path: Path):
+    base = loaded(config()).model
+    model = NTLBGModel(base, None, torch.nn.Linear(3, 2), {"selector": {"inputs": 3}})
+    model.save_pretrained(tmp_path)
+    assert saved_options(tmp_path) == {"selector": {"inputs": 3}}
+    restored = NTLBGModel.from_pretrained(base, tmp_path, torch.nn.Linear(3, 2))
+    assert torch.equal(restored.selector.weight, model.selector.weight)
+    assert restored.connector is None
+
+
+@pytest.mark.parametrize("reducer", ["videollama", "video_llama2"])
+def test_a_reducer_that_must_learn_is_not_evaluated_untrained(reducer: str):
+    untrained = TrainingConfig(max_steps=0, warmup_steps=0)
+    with pytest.raises(ValueError, match=f"'{reducer}' is trained from scratch"):
+        Config(model=ModelConfig(reducer=reducer), training=untrained)
 
 
 def test_weights_of_other_parts_are_refused(tmp_path: Path, frames: Reader):
