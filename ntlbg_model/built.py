@@ -51,15 +51,7 @@ def _selection(config: Config) -> Iterator[tuple[str, object]]:
 
 def _model(config: Config) -> Iterator[tuple[str, object]]:
     model = config.model
-    if model.reducer != "qwen2_vl":
-        yield "model.reducer", model.reducer
     if model.quantisation != "none":
         yield "model.quantisation", model.quantisation
     if model.feature_alignment != "none":
         yield "model.feature_alignment", model.feature_alignment
-    if model.rich_points.enabled:
-        yield "model.rich_points.enabled", True
-    if model.temporal.layers > 0:
-        yield "model.temporal.layers", model.temporal.layers
-    if model.temporal.memory_bank_size > 0:
-        yield "model.temporal.memory_bank_size", model.temporal.memory_bank_size

@@ -37,6 +37,7 @@ Reducer = Literal[
     "video_llama2",
     "pllava",
 ]
+ValleyPooling = Literal["mean", "weighted", "transformer"]
 Metric = Literal[
     "accuracy",
     "needle_recall",
@@ -208,14 +209,18 @@ class RichPointsConfig:
 
     enabled: bool = False
     """Add multi-scale spatial tokens and the pooled context of the point's time cell."""
+    multi_scale: Literal["added", "appended"] = "added"
+    """added: a pair's half-size grid and mean are projected onto its tokens, whose number stays.
+    appended: they follow the pair as tokens of their own (reducer 'qwen2_vl' alone)."""
     feature_dim: int = 1024
-    """Width of the added features."""
-    context_window_size: int = 1
-    """Frames of context that are pooled into a point."""
+    """Width of the projections of what is added."""
+    context_window_size: int = 0
+    """Frames around a point that are pooled into it, which may reach into other cells; 0 pools
+    the point's own time cell."""
 
     def __post_init__(self) -> None:
         _at_least("feature_dim", self.feature_dim, 1)
-        _at_least("context_window_size", self.context_window_size, 1)
+        _at_least("context_window_size", self.context_window_size, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,12 +234,17 @@ class TemporalConfig:
     hierarchical: bool = False
     """Attend within segments first, then across them."""
     memory_bank_size: int = 0
-    """Points remembered across segments; 0 is none."""
+    """Points that attention can look back at, near ones merged when there are more; constant
+    memory in the video's length. 0: every point."""
 
     def __post_init__(self) -> None:
         _at_least("memory_bank_size", self.memory_bank_size, 0)
         _check(
             self.layers > 0 or not self.hierarchical, "hierarchical needs temporal layers above 0"
+        )
+        _check(
+            self.layers > 0 or self.memory_bank_size == 0,
+            "memory_bank_size needs temporal layers above 0",
         )
 
 
@@ -250,6 +260,9 @@ class ModelConfig:
     """Width of the learned selector's query encoder (used with selection.query 'learned')."""
     reducer: Reducer = "qwen2_vl"
     """What turns the vision grid into language-model tokens; qwen2_vl is the backbone's own."""
+    valley_pooling: ValleyPooling = "mean"
+    """How reducer 'valley' pools over time: the paper's v1, v2 (learned weights of the frames) or
+    v3 (a transformer over time added to the mean)."""
     tuning: Literal["lora", "full", "none"] = "lora"
     """Low-rank adapters, every weight of the language model, or evaluation only."""
     lora_rank: int = 16
@@ -280,6 +293,10 @@ class ModelConfig:
         _check(
             self.quantisation == "none" or self.tuning != "full",
             "quantisation of the base excludes tuning 'full': nothing can be trained in it",
+        )
+        _check(
+            self.rich_points.multi_scale == "added" or self.reducer == "qwen2_vl",
+            "rich_points.multi_scale 'appended' needs reducer 'qwen2_vl'",
         )
 
 
@@ -471,4 +488,9 @@ class Config:
             self.model.tuning != "none" or self.training.max_steps == 0,
             "training.max_steps must be 0 when model.tuning is 'none', "
             f"got {self.training.max_steps}",
+        )
+        _check(
+            self.model.reducer not in ("videollama", "video_llama2") or self.training.max_steps > 0,
+            f"model.reducer {self.model.reducer!r} is trained from scratch: it needs "
+            "training.max_steps above 0",
         )

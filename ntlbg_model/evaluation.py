@@ -12,9 +12,11 @@ from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.data.collate import Sample, collate, gather_pairs
+from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.selection.video import VideoSelector
+from ntlbg_model.visual_tokens import layout_of
 
 FrameReader = Callable[[Question], Frames]
 """Candidate frames of a question's video. Raises VideoError."""
@@ -49,10 +51,11 @@ def evaluate(
     was_training = backbone.model.training
     backbone.model.eval()
     selector = VideoSelector(config.video, config.selection, seed, backbone)
+    points = PointReader(config)
     waiting: list[_Asked] = []
     for question in questions:
         try:
-            waiting.append(_ask(config, backbone, selector, question, frames))
+            waiting.append(_ask(config, backbone, selector, points, question, frames))
         except (VideoError, ValueError) as error:
             for prediction in _answers(backbone, dataset, waiting):
                 on_prediction(prediction)
@@ -71,6 +74,7 @@ def _ask(
     config: Config,
     backbone: Backbone,
     selector: VideoSelector,
+    points: PointReader,
     question: Question,
     frames: FrameReader,
 ) -> _Asked:
@@ -83,6 +87,8 @@ def _ask(
         pixels=gather_pairs(pixels, pairs),
         pairs=pairs,
         answer=question.answer,
+        points=points.points(question.video_id, pixels, pairs, found.times),
+        layout=layout_of(config.model),
     )
     kept = tuple(int(found.indices[PAIR * pair + half]) for pair in pairs for half in range(PAIR))
     return _Asked(question, sample, kept, time.perf_counter() - started)

@@ -17,10 +17,13 @@ from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
+from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.model import NTLBGModel, save_plain
 from ntlbg_model.sampling import StreamSampler
 from ntlbg_model.selection.video import VideoSelector
+from ntlbg_model.visual_tokens import layout_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class QuestionSamples(Dataset[Sample]):
         self._questions = questions
         self._frames = frames
         self._selector = VideoSelector(config.video, config.selection, seed, backbone)
+        self._points = PointReader(config)
+        self._layout = layout_of(config.model)
         self._prompts = [
             build_prompt(question, backbone.tokenizer, config.evaluation.scoring)
             for question in questions
@@ -60,13 +65,16 @@ class QuestionSamples(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         question = self._questions[index]
-        pixels = torch.from_numpy(self._frames(question).pixels.copy())
+        found = self._frames(question)
+        pixels = torch.from_numpy(found.pixels.copy())
         pairs = self._selector.pairs(question.video_id, pixels, question.question)
         return Sample(
             prompt=self._prompts[index],
             pixels=gather_pairs(pixels, pairs),
             pairs=pairs,
             answer=question.answer,
+            points=self._points.points(question.video_id, pixels, pairs, found.times),
+            layout=self._layout,
         )
 
 
@@ -128,17 +136,31 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
         return (loss, logits) if return_outputs else loss
 
+    @property
+    def _base(self) -> Any:
+        """The base model with its adapters, without what NTLBG adds."""
+        return self.model.base if isinstance(self.model, NTLBGModel) else self.model
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # By default the parameter names of old checkpoints are written, which resuming does not
-        # translate back: it would go on from the base model's weights with a mere warning.
-        if not isinstance(self.model, PreTrainedModel):
+        folder = Path(output_dir or self.args.output_dir)
+        if not isinstance(self.model, NTLBGModel | PreTrainedModel):
             super()._save(output_dir, state_dict)
-        elif self.args.should_save:
-            folder = output_dir or self.args.output_dir
-            self.model.save_pretrained(folder, state_dict=state_dict, save_original_format=False)
+        elif not self.args.should_save:
+            return
+        elif isinstance(self.model, NTLBGModel):
+            self.model.save_pretrained(folder, state_dict)
+        else:
+            save_plain(self.model, folder, state_dict)
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model or self._base)
+        if isinstance(self.model, NTLBGModel):
+            self.model.load_added(Path(resume_from_checkpoint))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
-        trained = {name for name, p in self.model.named_parameters() if p.requires_grad}
+        trained = {name for name, p in self._base.named_parameters() if p.requires_grad}
         lost = trained.intersection(load_result.missing_keys)
         if lost or load_result.unexpected_keys:
             raise RuntimeError(

@@ -13,11 +13,14 @@ from transformers import (
     PreTrainedTokenizerBase,
     Qwen2VLForConditionalGeneration,
 )
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ntlbg_model.backbone import attention as kernels
+from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import use_batched_attention, vision_features
 from ntlbg_model.config import ModelConfig
+from ntlbg_model.connector import build_connector
+from ntlbg_model.connector_size import CONTEXT_WIDTH
+from ntlbg_model.model import NTLBGModel, connector_options
 
 TINY = Path(__file__).parent.parent / "tiny_base" / "checkpoint"
 """The base model that 'tiny' names."""
@@ -31,37 +34,19 @@ class BackboneError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoPrompt:
-    """A right-padded batch of prompts with their videos."""
-
-    input_ids: Tensor
-    """[B, S]"""
-    position_ids: Tensor
-    """[3, B, S]"""
-    pixels: Tensor
-    """uint8 [pairs of all rows, 2, H, W, 3], row after row."""
-    answer_at: Tensor
-    """[B], index of the last prompt token: its logits are the answer's."""
-
-    def to(self, device: torch.device | str) -> "VideoPrompt":
-        """The same batch on `device`."""
-        return VideoPrompt(
-            **{name: getattr(self, name).to(device) for name in self.__annotations__}
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Backbone:
     """A Qwen2-VL, perhaps with adapters, and its tokenizer."""
 
     model: nn.Module
-    """`Qwen2VLForConditionalGeneration`, or the peft model around it: what is trained."""
+    """What is trained: a `Qwen2VLForConditionalGeneration`, the peft model around it, or the
+    `NTLBGModel` around either where options add parts."""
     tokenizer: PreTrainedTokenizerBase
 
     @property
     def base(self) -> Qwen2VLForConditionalGeneration:
         """The Qwen2-VL itself."""
-        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        inner = self.model.base if isinstance(self.model, NTLBGModel) else self.model
+        return inner.get_base_model() if isinstance(inner, PeftModel) else inner
 
     @property
     def visual(self) -> nn.Module:
@@ -85,24 +70,14 @@ def answer_logits(
 ) -> Tensor:
     """Logits [B, vocabulary] in float32 of the token after each prompt.
 
-    Padding is on the right, so causal attention needs no mask, and only the answer positions go
-    through the vocabulary matrix. `wrapped` is the model inside a data-parallel wrapper, whose
-    forward must be the one that runs.
+    `wrapped` is the model inside a data-parallel wrapper, whose forward must be the one that runs.
     """
+    model = wrapped or backbone.model
+    if isinstance(backbone.model, NTLBGModel):
+        logits: Tensor = model(prompt)
+        return logits
     features = vision_features(backbone.visual, prompt.pixels)
-    positions, column = torch.unique(prompt.answer_at, return_inverse=True)
-    output = (wrapped or backbone.model)(
-        input_ids=prompt.input_ids,
-        position_ids=prompt.position_ids,
-        mm_encoder_outputs={
-            "video": BaseModelOutputWithPooling(pooler_output=(features.flatten(0, 1),))
-        },
-        logits_to_keep=positions,
-        use_cache=False,
-    )
-    rows = torch.arange(column.numel(), device=column.device)
-    logits: Tensor = output.logits[rows, column].float()
-    return logits
+    return next_token_logits(model, prompt, features.flatten(0, 1))
 
 
 def load_backbone(
@@ -116,7 +91,8 @@ def load_backbone(
     """The base model of `config.base_model` with what `config.tuning` trains made trainable.
 
     'tiny' is the checkpoint in this package; anything else is a local folder or a hub name. The
-    vision tower is always frozen; adapters are float32 and initialised from `seed`. Raises
+    vision tower is always frozen; adapters and connectors are float32 and initialised from
+    `seed`. Raises
     BackboneError where there is no such model or it is no Qwen2-VL.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
@@ -128,9 +104,21 @@ def load_backbone(
         model.model.language_model.requires_grad_(True)
         model.lm_head.requires_grad_(True)
     model.to(device)
-    if config.tuning == "lora":
-        return Backbone(model=_with_adapters(model, config, seed), tokenizer=tokenizer)
-    return Backbone(model=model, tokenizer=tokenizer)
+    tuned = _with_adapters(model, config, seed) if config.tuning == "lora" else model
+    return Backbone(model=_with_connector(tuned, model, config, seed), tokenizer=tokenizer)
+
+
+def _with_connector(
+    tuned: nn.Module, base: Qwen2VLForConditionalGeneration, config: ModelConfig, seed: int
+) -> nn.Module:
+    """`tuned` as it is where no option adds anything, so that its checkpoints stay plain ones."""
+    hidden = base.config.text_config.hidden_size
+    connector = build_connector(config, hidden, CONTEXT_WIDTH, seed)
+    if connector is None:
+        return tuned
+    connector.requires_grad_(config.tuning != "none").to(base.device)
+    options = {"connector": connector_options(config, hidden, CONTEXT_WIDTH)}
+    return NTLBGModel(tuned, connector, options=options)
 
 
 def _pretrained(

@@ -11,17 +11,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ntlbg_model.reducers.reducer import grid_positions
+
 
 def sparse_positions(prefix: int, pairs: Tensor, grid: tuple[int, int], suffix: int) -> Tensor:
     """Ids [3, prefix + k h w + suffix] (temporal, height, width) of text, video, text.
 
     `pairs` [k] are candidate pair indices, ascending; `grid` is (h, w) in language-model tokens.
     """
-    height, width = grid
-    times = pairs.to(torch.long).repeat_interleave(height * width)
-    rows = torch.arange(height).repeat_interleave(width).repeat(pairs.numel())
-    columns = torch.arange(width).repeat(pairs.numel() * height)
-    video = torch.stack((times, rows, columns)) + prefix
+    return around_video(prefix, grid_positions(pairs, *grid), suffix)
+
+
+def around_video(prefix: int, video: Tensor, suffix: int) -> Tensor:
+    """Ids [3, prefix + m + suffix] of text, a video with ids `video` [3, m] from zero, text."""
+    video = video + prefix
     before = torch.arange(prefix).expand(3, -1)
     resume = int(video.max()) + 1 if video.numel() else prefix
     after = torch.arange(resume, resume + suffix).expand(3, -1)

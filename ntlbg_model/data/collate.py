@@ -1,15 +1,18 @@
 """Questions with their kept frames, as batches for the backbone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from ntlbg_model.backbone.model import VideoPrompt
-from ntlbg_model.backbone.positions import batch_positions, sparse_positions
+from ntlbg_model.backbone.positions import around_video, batch_positions
 from ntlbg_model.backbone.prompt import Prompt
+from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import merge_grid
+from ntlbg_model.points import VideoPoints
+from ntlbg_model.reducers.build import token_positions
+from ntlbg_model.visual_tokens import TokenLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,10 @@ class Sample:
     """[k], index of each kept pair among the video's candidates."""
     answer: int | None
     """Index of the right option."""
+    points: VideoPoints | None = None
+    """The pairs' times and context; None: as if a pair took a second."""
+    layout: TokenLayout = field(default_factory=TokenLayout)
+    """What the model makes of the vision grid."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -32,8 +39,7 @@ class Sample:
     @property
     def video_tokens(self) -> int:
         """Video tokens in the language model's input."""
-        rows, columns = self.grid
-        return int(self.pairs.numel()) * rows * columns
+        return self.layout.tokens(self.pairs.numel(), *self.grid)
 
 
 def gather_pairs(pixels: Tensor, pairs: Tensor) -> Tensor:
@@ -49,6 +55,7 @@ def collate(samples: Sequence[Sample], video_token: int) -> VideoPrompt:
         position_ids=batch_positions([_positions(sample) for sample in samples]),
         pixels=torch.cat([sample.pixels for sample in samples]),
         answer_at=torch.tensor([row.numel() - 1 for row in rows]),
+        videos=tuple(_points(sample) for sample in samples),
     )
 
 
@@ -72,4 +79,11 @@ def _row(sample: Sample, video_token: int) -> Tensor:
 
 def _positions(sample: Sample) -> Tensor:
     before, after = len(sample.prompt.before), len(sample.prompt.after)
-    return sparse_positions(before, sample.pairs, sample.grid, after)
+    video = token_positions(sample.layout, sample.pairs, sample.grid)
+    return around_video(before, video, after)
+
+
+def _points(sample: Sample) -> VideoPoints:
+    if sample.points is not None:
+        return sample.points
+    return VideoPoints(pairs=sample.pairs, times=sample.pairs.float())

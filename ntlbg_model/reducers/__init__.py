@@ -1,0 +1,1 @@
+"""What published models make of a vision grid, on the shared backbone."""

@@ -1,0 +1,38 @@
+"""The one form of every token reducer."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Reducer(nn.Module):
+    """Turns the backbone's merged grid of one video into the language model's tokens.
+
+    All of them work behind the backbone's own projection, on frame pairs instead of frames.
+    """
+
+    @staticmethod
+    def positions(pairs: Tensor, grid: tuple[int, int]) -> Tensor:
+        """M-RoPE ids [3, m] (temporal, height, width) of the m tokens, from zero.
+
+        `pairs` [k] are candidate pair indices, ascending; `grid` is (h, w).
+        """
+        raise NotImplementedError
+
+    def forward(self, features: Tensor, pairs: Tensor) -> Tensor:
+        """Tokens [m, d] of `features` [k, h, w, d] at candidate pairs `pairs` [k]."""
+        raise NotImplementedError
+
+
+def grid_positions(times: Tensor, height: int, width: int) -> Tensor:
+    """Ids [3, t h w] of a regular grid whose t slices have the temporal ids `times` [t]."""
+    device = times.device
+    temporal = times.long().repeat_interleave(height * width)
+    rows = torch.arange(height, device=device).repeat_interleave(width).repeat(times.numel())
+    columns = torch.arange(width, device=device).repeat(times.numel() * height)
+    return torch.stack((temporal, rows, columns))
+
+
+def pooled_times(pairs: Tensor, bounds: list[tuple[int, int]]) -> Tensor:
+    """Mean temporal id [t], rounded down, of each slice `start:stop` of `pairs`."""
+    means = [pairs[start:stop].float().mean().floor() for start, stop in bounds]
+    return torch.stack(means).long()
