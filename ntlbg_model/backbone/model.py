@@ -89,7 +89,13 @@ def answer_logits(
     through the vocabulary matrix. `wrapped` is the model inside a data-parallel wrapper, whose
     forward must be the one that runs.
     """
-    features = vision_features(backbone.visual, prompt.pixels)
+    return logits_over(backbone, prompt, vision_features(backbone.visual, prompt.pixels), wrapped)
+
+
+def logits_over(
+    backbone: Backbone, prompt: VideoPrompt, features: Tensor, wrapped: nn.Module | None = None
+) -> Tensor:
+    """`answer_logits` where the vision features [pairs of all rows, h w, hidden] are known."""
     positions, column = torch.unique(prompt.answer_at, return_inverse=True)
     output = (wrapped or backbone.model)(
         input_ids=prompt.input_ids,

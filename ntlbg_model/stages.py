@@ -1,0 +1,33 @@
+"""Where the time of an answer goes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+STAGES = ("decoding", "features", "selection", "vision_tower", "language_model")
+"""In the order in which a video goes through them."""
+
+
+class Stages:
+    """Seconds of each stage so far; zero for one that was not needed."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the block's wall time to `stage`; on a GPU, until its work is done."""
+        _finish()
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            _finish()
+            self.seconds[stage] += time.perf_counter() - started
+
+
+def _finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
