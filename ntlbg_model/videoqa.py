@@ -24,7 +24,7 @@ from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.select import Selection, select_pairs
 from ntlbg_model.selection.video import video_seed
 from ntlbg_model.stages import Stages
-from ntlbg_model.watched import KEPT_BYTES, WatchedVideo, WatchedVideos
+from ntlbg_model.watched import KEPT_BYTES, Progress, WatchedVideo, WatchedVideos
 
 MAX_FRAMES = 8192
 """Candidate frames by default: temporal ids stay below 4096."""
@@ -134,6 +134,7 @@ class NTLBGVideoQA:
         frames: int | None = None,
         max_new_tokens: int = 64,
         temperature: float = 0.0,
+        progress: Progress | None = None,
     ) -> Answer:
         """Answer `question` about a video file, by one of `candidates` or in the model's words.
 
@@ -146,7 +147,7 @@ class NTLBGVideoQA:
         prompt = self._prompt(asked)
         options = self._config.video
         key, watched = self._videos.get(
-            asked.video_path, options.max_frames, options.frame_resolution, stages
+            asked.video_path, options.max_frames, options.frame_resolution, stages, progress
         )
         with stages.timed("selection"):
             chosen = self._choose(watched, frames)

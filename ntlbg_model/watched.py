@@ -1,6 +1,6 @@
 """What one pass over a video leaves behind: enough for any number of questions about it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from ntlbg_model.stages import Stages
 
 KEPT_BYTES = 64 * 1024**2
 """All candidate frames of a video are kept where they are no more than this."""
+
+Progress = Callable[[int, int], None]
+"""Told frames read and frames in all, once a block."""
 
 REMEMBERED = 4
 """Videos held in memory, the last ones used."""
@@ -58,6 +61,7 @@ def watch(
     size: tuple[int, int],
     stages: Stages,
     kept_bytes: int = KEPT_BYTES,
+    progress: Progress | None = None,
 ) -> WatchedVideo:
     """One pass over the candidate frames of a video at `size`. Raises VideoError.
 
@@ -71,7 +75,10 @@ def watch(
         raise VideoError(path, f"a video needs at least {PAIR} frames, this has one")
     small = len(candidates) * size[0] * size[1] * 3 <= kept_bytes
     frames = np.empty((len(candidates), *size, 3), np.uint8) if small else None
-    statistics = summarise(blocks(path, timeline, candidates, size), stages, frames)
+    stream = blocks(path, timeline, candidates, size)
+    if progress is not None:
+        stream = _told(stream, progress, len(candidates))
+    statistics = summarise(stream, stages, frames)
     return WatchedVideo(
         path=path,
         timeline=timeline,
@@ -80,6 +87,13 @@ def watch(
         frames=frames,
         size=size,
     )
+
+
+def _told(stream: Iterable[FrameBlock], progress: Progress, total: int) -> Iterator[FrameBlock]:
+    for block in stream:
+        progress(block.start + len(block.pixels), total)
+        yield block
+        del block
 
 
 def summarise(
@@ -113,13 +127,18 @@ class WatchedVideos:
         self._held: dict[str, WatchedVideo] = {}
 
     def get(
-        self, path: Path, max_frames: int, size: tuple[int, int], stages: Stages
+        self,
+        path: Path,
+        max_frames: int,
+        size: tuple[int, int],
+        stages: Stages,
+        progress: Progress | None = None,
     ) -> tuple[str, WatchedVideo]:
         """The video, watched now if it never was, and its key. Raises VideoError."""
         key = entry_key(path, "watched", max_frames, *size)
         watched = self._held.pop(key, None) or self._load(key, path, size)
         if watched is None:
-            watched = watch(path, max_frames, size, stages, self._kept_bytes)
+            watched = watch(path, max_frames, size, stages, self._kept_bytes, progress)
             self._save(key, watched)
         self._held[key] = watched
         while len(self._held) > REMEMBERED:

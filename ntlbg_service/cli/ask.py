@@ -47,6 +47,9 @@ def command(
 
     A second question about the same video does not decode it again.
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.data.video import VideoError
     from ntlbg_model.videoqa import QuestionError
@@ -56,7 +59,18 @@ def command(
     if strip is not None and not strip.parent.is_dir():
         raise UserError(f"--strip: no folder {strip.parent}")
     try:
-        answer = _load(model, workspace).answer(video, question, options or None, frames=frames)
+        loaded = _load(model, workspace)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(f"reading {video.name}", total=None, visible=False)
+            answer = loaded.answer(
+                video,
+                question,
+                options or None,
+                frames=frames,
+                progress=lambda done, all_: bar.update(
+                    task, completed=done, total=all_, visible=True
+                ),
+            )
         if strip is not None:
             draw_answer(answer, video, question, strip)
     except VideoError as error:
@@ -101,7 +115,7 @@ def _print(answer: "Answer", options: tuple[str, ...], strip: Path | None) -> No
     )
     best = best_pairs(answer, NAMED)
     if best:
-        click.echo("most at   " + ", ".join(clock(answer.times[place]) for place in best))
+        click.echo("stand out " + ", ".join(clock(answer.times[place]) for place in best))
     spent = ", ".join(f"{name.replace('_', ' ')} {s:.2f}" for name, s in answer.seconds.items())
     click.echo(f"seconds   {spent}")
     if strip is not None:

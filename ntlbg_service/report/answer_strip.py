@@ -1,10 +1,12 @@
 """The frames an answer was given on, as a PNG: a timeline with scores, and the frames in time."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntlbg_model.config import PAIR
+from ntlbg_model.data.stream import Picture
 from ntlbg_model.data.video import probe, read_frames
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def draw_answer(answer: "Answer", video: Path, question: str, path: Path) -> Non
     """Write the strip of an answer to `path`. Raises VideoError, OSError.
 
     At most `SHOWN` pairs are drawn, those with the highest scores, or evenly spread ones where
-    the selection has no scores. The highest `MARKED` have a thick border and a star.
+    the selection has no scores; of each the frame with more contrast. The highest `MARKED` have a
+    thick border and a star.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,10 +45,7 @@ def draw_answer(answer: "Answer", video: Path, question: str, path: Path) -> Non
     marked = set(best_pairs(answer, MARKED))
     line = figure.add_subplot(grid[0, :])
     _timeline(line, answer, marked)
-    info = probe(video)
-    width = max(1, round(HEIGHT * info.width / info.height))
-    pictures = read_frames(video, [answer.frames[place] for place in shown], (HEIGHT, width)).pixels
-    for number, (place, picture) in enumerate(zip(shown, pictures, strict=True)):
+    for number, (place, picture) in enumerate(_pictures(video, answer, shown)):
         axis = figure.add_subplot(grid[1 + number // COLUMNS, number % COLUMNS])
         axis.imshow(picture)
         best = place in marked
@@ -54,6 +54,16 @@ def draw_answer(answer: "Answer", video: Path, question: str, path: Path) -> Non
         for spine in axis.spines.values():
             spine.set(linewidth=3 if best else 0.3, color=ORANGE if best else "black")
     figure.savefig(path, dpi=110, format="png")
+
+
+def _pictures(video: Path, answer: "Answer", shown: list[int]) -> Iterator[tuple[int, Picture]]:
+    """The pairs' places, each with the frame of its two that shows more."""
+    info = probe(video)
+    width = max(1, round(HEIGHT * info.width / info.height))
+    frames = [answer.frames[place + half] for place in shown for half in range(PAIR)]
+    pixels = read_frames(video, frames, (HEIGHT, width)).pixels
+    for place, pair in zip(shown, pixels.reshape(-1, PAIR, HEIGHT, width, 3), strict=True):
+        yield place, pair[int(pair.std(axis=(1, 2, 3)).argmax())]
 
 
 def best_pairs(answer: "Answer", count: int) -> list[int]:
