@@ -1,16 +1,17 @@
 """One question, selected frames against all frames on the same backbone: time and peak memory.
 
-    python benchmarks/inference_speedup.py [--frames 512 1024 2048 4096] [--repeats 5]
+    python benchmarks/inference_speedup.py [--frames 512 1024 2048 4096] [--rounds 3]
 
 Without a GPU the tiny model answers on one CPU thread; with one, a Qwen2-VL of 7B shape with
 random weights (what it says is of no interest here). The videos are rendered MP4 files. Every case
-is a process of its own, whose peak memory is taken; a stage's time is the minimum over repeats,
-since the machine may be shared. 'all' decodes every frame and gives every pair to the vision tower
+is a process of its own, whose peak memory is taken, and the two take turns for some rounds. A
+stage's time is the minimum over all repeats, since the machine may be shared; a peak is the median
+over rounds. 'all' decodes every frame and gives every pair to the vision tower
 and the language model; 'selected' reads the video as `NTLBGVideoQA` does and keeps 12.5 %.
 
 The ceiling is the ratio of floating-point operations of the shape measured: vision tower, linear
-layers and causal attention. Nothing can be faster than it where all else is equal, decoding and
-the selection included.
+layers and causal attention. A measured ratio above it means that the longer case also ran at a
+lower rate.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import json
 import os
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -56,6 +58,8 @@ SIDE = {"tiny": 56, "7b": 224}
 TEXT_TOKENS = 16
 """Tokens beside the video's that the ceiling assumes."""
 MODES = ("all", "selected")
+REPEATS = 3
+"""Answers a round."""
 
 
 def plan_of(frames: int, side: int) -> Any:
@@ -174,7 +178,7 @@ def answer(
     return stages
 
 
-def measure_case(shape: str, video: Path, frames: int, mode: str, repeats: int) -> dict[str, Any]:
+def measure_case(shape: str, video: Path, frames: int, mode: str) -> dict[str, Any]:
     """Stages of every repeat, and the peak of memory over them all.
 
     Peak: allocated on the GPU, else resident; 'above_model' is without what was there when the
@@ -189,7 +193,7 @@ def measure_case(shape: str, video: Path, frames: int, mode: str, repeats: int) 
     try:
         runs = [
             answer(backbone, video, question, mode, SIDE[shape], frames).seconds
-            for _ in range(repeats)
+            for _ in range(REPEATS)
         ]
     except torch.OutOfMemoryError:
         return {"out_of_memory": True}
@@ -202,14 +206,20 @@ def measure_case(shape: str, video: Path, frames: int, mode: str, repeats: int) 
     }
 
 
-def summarise(case: dict[str, Any]) -> dict[str, Any]:
-    """Minimum over repeats of each stage and of their sums, with the largest sum beside."""
-    if "runs" not in case:
-        return case
-    runs = case.pop("runs")
+def summarise(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Minimum over repeats of each stage and of their sums, median of the peaks, and spreads."""
+    if any("out_of_memory" in one for one in rounds):
+        return {"out_of_memory": True}
+    runs = [run for one in rounds for run in one["runs"]]
     whole = [sum(run.values()) for run in runs]
     after = [total - run["decoding"] for total, run in zip(whole, runs, strict=True)]
-    return case | {
+    peaks = {
+        name: statistics.median(one[name] for one in rounds)
+        for name in ("peak_mib", "peak_above_model_mib")
+    }
+    above = [one["peak_above_model_mib"] for one in rounds]
+    return peaks | {
+        "peak_above_model_mib_spread": [min(above), max(above)],
         "stages": {stage: min(run[stage] for run in runs) for stage in STAGES},
         "from_decoded_frames": min(after),
         "from_decoded_frames_spread": [min(after), max(after)],
@@ -218,7 +228,7 @@ def summarise(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def compare(shape: str, frames: int, cases: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def compare(shape: str, frames: int, cases: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Speed-ups, memory ratios and the ceiling of one length."""
     config = seven_b(architecture.config(architecture.tokenizer()))
     if shape == "tiny":
@@ -269,9 +279,9 @@ def print_row(row: dict[str, Any]) -> None:
         )
 
 
-def run_case(shape: str, video: Path, frames: int, mode: str, repeats: int) -> dict[str, Any]:
+def run_case(shape: str, video: Path, frames: int, mode: str) -> dict[str, Any]:
     """`measure_case` in a process of its own."""
-    case = json.dumps([shape, str(video), frames, mode, repeats])
+    case = json.dumps([shape, str(video), frames, mode])
     done = subprocess.run(
         [sys.executable, __file__, "--case", case], capture_output=True, text=True, check=False
     )
@@ -281,14 +291,17 @@ def run_case(shape: str, video: Path, frames: int, mode: str, repeats: int) -> d
     return found
 
 
-def measure(shape: str, lengths: list[int], repeats: int) -> dict[str, Any]:
+def measure(shape: str, lengths: list[int], rounds: int) -> dict[str, Any]:
     """All lengths on this machine."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for frames in lengths:
             video = Path(folder) / f"{frames}.mp4"
             encode(render(plan_of(frames, SIDE[shape])), video)
-            cases = {mode: run_case(shape, video, frames, mode, repeats) for mode in MODES}
+            cases: dict[str, list[dict[str, Any]]] = {mode: [] for mode in MODES}
+            for _ in range(rounds):
+                for mode in MODES:
+                    cases[mode].append(run_case(shape, video, frames, mode))
             rows.append(compare(shape, frames, cases))
             print_row(rows[-1])
     where = torch.cuda.get_device_name() if shape == "7b" else "one CPU thread, machine shared"
@@ -299,8 +312,9 @@ def measure(shape: str, lengths: list[int], repeats: int) -> dict[str, Any]:
         "model": "random weights of Qwen2-VL-7B's shape" if shape == "7b" else "tiny",
         "pixels": SIDE[shape],
         "seed": SEED,
-        "repeats": repeats,
-        "statistic": "minimum over repeats; spreads are minimum and maximum",
+        "rounds": rounds,
+        "repeats": rounds * REPEATS,
+        "statistic": "time: minimum over repeats; memory: median over rounds; spreads: min, max",
         "lengths": rows,
     }
 
@@ -309,13 +323,13 @@ def main() -> None:
     """Measure, print, record; what the other kind of machine recorded stays."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, nargs="+", default=[512, 1024, 2048, 4096])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.case:
-        shape, video, frames, mode, repeats = json.loads(arguments.case)
-        print(json.dumps(measure_case(shape, Path(video), frames, mode, repeats)))
+        shape, video, frames, mode = json.loads(arguments.case)
+        print(json.dumps(measure_case(shape, Path(video), frames, mode)))
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "inference_speedup.json"
@@ -324,7 +338,7 @@ def main() -> None:
         result |= json.loads(path.read_text())
     shape = "7b" if torch.cuda.is_available() else "tiny"
     section = "7b_on_gpu" if shape == "7b" else "tiny_on_cpu"
-    result[section] = measure(shape, arguments.frames, arguments.repeats)
+    result[section] = measure(shape, arguments.frames, arguments.rounds)
     path.write_text(json.dumps(result, indent=1) + "\n")
     for name, measured in result.items():
         if measured == "not measured":
