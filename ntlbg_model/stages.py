@@ -1,7 +1,7 @@
 """Where the time of an answer goes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -13,19 +13,20 @@ STAGES = ("decoding", "features", "selection", "vision_tower", "language_model")
 class Stages:
     """Seconds of each stage so far; zero for one that was not needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the block's wall time to `stage`; on a GPU, until its work is done."""
+        """Add the block's time by the clock to `stage`; on a GPU, until its work is done."""
         _finish()
-        started = time.perf_counter()
+        started = self._clock()
         try:
             yield
         finally:
             _finish()
-            self.seconds[stage] += time.perf_counter() - started
+            self.seconds[stage] += self._clock() - started
 
 
 def _finish() -> None:

@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,17 @@ from ntlbg_model.backbone.model import Backbone, VideoPrompt, logits_over
 from ntlbg_model.backbone.prompt import Prompt, build_prompt, speaks_in_turns
 from ntlbg_model.backbone.vision import vision_features
 from ntlbg_model.built import unbuilt
-from ntlbg_model.config import PAIR, Config, EvaluationConfig, VideoConfig
+from ntlbg_model.config import PAIR, Config, EvaluationConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.selection.features import features_of
-from ntlbg_model.selection.select import Selection, select_pairs
+from ntlbg_model.selection.scoring import FrameScorer
+from ntlbg_model.selection.select import (
+    Selection,
+    needs_features,
+    needs_similarity,
+    select_pairs,
+)
 from ntlbg_model.selection.video import video_seed
 from ntlbg_model.stages import Stages
 from ntlbg_model.watched import KEPT_BYTES, Progress, WatchedVideo, WatchedVideos
@@ -92,12 +99,16 @@ class NTLBGVideoQA:
     ) -> None:
         """`cache`: folder for what is remembered of videos, beside what is held in memory.
 
-        `kept_bytes`: all candidate frames of a video are kept where they are no more than this.
+        `kept_bytes`: all candidate frames of a video are kept where they are no more than this, or
+        where the selection looks at more of them than thumbnails. Raises EncoderError where it asks
+        for an encoder that cannot be loaded.
         """
         self._backbone = backbone
         self._config = config
         self._seed = seed
-        self._videos = WatchedVideos(cache, kept_bytes)
+        self._scorer = FrameScorer(config.selection, backbone)
+        whole = needs_frames(config.selection)
+        self._videos = WatchedVideos(cache, sys.maxsize if whole else kept_bytes)
         self._seen: tuple[object, _Seen] | None = None
         backbone.model.eval()
 
@@ -139,8 +150,9 @@ class NTLBGVideoQA:
         """Answer `question` about a video file, by one of `candidates` or in the model's words.
 
         `frames` is the number kept, by default the config's. The file is read as a stream: what is
-        held does not grow with it but for 800 bytes a frame pair. Raises VideoError for a video
-        that cannot be read, QuestionError for what this model cannot be asked.
+        held does not grow with it but for 800 bytes a frame pair (a selection that looks at more
+        than thumbnails holds its candidate frames). Raises VideoError for a video that cannot be
+        read, QuestionError for what this model cannot be asked.
         """
         stages = Stages()
         asked = self._question(Path(video), question, tuple(candidates or ()))
@@ -150,7 +162,7 @@ class NTLBGVideoQA:
             asked.video_path, options.max_frames, options.frame_resolution, stages, progress
         )
         with stages.timed("selection"):
-            chosen = self._choose(watched, frames)
+            chosen = self._choose(key, watched, asked.question, frames)
         seen = self._see(key, watched, chosen.pairs, stages)
         with stages.timed("language_model"):
             sample = Sample(prompt=prompt, pixels=seen.pixels, pairs=chosen.pairs, answer=None)
@@ -176,14 +188,26 @@ class NTLBGVideoQA:
             seconds=stages.seconds,
         )
 
-    def _choose(self, watched: WatchedVideo, frames: int | None) -> Selection:
+    @torch.no_grad()
+    def _choose(
+        self, key: str, watched: WatchedVideo, question: str, frames: int | None
+    ) -> Selection:
         """The pairs to look at: the one place where the selection is asked."""
         try:
             count = kept_frames(self._config.video, len(watched.candidates), frames) // PAIR
         except ValueError as error:
             raise QuestionError(str(error)) from None
-        seed = video_seed(self._seed, watched.path.stem)
-        return select_pairs(features_of(watched.statistics), count, self._config.selection, seed)
+        options = self._config.selection
+        name, features, similarity = watched.path.stem, features_of(watched.statistics), None
+        if watched.frames is not None and needs_frames(options):
+            pixels = torch.from_numpy(watched.frames)
+            if needs_features(options):
+                features = self._scorer.features(key, pixels)
+            if needs_similarity(options):
+                similarity = self._scorer.similarity(key, pixels, question)
+                features, name = features.to(similarity.device), f"{name}:{question}"
+        chosen = select_pairs(features, count, options, video_seed(self._seed, name), similarity)
+        return Selection(pairs=chosen.pairs.cpu(), scores=chosen.scores.cpu())
 
     @torch.no_grad()
     def _see(self, key: str, watched: WatchedVideo, pairs: Tensor, stages: Stages) -> _Seen:
@@ -267,6 +291,12 @@ def default_config(backbone: Backbone) -> Config:
         video=VideoConfig(max_frames=TINY_MAX_FRAMES, frame_resolution=(TINY_SIDE, TINY_SIDE)),
         evaluation=EvaluationConfig(scoring="option_words"),
     )
+
+
+def needs_frames(selection: SelectionConfig) -> bool:
+    """Whether a selection looks at more of the candidate frames than their thumbnails."""
+    looks = needs_features(selection) and selection.features != "pixels"
+    return looks or needs_similarity(selection)
 
 
 def kept_frames(video: VideoConfig, candidates: int, wanted: int | None) -> int:

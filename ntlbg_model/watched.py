@@ -135,7 +135,7 @@ class WatchedVideos:
         progress: Progress | None = None,
     ) -> tuple[str, WatchedVideo]:
         """The video, watched now if it never was, and its key. Raises VideoError."""
-        key = entry_key(path, "watched", max_frames, *size)
+        key = entry_key(path, "watched", max_frames, *size, self._kept_bytes)
         watched = self._held.pop(key, None) or self._load(key, path, size)
         if watched is None:
             watched = watch(path, max_frames, size, stages, self._kept_bytes, progress)

@@ -52,6 +52,7 @@ def command(
 
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.data.video import VideoError
+    from ntlbg_model.selection.image_text import EncoderError
     from ntlbg_model.videoqa import QuestionError
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.report.answer_strip import draw_answer
@@ -75,7 +76,7 @@ def command(
             draw_answer(answer, video, question, strip)
     except VideoError as error:
         raise UserError(str(error)) from None
-    except BackboneError as error:
+    except (BackboneError, EncoderError) as error:
         raise UserError(str(error).replace("model.base_model", "--model", 1)) from None
     except QuestionError as error:
         raise UserError(str(error)) from None

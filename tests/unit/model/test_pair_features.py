@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ntlbg_model.selection import features
-from ntlbg_model.selection.features import pair_features, pair_statistics, scaled
+from ntlbg_model.selection.features import features_of, pair_features, pair_statistics
 
 
 def frames(count: int, height: int = 56, width: int = 84) -> torch.Tensor:
@@ -37,7 +37,7 @@ def test_block_by_block_is_the_whole() -> None:
     pixels = frames(75)
     blocks = torch.cat([pair_statistics(part) for part in torch.split(pixels, 10)])
     assert torch.equal(blocks, pair_statistics(pixels))
-    assert torch.equal(scaled(blocks), pair_features(pixels))
+    assert torch.equal(features_of(blocks), pair_features(pixels))
     assert len(blocks) == 37
 
 

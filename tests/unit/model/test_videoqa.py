@@ -15,7 +15,7 @@ from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
 from ntlbg_model.backbone.checkpoint import Device
 from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
-from ntlbg_model.config import Config, ModelConfig, VideoConfig
+from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.render import render
@@ -126,6 +126,28 @@ def test_without_options_the_model_says_its_word(
     answer = make().answer(video, f"What colour is the {needle.shape} that flashed?")
     assert answer.text == needle.colour
     assert answer.option is None and answer.options == () and 0.5 < answer.confidence <= 1
+
+
+def test_a_selection_that_reads_the_question_chooses_for_each(
+    tiny: Backbone, video: Path, opens: list[str], tmp_path: Path
+) -> None:
+    config = default_config(tiny)
+    config = replace(config, selection=SelectionConfig(method="aks", similarity="backbone"))
+    qa, found = NTLBGVideoQA(tiny, config, kept_bytes=0), list[Prediction]()
+    answers = [qa.answer(video, q.question, q.candidates) for q in ASKED]
+    assert len(opens) == 2 and answers[0].frames != answers[1].frames
+    cache = FrameCache(tmp_path)
+    evaluate(
+        config,
+        backbone=tiny,
+        dataset="clean",
+        questions=ASKED,
+        frames=lambda q: cache.frames(video, 4096, (56, 56)),
+        seed=0,
+        on_prediction=found.append,
+    )
+    assert [a.frames for a in answers] == [row.frames for row in found]
+    assert [a.option for a in answers] == [row.answer for row in found]
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 64 * 1024**2])
@@ -325,6 +347,6 @@ def test_models_that_do_not_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_a_selection_that_is_not_built_is_refused(tiny: Backbone) -> None:
     options: Config = default_config(tiny)
-    options = replace(options, selection=replace(options.selection, features="siglip"))
-    with pytest.raises(ValueError, match=r"selection\.features = 'siglip'"):
+    options = replace(options, selection=replace(options.selection, query="learned"))
+    with pytest.raises(ValueError, match=r"selection\.query = 'learned'"):
         NTLBGVideoQA.from_pretrained("tiny", config=options, device=CPU)
