@@ -52,10 +52,12 @@ class NTLBGModel(nn.Module):
         """The Qwen2-VL below any adapters."""
         return self.base.get_base_model() if isinstance(self.base, PeftModel) else self.base
 
-    def forward(self, prompt: VideoPrompt) -> Tensor:
-        """Logits [B, vocabulary] in float32 of the token after each prompt."""
-        with torch.autocast(prompt.pixels.device.type, enabled=False):
-            features = vision_features(self.qwen.model.visual, prompt.pixels)
+    def forward(self, prompt: VideoPrompt, features: Tensor | None = None) -> Tensor:
+        """Logits [B, vocabulary] in float32 of the token after each prompt; `features` as in
+        `answer_logits`."""
+        if features is None:
+            with torch.autocast(prompt.pixels.device.type, enabled=False):
+                features = vision_features(self.qwen.model.visual, prompt.pixels)
         if self.connector is None:
             return next_token_logits(self.base, prompt, features.flatten(0, 1))
         height, width = merge_grid(prompt.pixels.shape[2], prompt.pixels.shape[3])

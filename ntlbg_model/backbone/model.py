@@ -66,17 +66,22 @@ class Backbone:
 
 
 def answer_logits(
-    backbone: Backbone, prompt: VideoPrompt, wrapped: nn.Module | None = None
+    backbone: Backbone,
+    prompt: VideoPrompt,
+    wrapped: nn.Module | None = None,
+    features: Tensor | None = None,
 ) -> Tensor:
     """Logits [B, vocabulary] in float32 of the token after each prompt.
 
     `wrapped` is the model inside a data-parallel wrapper, whose forward must be the one that runs.
+    `features` are the vision features [pairs of all rows, h w, hidden] where they are known.
     """
     model = wrapped or backbone.model
     if isinstance(backbone.model, NTLBGModel):
-        logits: Tensor = model(prompt)
+        logits: Tensor = model(prompt, features)
         return logits
-    features = vision_features(backbone.visual, prompt.pixels)
+    if features is None:
+        features = vision_features(backbone.visual, prompt.pixels)
     return next_token_logits(model, prompt, features.flatten(0, 1))
 
 
