@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ntlbg_model.config import SelectionConfig
-from ntlbg_model.selection import baselines, gaussian
+from ntlbg_model.selection import baselines, gaussian, robust
 from ntlbg_model.selection.median_contour import contour_scores, median_contour
 from ntlbg_model.selection.ntlbg import ntlbg
 
@@ -39,10 +39,10 @@ def select_pairs(features: Tensor, pairs: int, config: SelectionConfig, seed: in
     if config.method == "random":
         return Selection(pairs=baselines.random(candidates, pairs, seed), scores=none)
     if config.method == "ntlbg":
-        chosen, scores = ntlbg(_distances(features, config), pairs, config)
+        chosen, scores = ntlbg(_coordinates(features, config), pairs, config)
         return Selection(pairs=chosen, scores=scores)
     if config.method == "median_contour":
-        distances = _distances(features, config)
+        distances = _coordinates(features, config).norm(dim=1)
         chosen = median_contour(distances, pairs)
         return Selection(pairs=chosen, scores=contour_scores(distances))
     raise ValueError(f"selection method {config.method!r} is not built")
@@ -53,6 +53,8 @@ def needs_features(config: SelectionConfig) -> bool:
     return config.method in ("ntlbg", "median_contour")
 
 
-def _distances(features: Tensor, config: SelectionConfig) -> Tensor:
+def _coordinates(features: Tensor, config: SelectionConfig) -> Tensor:
+    """Whitened principal coordinates [P, R] of the video's own features."""
+    fit = robust.fit if config.moments == "robust" else gaussian.fit
     with torch.autocast(features.device.type, enabled=False):
-        return gaussian.fit(features, config.rank).squared_distances(features).sqrt()
+        return fit(features, config.rank).own

@@ -44,7 +44,6 @@ CASES = {
     "selection.features = 'clip'": selection(features="clip"),
     "selection.features = 'backbone'": selection(features="backbone"),
     "selection.query = 'learned'": selection(query="learned"),
-    "selection.refine_iterations = 2": selection(refine_iterations=2),
     "model.quantisation = 'nf4'": model(quantisation="nf4"),
     "model.quantisation = 'int8'": model(quantisation="int8"),
     "model.feature_alignment = 'structural_similarity'": model(
