@@ -6,8 +6,9 @@ Without a GPU the tiny model answers on one CPU thread; with one, a Qwen2-VL of 
 random weights (what it says is of no interest here). The videos are rendered MP4 files. Every case
 is a process of its own, whose peak memory is taken, and the two take turns for some rounds. A
 stage's time is the minimum over all repeats and, on a CPU, processor time of the one thread, since
-the machine may be shared; a peak is the median over rounds. 'all' decodes every frame and gives every pair to the vision tower
-and the language model; 'selected' reads the video as `NTLBGVideoQA` does and keeps 12.5 %.
+the machine may be shared; a peak is the median over rounds. 'all' decodes every frame and gives
+every pair to the vision tower and the language model; 'selected' reads the video as `NTLBGVideoQA`
+does and keeps 12.5 %.
 
 The ceiling is the ratio of floating-point operations of the shape measured: vision tower, linear
 layers and causal attention. A measured ratio above it means that the longer case also ran at a

@@ -45,7 +45,7 @@ def _selection(config: Config) -> Iterator[tuple[str, object]]:
         yield "selection.query", selection.query
     if selection.constraint_type != "none" and selection.contour not in CONTOURS:
         yield "selection.contour", selection.contour
-    if selection.refine_iterations > 0:
+    if selection.query == "learned" and selection.refine_iterations > 0:
         yield "selection.refine_iterations", selection.refine_iterations
 
 

@@ -43,7 +43,6 @@ def data(**options: str) -> Config:
 
 CASES = {
     "selection.query = 'learned'": selection(query="learned"),
-    "selection.refine_iterations = 2": selection(refine_iterations=2),
     "model.quantisation = 'nf4'": model(quantisation="nf4"),
     "model.quantisation = 'int8'": model(quantisation="int8"),
     "model.feature_alignment = 'structural_similarity'": model(
