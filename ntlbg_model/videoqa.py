@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ntlbg_model.backbone.checkpoint import Device, best_device, load_for_answers
 from ntlbg_model.backbone.generation import generate
-from ntlbg_model.backbone.model import Backbone, VideoPrompt, answer_logits
+from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import Prompt, build_prompt, speaks_in_turns
+from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
 from ntlbg_model.built import unbuilt
 from ntlbg_model.config import PAIR, Config, EvaluationConfig, SelectionConfig, VideoConfig

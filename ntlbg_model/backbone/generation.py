@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from ntlbg_model.backbone.model import Backbone, VideoPrompt
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import generation_positions
+from ntlbg_model.backbone.video_prompt import VideoPrompt
 
 
 @dataclass(frozen=True, kw_only=True)
