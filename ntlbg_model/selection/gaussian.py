@@ -14,8 +14,10 @@ from torch import Tensor
 SHRINKAGE = 0.1
 """Share of the covariance replaced by its mean eigenvalue times the identity."""
 
-SAMPLE = 1024
-"""Most pairs, evenly spread, from which the directions are found; moments use all of them."""
+EXACT = 512
+"""Up to this many pairs or feature dimensions, directions are exact eigenvectors."""
+OVERSAMPLED = 8
+SWEEPS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +46,12 @@ class VideoGaussian:
 def fit(features: Tensor, rank: int, shrinkage: float = SHRINKAGE) -> VideoGaussian:
     """The Gaussian of `features` [P, d] in their min(rank, d, P) leading principal directions.
 
-    One pass over all features: directions come from at most `SAMPLE` of the pairs, evenly spread;
-    what they project to then gives the moments. In float32, centred before squaring. Constant
-    features give variances of one, so that all distances are zero rather than undefined.
+    In float32, centred before squaring. Constant features give variances of one, so that all
+    distances are zero rather than undefined.
     """
     x = features.float()
-    sample = spread_sample(x)
-    offset = sample.mean(dim=0)
-    return gaussian_in(x, offset, sample - offset, rank, shrinkage)
-
-
-def spread_sample(rows: Tensor) -> Tensor:
-    """At most `SAMPLE` of rows [P, d], evenly spread."""
-    return rows[:: -(-rows.shape[0] // SAMPLE)]
+    mean = x.mean(dim=0)
+    return gaussian_in(x, mean, x - mean, rank, shrinkage)
 
 
 def gaussian_in(
@@ -80,8 +75,7 @@ def gaussian_in(
     weighted = about * weights.unsqueeze(1)
     values, turn = torch.linalg.eigh(weighted.T @ weighted / weights.square().sum())
     variances, turn = values.flip(0).clamp(min=0), turn.flip(1)
-    size = offset.square().mean() + spread_sample(x).square().mean()
-    shrunk = _shrunk(variances, shrinkage, size)
+    shrunk = _shrunk(variances, shrinkage, x.square().mean())
     return VideoGaussian(
         centre=(mean + offset @ basis) @ turn,
         basis=basis @ turn,
@@ -100,8 +94,12 @@ def _shrunk(variances: Tensor, shrinkage: float, size: Tensor) -> Tensor:
 
 
 def _directions(centred: Tensor, rank: int) -> Tensor:
-    """Leading principal directions [d, rank] of rows, through the smaller of the two Grams."""
+    """Leading principal directions [d, rank] of rows, through the smaller of the two Grams; of
+    large matrices, by randomised subspace iteration (Halko, Martinsson & Tropp, SIAM Review 53(2),
+    2011), with the same start in every run."""
     count, width = centred.shape
+    if min(count, width) > EXACT:
+        return _subspace(centred, rank)
     if width <= count:
         _, vectors = torch.linalg.eigh(centred.T @ centred)
         directions: Tensor = vectors[:, -rank:].flip(1)
@@ -109,4 +107,15 @@ def _directions(centred: Tensor, rank: int) -> Tensor:
     _, vectors = torch.linalg.eigh(centred @ centred.T)
     basis: Tensor = centred.T @ vectors[:, -rank:].flip(1)
     basis = basis / basis.norm(dim=0).clamp(min=torch.finfo(torch.float32).tiny)
-    return basis
+
+
+def _subspace(centred: Tensor, rank: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(centred.shape[1], rank + OVERSAMPLED, generator=generator)
+    basis = start.to(centred.device)
+    for _ in range(SWEEPS):
+        basis, _ = torch.linalg.qr(centred.T @ (centred @ basis))
+    seen = centred @ basis
+    _, turn = torch.linalg.eigh(seen.T @ seen)
+    directions: Tensor = basis @ turn[:, -rank:].flip(1)
+    return directions

@@ -12,19 +12,21 @@ import torch
 from torch import Tensor
 
 from ntlbg_model.selection.chi_square import chi_square_quantile
-from ntlbg_model.selection.gaussian import SHRINKAGE, VideoGaussian, gaussian_in, spread_sample
+from ntlbg_model.selection.gaussian import SHRINKAGE, VideoGaussian, gaussian_in
 
 KEPT = 0.75
 """Share of the frames that the concentration steps trust."""
 STEPS = 4
 """Concentration steps."""
+SAMPLE = 1024
+"""Most pairs, evenly spread, from which centre and directions are found."""
 
 
 def fit(features: Tensor, rank: int, shrinkage: float = SHRINKAGE) -> VideoGaussian:
     """As `gaussian.fit` of `features` [P, d], with directions and moments that outliers, up to a
     quarter of the pairs, change by no more than a bounded amount however far they are."""
     x = features.float()
-    sample = spread_sample(x)
+    sample = x[:: -(-x.shape[0] // SAMPLE)]
     centre = _spatial_median(sample)
     offsets = sample - centre
     sphere = offsets / offsets.norm(dim=1, keepdim=True).clamp(min=_TINY)
