@@ -33,7 +33,8 @@ def floored(logits: Tensor, floor: float | Tensor, mask: Tensor | None = None) -
     if mask is None:
         return (1 - floor) * logits.softmax(-1) + floor / logits.shape[-1]
     even = mask / mask.sum(-1, keepdim=True).clamp(min=1)
-    peaked = logits.masked_fill(~mask, -torch.inf).softmax(-1)
+    # The least finite number, not -inf: a row without any pair must not become NaN.
+    peaked = logits.masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(-1)
     return ((1 - floor) * peaked + floor * even).masked_fill(~mask, 0)
 
 
