@@ -14,7 +14,7 @@ from torch import Tensor
 from ntlbg_model.selection.net import number_theoretic_net, through_quantiles
 
 LEADING = 6
-"""Leading whitened coordinates in which pairs are compared; time is one more."""
+"""Leading coordinates of a video's own Gaussian in which its pairs are compared, beside time."""
 TIME_WEIGHT = 1.0
 """Weight of time, in standard deviations, beside one standard deviation of a coordinate."""
 _ENTRIES = 1 << 21
@@ -67,6 +67,8 @@ def representatives(samples: Tensor, weights: Tensor, count: int, sweeps: int) -
     """
     if not 0 < count <= samples.shape[0]:
         raise ValueError(f"count must be between 1 and {samples.shape[0]} rows, got {count}")
+    if not bool((weights > 0).any()):
+        weights = torch.ones_like(weights)
     start = number_theoretic_net(count, samples.shape[1])
     start = through_quantiles(start, samples, weights)
     quantiser = lloyd(samples, start, weights, sweeps)
@@ -76,13 +78,13 @@ def representatives(samples: Tensor, weights: Tensor, count: int, sweeps: int) -
 def refine(coordinates: Tensor, weights: Tensor, count: int, sweeps: int) -> Tensor:
     """Pairs [count], ascending, that represent a video in appearance and time.
 
-    `coordinates` [P, R] are whitened, leading first; `weights` [P] say how much each pair matters
-    (inclusion probabilities). Time comes first, so the net starts at equal-probability time cells.
+    `coordinates` [P, R] are whitened; `weights` [P] say how much each pair matters (inclusion
+    probabilities). Time comes first, so the net starts at equal-probability time cells.
     """
     pairs = coordinates.shape[0]
     time = torch.arange(pairs, device=coordinates.device, dtype=coordinates.dtype)
     scaled = TIME_WEIGHT * (time - (pairs - 1) / 2) * (12**0.5 / pairs)
-    cloud = torch.cat((scaled.unsqueeze(1), coordinates[:, :LEADING]), dim=1)
+    cloud = torch.cat((scaled.unsqueeze(1), coordinates), dim=1)
     return representatives(cloud, weights.to(cloud.dtype), count, sweeps)
 
 
