@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ntlbg_model.selection.net import number_theoretic_net, through_quantiles
 
@@ -119,12 +120,25 @@ def _nearest(samples: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
 def _means(
     samples: Tensor, weights: Tensor, cells: Tensor, errors: Tensor, points: Tensor
 ) -> Tensor:
-    mass = weights.new_zeros(points.shape[0]).index_add_(0, cells, weights)
-    sums = torch.zeros_like(points).index_add_(0, cells, samples * weights.unsqueeze(1))
+    weighted = torch.cat((weights.unsqueeze(1), samples * weights.unsqueeze(1)), dim=1)
+    totals = _totals(weighted, cells, points.shape[0])
+    mass, sums = totals[:, 0], totals[:, 1:]
     means = sums / torch.where(mass > 0, mass, torch.ones_like(mass)).unsqueeze(1)
     empty = (mass == 0).nonzero().squeeze(1)
     worst = (errors * weights).sort(descending=True, stable=True).indices[: empty.numel()]
     return means.index_copy(0, empty[: worst.numel()], samples[worst])
+
+
+def _totals(values: Tensor, cells: Tensor, count: int) -> Tensor:
+    """Sum [count, s] of `values` [P, s] in each cell.
+
+    As products with one-hot blocks: index_add_ on a GPU adds in no fixed order.
+    """
+    rows = max(1, _ENTRIES // count)
+    totals = values.new_zeros(count, values.shape[1])
+    for part, block in zip(torch.split(cells, rows), torch.split(values, rows), strict=True):
+        totals += one_hot(part, count).to(values.dtype).T @ block
+    return totals
 
 
 def _medoids(quantiser: Quantiser, weights: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from ntlbg_model.selection.cells import pick, time_cells
 from ntlbg_model.selection.conditioned import QuestionGaussian, conditioned_distances
 from ntlbg_model.selection.contour import contour_level, off_contour
 from ntlbg_model.selection.draw import systematic
-from ntlbg_model.selection.index import VideoIndex, index_points, project
+from ntlbg_model.selection.index import index_points, project
 from ntlbg_model.selection.ntlbg import floored
 from ntlbg_model.selection.selector import NTLBGSelector, Scored, standardised
 
@@ -339,8 +339,3 @@ def test_standardised_rows_have_mean_zero_and_deviation_one():
     assert found[0].mean() == pytest.approx(0, abs=1e-6)
     assert float(found[1, :4].square().mean()) == pytest.approx(1, rel=1e-5)
     assert float(found[2].abs().sum()) == 0
-
-
-def test_an_index_says_what_it_holds():
-    index = index_points(draws(1, 12, 3))
-    assert isinstance(index, VideoIndex) and index.points.shape == (1, 12, 3)
