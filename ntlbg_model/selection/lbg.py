@@ -80,12 +80,15 @@ def refine(coordinates: Tensor, weights: Tensor, count: int, sweeps: int) -> Ten
     """Pairs [count], ascending, that represent a video in appearance and time.
 
     `coordinates` [P, R] are whitened; `weights` [P] say how much each pair matters (inclusion
-    probabilities). Time comes first, so the net starts at equal-probability time cells.
+    probabilities). Time comes first, so the net starts at equal-probability time cells. The sign
+    of a principal direction is an accident of rounding, and the net is not symmetric: each
+    coordinate is turned so that its third moment is positive.
     """
     pairs = coordinates.shape[0]
     time = torch.arange(pairs, device=coordinates.device, dtype=coordinates.dtype)
     scaled = TIME_WEIGHT * (time - (pairs - 1) / 2) * (12**0.5 / pairs)
-    cloud = torch.cat((scaled.unsqueeze(1), coordinates), dim=1)
+    turned = torch.where(coordinates.double().pow(3).sum(dim=0) < 0, -1.0, 1.0)
+    cloud = torch.cat((scaled.unsqueeze(1), coordinates * turned.to(coordinates.dtype)), dim=1)
     return representatives(cloud, weights.to(cloud.dtype), count, sweeps)
 
 

@@ -99,6 +99,12 @@ def test_rows_of_a_batch_are_refined_as_if_alone():
     assert found[1, 5:].tolist() == [30] * 4 and found[2].tolist() == [30] * 9
 
 
+def test_the_sign_of_a_principal_direction_does_not_matter():
+    points, weights = draws(120, 5).exp(), torch.ones(120)
+    mirrored = points * torch.tensor([-1.0, 1, -1, 1, -1])
+    assert torch.equal(lbg.refine(points, weights, 20, 4), lbg.refine(mirrored, weights, 20, 4))
+
+
 @pytest.mark.parametrize("dimensions", [1, 2, 7])
 def test_the_net_is_more_even_than_random_points(dimensions):
     net = number_theoretic_net(128, dimensions)
