@@ -35,12 +35,12 @@ def _capped(weights: Tensor, wanted: Tensor) -> Tensor:
     few = positive.sum(-1, keepdim=True) <= wanted
     # Only the `count` largest can be capped; their order needs no full sort.
     most = int(wanted.max())
-    ordered = weights.topk(most, dim=-1).values
-    before = ordered.cumsum(-1) - ordered
-    tails = weights.sum(-1, keepdim=True) - before
+    ordered, places = weights.topk(most, dim=-1)
+    # Sums of what is left, never differences: those lose small masses beside large ones.
+    rest = weights.scatter(-1, places, 0).sum(-1, keepdim=True)
+    tails = ordered.flip(-1).cumsum(-1).flip(-1) + rest
     number = torch.arange(most, dtype=torch.float64, device=weights.device)
-    # The last of a row's count always fits; its tail, a difference, may have lost all digits.
-    fits = (ordered * (wanted - number) <= tails) | (number >= wanted - 1)
+    fits = ordered * (wanted - number) <= tails
     c = fits.double().argmax(-1, keepdim=True)
     # Equal masses never stand on both sides: where w (K - c + 1) > w + tail, w (K - c) > tail.
     threshold = torch.where(c > 0, ordered.gather(-1, (c - 1).clamp(min=0)), torch.inf)

@@ -29,11 +29,13 @@ def contour_level(
     median, quantile: of the row's own distances. zero: relevance, the nearer the better. rate: the
     radius of K representative points of a Gaussian in R dimensions by the Shannon bound,
     sqrt(1 - K^(-2/R)) of the root mean square distance. Raises ValueError for any other mode:
-    'learned' is no function of the distances.
+    'learned' is no function of the distances. A row without any pair gives a finite level.
     """
     if mode == "zero":
         return torch.zeros_like(distances[..., :1])
-    valid = distances if mask is None else distances.masked_fill(~mask, torch.nan)
+    valid = distances
+    if mask is not None:
+        valid = distances.masked_fill(~mask & mask.any(-1, keepdim=True), torch.nan)
     if mode == "median":
         return valid.nanmedian(-1, keepdim=True).values
     if mode == "quantile":

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ntlbg_model.selection.net import number_theoretic_net, through_quantiles
 
 LEADING = 6
-"""Leading whitened coordinates in which pairs are compared; time is one more."""
+"""Leading coordinates of a video's own Gaussian in which its pairs are compared, beside time."""
 TIME_WEIGHT = 1.0
 """Weight of time, in standard deviations, beside one standard deviation of a coordinate."""
 _ENTRIES = 1 << 21
@@ -67,6 +68,8 @@ def representatives(samples: Tensor, weights: Tensor, count: int, sweeps: int) -
     """
     if not 0 < count <= samples.shape[0]:
         raise ValueError(f"count must be between 1 and {samples.shape[0]} rows, got {count}")
+    if not bool((weights > 0).any()):
+        weights = torch.ones_like(weights)
     start = number_theoretic_net(count, samples.shape[1])
     start = through_quantiles(start, samples, weights)
     quantiser = lloyd(samples, start, weights, sweeps)
@@ -76,13 +79,16 @@ def representatives(samples: Tensor, weights: Tensor, count: int, sweeps: int) -
 def refine(coordinates: Tensor, weights: Tensor, count: int, sweeps: int) -> Tensor:
     """Pairs [count], ascending, that represent a video in appearance and time.
 
-    `coordinates` [P, R] are whitened, leading first; `weights` [P] say how much each pair matters
-    (inclusion probabilities). Time comes first, so the net starts at equal-probability time cells.
+    `coordinates` [P, R] are whitened; `weights` [P] say how much each pair matters (inclusion
+    probabilities). Time comes first, so the net starts at equal-probability time cells. The sign
+    of a principal direction is an accident of rounding, and the net is not symmetric: each
+    coordinate is turned so that its third moment is positive.
     """
     pairs = coordinates.shape[0]
     time = torch.arange(pairs, device=coordinates.device, dtype=coordinates.dtype)
     scaled = TIME_WEIGHT * (time - (pairs - 1) / 2) * (12**0.5 / pairs)
-    cloud = torch.cat((scaled.unsqueeze(1), coordinates[:, :LEADING]), dim=1)
+    turned = torch.where(coordinates.double().pow(3).sum(dim=0) < 0, -1.0, 1.0)
+    cloud = torch.cat((scaled.unsqueeze(1), coordinates * turned.to(coordinates.dtype)), dim=1)
     return representatives(cloud, weights.to(cloud.dtype), count, sweeps)
 
 
@@ -117,12 +123,25 @@ def _nearest(samples: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
 def _means(
     samples: Tensor, weights: Tensor, cells: Tensor, errors: Tensor, points: Tensor
 ) -> Tensor:
-    mass = weights.new_zeros(points.shape[0]).index_add_(0, cells, weights)
-    sums = torch.zeros_like(points).index_add_(0, cells, samples * weights.unsqueeze(1))
+    weighted = torch.cat((weights.unsqueeze(1), samples * weights.unsqueeze(1)), dim=1)
+    totals = _totals(weighted, cells, points.shape[0])
+    mass, sums = totals[:, 0], totals[:, 1:]
     means = sums / torch.where(mass > 0, mass, torch.ones_like(mass)).unsqueeze(1)
     empty = (mass == 0).nonzero().squeeze(1)
     worst = (errors * weights).sort(descending=True, stable=True).indices[: empty.numel()]
     return means.index_copy(0, empty[: worst.numel()], samples[worst])
+
+
+def _totals(values: Tensor, cells: Tensor, count: int) -> Tensor:
+    """Sum [count, s] of `values` [P, s] in each cell.
+
+    As products with one-hot blocks: index_add_ on a GPU adds in no fixed order.
+    """
+    rows = max(1, _ENTRIES // count)
+    totals = values.new_zeros(count, values.shape[1])
+    for part, block in zip(torch.split(cells, rows), torch.split(values, rows), strict=True):
+        totals += one_hot(part, count).to(values.dtype).T @ block
+    return totals
 
 
 def _medoids(quantiser: Quantiser, weights: Tensor) -> Tensor:

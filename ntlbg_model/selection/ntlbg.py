@@ -7,7 +7,7 @@ from ntlbg_model.config import SelectionConfig
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
 from ntlbg_model.selection.contour import contour_level, off_contour
-from ntlbg_model.selection.lbg import refine
+from ntlbg_model.selection.lbg import LEADING, refine
 
 
 def ntlbg(coordinates: Tensor, count: int, config: SelectionConfig) -> tuple[Tensor, Tensor]:
@@ -24,7 +24,8 @@ def ntlbg(coordinates: Tensor, count: int, config: SelectionConfig) -> tuple[Ten
     mass = floored(scores / config.temperature, config.uniform_floor)
     probabilities = inclusion_probabilities(mass, count)
     if config.refine_iterations > 0:
-        return refine(coordinates, probabilities, count, config.refine_iterations), scores
+        leading = coordinates[:, :LEADING]
+        return refine(leading, probabilities, count, config.refine_iterations), scores
     return pick(scores, time_cells(probabilities, count), count), scores
 
 
@@ -33,7 +34,8 @@ def floored(logits: Tensor, floor: float | Tensor, mask: Tensor | None = None) -
     if mask is None:
         return (1 - floor) * logits.softmax(-1) + floor / logits.shape[-1]
     even = mask / mask.sum(-1, keepdim=True).clamp(min=1)
-    peaked = logits.masked_fill(~mask, -torch.inf).softmax(-1)
+    # The least finite number, not -inf: a row without any pair must not become NaN.
+    peaked = logits.masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(-1)
     return ((1 - floor) * peaked + floor * even).masked_fill(~mask, 0)
 
 

@@ -138,8 +138,10 @@ class NTLBGSelector(nn.Module):
         config = self._config
         value = dict(zip(_SHAPE, shape.unsqueeze(1).unbind(-1), strict=True))
         weight = index.mask.to(distances.dtype)
-        average = (distances * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True)
-        relative = distances / average.clamp(min=torch.finfo(distances.dtype).tiny)
+        size = weight.sum(-1, keepdim=True)
+        average = (distances * weight).sum(-1, keepdim=True) / size.clamp(min=1)
+        average = average.clamp(min=torch.finfo(distances.dtype).tiny)
+        relative = distances / torch.where(size > 0, average, torch.ones_like(average))
         level = self._level(relative, functional.softplus(value["level"]), count, index.mask)
         scores = -off_contour(relative, level, value["log_width"].exp())
         if config.constraint_type != "hard_equicontour":

@@ -61,7 +61,7 @@ def picks_converge(seed: int) -> Check:
     return Check(
         claim="V12 consistency of the picks",
         quantity="excess distortion at n = 8192",
-        statistic=excess[-1] if excess[-1] < excess[0] else float("nan"),
+        statistic=excess[-1],
         high=0.08,
         meaning=f"16 medoids over free points: {excess[0]:.1%} at 128 frames, {excess[-1]:.1%} "
         "at 8192",

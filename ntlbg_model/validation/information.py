@@ -37,14 +37,14 @@ def divergence_of_the_picks(seed: int) -> Check:
     may be nearer.
     """
     found, middle = _divergences(seed, 3)
-    ratio_in_six = "{:.3f}, {:.3f}".format(*_divergences(seed, 6))
+    in_six = "{:.3f}, {:.3f}".format(*_divergences(seed, 6))
     return Check(
         claim="V9 divergence",
         quantity="KL of the picks over random sets'",
         statistic=found / middle,
         high=1.0,
         meaning=f"closed form, 64 of 2048, p = 3: {found:.3f}, random {middle:.3f}; at p = 6 "
-        f"{ratio_in_six}: no gain, the spread is understated",
+        f"{in_six}: no gain, the spread is understated",
     )
 
 

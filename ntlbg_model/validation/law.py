@@ -51,7 +51,7 @@ def tails_of_a_known_gaussian(seed: int) -> Check:
 def distances_in_fitted_moments(seed: int) -> Check:
     """V1: in the R-dimensional subspace of a fitted Gaussian they are chi-square with R."""
     source = generator(seed, 1)
-    scale = torch.cat((torch.full((RANK,), 5.0), torch.full((48,), 0.1)))
+    scale = torch.cat((torch.linspace(8, 2, RANK), torch.full((48,), 0.1)))
     x = normal(source, DRAWS, 64) * scale + 7
     squared = gaussian.fit(x, RANK, shrinkage=0).squared_distances(x)
     _, p = kolmogorov_smirnov(chi_square_share(squared, RANK))

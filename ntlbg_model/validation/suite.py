@@ -22,6 +22,7 @@ CHECKS: tuple[Callable[[int], Check], ...] = (
     law.half_precision,
     law.degenerate_inputs,
     contours.picks_on_the_contour,
+    contours.picks_against_random_sets,
     contours.picks_by_information,
     contours.placebo,
     contours.level_of_principal_points,
