@@ -107,6 +107,7 @@ def _directions(centred: Tensor, rank: int) -> Tensor:
     _, vectors = torch.linalg.eigh(centred @ centred.T)
     basis: Tensor = centred.T @ vectors[:, -rank:].flip(1)
     basis = basis / basis.norm(dim=0).clamp(min=torch.finfo(torch.float32).tiny)
+    return basis
 
 
 def _subspace(centred: Tensor, rank: int) -> Tensor:
