@@ -15,12 +15,12 @@ def farthest_point(features: Tensor, count: int) -> Tensor:
     One product of the features with a row a pick: O(P d K).
     """
     rows, norms = centred(features)
-    gaps = norms.clone()
-    picks = []
-    for _ in range(count):
+    pick = norms.argmax().view(1)
+    picks, gaps = [pick], torch.full_like(norms, torch.inf)
+    for _ in range(count - 1):
+        gaps = torch.minimum(gaps, squared_distances(rows, norms, pick)).index_fill(0, pick, -1.0)
         pick = gaps.argmax().view(1)
         picks.append(pick)
-        gaps = torch.minimum(gaps, squared_distances(rows, norms, pick)).index_fill(0, pick, -1.0)
     return torch.cat(picks).sort().values
 
 
