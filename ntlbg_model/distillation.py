@@ -7,20 +7,31 @@ layer half as much, the last, which already writes the answer, a fifth of that (
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, Qwen2VLForConditionalGeneration
 from transformers.masking_utils import sdpa_mask
 
 from ntlbg_model.backbone.attention import sdpa_repeated
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import sparse_positions
 from ntlbg_model.backbone.prompt import Prompt
+from ntlbg_model.backbone.vision import merge_grid
+from ntlbg_model.config import PAIR
+from ntlbg_model.data.records import Question
+from ntlbg_model.model import NTLBGModel
+from ntlbg_model.selection.scoring import VideoCache
+from ntlbg_model.selection.vision_blocks import merged_tokens, small_pairs
 
 MOST_TOKENS = 4096
 """Video tokens that a teacher reads; where all candidates have more, one pooled token a pair."""
+
+TEACHER_BYTES = 256 * 1024**2
+"""Most that is kept of the vision tokens of earlier videos."""
 
 RECORDED = "ntlbg_recorded"
 
@@ -57,6 +68,42 @@ def attention_over_pairs(
     mass = mass.view(pairs, each).sum(-1)
     share: Tensor = mass / mass.sum().clamp(min=torch.finfo(torch.float32).tiny)
     return share
+
+
+class Teacher:
+    """The base model's attention to all pairs, computed once a question.
+
+    Adapters are left out: the teacher is the model as it came, the same at every step and after a
+    restart. Where all weights are tuned the model of the step teaches, and nothing is remembered.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self._frozen = not any(
+            weight.requires_grad for weight in backbone.base.lm_head.parameters()
+        )
+        self._seen = VideoCache(TEACHER_BYTES)
+        self._known: dict[str, Tensor] = {}
+
+    def mass(self, question: Question, prompt: Prompt, pixels: Tensor) -> Tensor:
+        """Share [P] of the attention for a question about frames `pixels` uint8 [n, h, w, 3]."""
+        if question.question_id in self._known:
+            return self._known[question.question_id]
+        visual = self._backbone.visual
+        tokens = self._seen.get(
+            (question.video_id, "tokens"), lambda: merged_tokens(visual, pixels)
+        )
+        grid = merge_grid(*small_pairs(pixels[:PAIR]).shape[2:4])
+        with self._without_adapters():
+            mass = attention_over_pairs(self._backbone.base, prompt, tokens, grid)
+        if self._frozen:
+            self._known[question.question_id] = mass
+        return mass
+
+    def _without_adapters(self) -> AbstractContextManager[None]:
+        model = self._backbone.model
+        tuned = model.base if isinstance(model, NTLBGModel) else model
+        return tuned.disable_adapter() if isinstance(tuned, PeftModel) else nullcontext()
 
 
 def _inputs(

@@ -13,8 +13,10 @@ from transformers import PreTrainedModel, Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import merge_grid, vision_features
-from ntlbg_model.config import ModelConfig, RichPointsConfig, TemporalConfig
+from ntlbg_model.config import ModelConfig, RichPointsConfig, SelectionConfig, TemporalConfig
 from ntlbg_model.connector import Connector, build_connector
+from ntlbg_model.joint import Questions, draw_batch, gated_prompt, selection_terms
+from ntlbg_model.selection.selector import NTLBGSelector
 
 WEIGHTS = "ntlbg.safetensors"
 OPTIONS = "ntlbg_config.json"
@@ -22,7 +24,7 @@ PARTS = ("connector", "selector")
 
 
 class NTLBGModel(nn.Module):
-    """Prompt in, answer logits out: vision tower, connector, language model.
+    """Prompt in, answer logits out: selector, vision tower, connector, language model.
 
     All trained parts run inside this one `forward`, so that a data-parallel wrapper sees them.
     `options` says how the added parts were built, for who loads them.
@@ -32,7 +34,7 @@ class NTLBGModel(nn.Module):
         self,
         base: nn.Module,
         connector: Connector | None,
-        selector: nn.Module | None = None,
+        selector: NTLBGSelector | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -51,10 +53,23 @@ class NTLBGModel(nn.Module):
         """The Qwen2-VL below any adapters."""
         return self.base.get_base_model() if isinstance(self.base, PeftModel) else self.base
 
-    def forward(self, prompt: VideoPrompt) -> Tensor:
-        """Logits [B, vocabulary] in float32 of the token after each prompt."""
+    def forward(self, asked: VideoPrompt | Questions) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Logits [B, vocabulary] in float32 of the token after each prompt; for questions over
+        all pairs of their videos, with the loss terms of the selection."""
+        if isinstance(asked, VideoPrompt):
+            return self._logits(asked)
+        if self.selector is None:
+            raise ValueError("there is no selector to choose the pairs")
+        words = self.qwen.get_input_embeddings()
+        drawn = draw_batch(self.selector, words, asked)
+        prompt = gated_prompt(drawn, asked.rows, int(self.qwen.config.video_token_id))
+        return self._logits(prompt), selection_terms(self.selector, words, asked, drawn)
+
+    def _logits(self, prompt: VideoPrompt) -> Tensor:
         with torch.autocast(prompt.pixels.device.type, enabled=False):
             features = vision_features(self.qwen.model.visual, prompt.pixels)
+        if prompt.gate is not None:
+            features = features * (1 + prompt.gate).to(features.dtype)[:, None, None]
         if self.connector is None:
             return next_token_logits(self.base, prompt, features.flatten(0, 1))
         height, width = merge_grid(prompt.pixels.shape[2], prompt.pixels.shape[3])
@@ -106,9 +121,10 @@ class NTLBGModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, base: nn.Module, folder: Path) -> "NTLBGModel":
-        """A base model, perhaps with adapters, and the connector that `save_pretrained` wrote."""
+        """A base model, perhaps with adapters, and the parts that `save_pretrained` wrote."""
         options = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
-        model = cls(base, connector_of(options), options=options)
+        selector = selector_of(options) if "selector" in options else None
+        model = cls(base, connector_of(options), selector, options=options)
         model.to(next(base.parameters()).device)
         model.load_added(folder)
         return model
@@ -153,3 +169,17 @@ def connector_of(options: dict[str, Any], seed: int = 0) -> Connector | None:
         temporal=TemporalConfig(**options["temporal"]),
     )
     return build_connector(model, options["hidden_size"], options["context_width"], seed)
+
+
+def selector_of(options: dict[str, Any], seed: int = 0) -> NTLBGSelector:
+    """The selector of `options["selector"]`, with fresh weights from `seed`."""
+    found = options["selector"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NTLBGSelector(
+            SelectionConfig(**found["selection"]),
+            found["feature_width"],
+            found["question_width"],
+            found["hidden"],
+            aligned=found["aligned"],
+        )

@@ -23,6 +23,9 @@ class VideoPrompt:
     """[B], index of the last prompt token: its logits are the answer's."""
     videos: tuple[VideoPoints, ...]
     """The points of each row's video."""
+    gate: Tensor | None = None
+    """[pairs of all rows], zero in value: how the answer tells a learned selection which pairs
+    served it."""
 
     def to(self, device: torch.device | str) -> "VideoPrompt":
         """The same batch on `device`."""
@@ -32,6 +35,7 @@ class VideoPrompt:
             pixels=self.pixels.to(device),
             answer_at=self.answer_at.to(device),
             videos=tuple(points.to(device) for points in self.videos),
+            gate=None if self.gate is None else self.gate.to(device),
         )
 
 

@@ -1,5 +1,7 @@
 """Points of a video and the statistics of its candidates, computed once a video."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -31,8 +33,18 @@ class PointReader:
         if self._wanted:
             if video_id not in self._contexts:
                 self._contexts[video_id] = cell_context(pixels, pairs, self._rank)
-            context = self._contexts[video_id]
+            context = _around(self._contexts[video_id], pairs)
         return VideoPoints(pairs=pairs, times=seconds[pairs], context=context)
+
+
+def _around(context: CellContext, pairs: Tensor) -> CellContext:
+    """The same candidates with the cells of other kept pairs."""
+    candidates = len(context.features)
+    return replace(
+        context,
+        cells=voronoi_cells(pairs, candidates),
+        inclusion=torch.full((candidates,), pairs.numel() / candidates),
+    )
 
 
 def cell_context(pixels: Tensor, pairs: Tensor, rank: int) -> CellContext:
