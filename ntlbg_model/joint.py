@@ -1,9 +1,11 @@
 """One step of a selector and a language model together: choose, ask, and what the choice costs.
 
-The pairs are drawn with exact inclusion probabilities p. The features of a kept pair are multiplied
-by 1 + log p - log p (the second a constant): one in value, and d log p in gradient. This is the
-straight-through gate by which the answer's loss reaches the selector, on the features rather than
-as a bias of the attention, so that it works with every attention kernel.
+The pairs are drawn with exact inclusion probabilities p. The attention to a kept pair gets the bias
+log p - log p (the second a constant): zero in value, and d log p in gradient. This is the
+straight-through gate by which the answer's loss reaches the selector. A factor on the pair's
+features would be simpler, but what it measures is a change of scale, not how much a pair is
+attended to: on the tiny base it drove the selection away from the flashes. Behind a connector,
+whose tokens need not belong to one pair each, the factor is what there is.
 """
 
 from collections.abc import Sequence

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen2VLForConditionalGeneration
 
+from ntlbg_model.backbone.gate import KEY_GATE, use_gated_attention
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import merge_grid, vision_features
 from ntlbg_model.config import ModelConfig, RichPointsConfig, SelectionConfig, TemporalConfig
@@ -42,6 +43,8 @@ class NTLBGModel(nn.Module):
         self.connector = connector
         self.selector = selector
         self.options = options or {}
+        if selector is not None:
+            use_gated_attention(self.qwen.model.language_model)
 
     @property
     def config(self) -> Any:
@@ -68,15 +71,27 @@ class NTLBGModel(nn.Module):
     def _logits(self, prompt: VideoPrompt) -> Tensor:
         with torch.autocast(prompt.pixels.device.type, enabled=False):
             features = vision_features(self.qwen.model.visual, prompt.pixels)
-        if prompt.gate is not None:
-            features = features * (1 + prompt.gate).to(features.dtype)[:, None, None]
         if self.connector is None:
-            return next_token_logits(self.base, prompt, features.flatten(0, 1))
+            return next_token_logits(
+                self.base, prompt, features.flatten(0, 1), **self._key_gate(prompt)
+            )
+        if prompt.gate is not None:
+            # The connector's tokens need not belong to one pair each.
+            features = features * (1 + prompt.gate).to(features.dtype)[:, None, None]
         height, width = merge_grid(prompt.pixels.shape[2], prompt.pixels.shape[3])
         grid = features.view(len(features), height, width, -1)
         rows = torch.split(grid, [points.pairs.numel() for points in prompt.videos])
         tokens = [self.connector(*row) for row in zip(rows, prompt.videos, strict=True)]
         return next_token_logits(self.base, prompt, torch.cat(tokens))
+
+    def _key_gate(self, prompt: VideoPrompt) -> dict[str, Tensor]:
+        """The gate of each pair as a bias of the attention to its tokens."""
+        if prompt.gate is None:
+            return {}
+        places = prompt.input_ids == self.qwen.config.video_token_id
+        each = int(places.sum()) // prompt.gate.numel()
+        bias = torch.zeros_like(prompt.input_ids, dtype=prompt.gate.dtype)
+        return {KEY_GATE: bias.masked_scatter(places, prompt.gate.repeat_interleave(each))}
 
     def activation_checkpointing_enable(self, **kwargs: Any) -> None:
         """What the Trainer asks for: recompute the language model's activations."""

@@ -39,12 +39,14 @@ class VideoPrompt:
         )
 
 
-def next_token_logits(model: nn.Module, prompt: VideoPrompt, tokens: Tensor) -> Tensor:
+def next_token_logits(
+    model: nn.Module, prompt: VideoPrompt, tokens: Tensor, **options: Tensor
+) -> Tensor:
     """Logits [B, vocabulary] in float32 of the token after each prompt.
 
     `tokens` [video tokens of all rows, d] take the places of the video tokens. Padding is on the
     right, so causal attention needs no mask, and only the answer positions go through the
-    vocabulary matrix.
+    vocabulary matrix. `options` go to the language model as they are.
     """
     positions, column = torch.unique(prompt.answer_at, return_inverse=True)
     output = model(
@@ -53,6 +55,7 @@ def next_token_logits(model: nn.Module, prompt: VideoPrompt, tokens: Tensor) -> 
         mm_encoder_outputs={"video": BaseModelOutputWithPooling(pooler_output=(tokens,))},
         logits_to_keep=positions,
         use_cache=False,
+        **options,
     )
     rows = torch.arange(column.numel(), device=column.device)
     logits: Tensor = output.logits[rows, column].float()

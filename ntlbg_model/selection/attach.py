@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ntlbg_model.backbone.gate import use_gated_attention
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.data.points import CONTEXT_WIDTH
@@ -30,6 +31,7 @@ def with_selector(backbone: Backbone, config: Config, seed: int = 0) -> Backbone
     model.options = model.options | {"selector": options}
     model.selector = selector_of(model.options, seed)
     model.selector.to(backbone.device)
+    use_gated_attention(backbone.base.model.language_model)
     return replace(backbone, model=model)
 
 
