@@ -27,7 +27,7 @@ def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
 
 def _selection(config: Config) -> Iterator[tuple[str, object]]:
     selection = config.selection
-    if selection.refine_iterations > 0:
+    if selection.query == "learned" and selection.refine_iterations > 0:
         yield "selection.refine_iterations", selection.refine_iterations
 
 

@@ -162,6 +162,9 @@ class SelectionConfig:
     """Learn the uniform floor for each question, starting at uniform_floor (query 'learned')."""
     rank: int = 16
     """Dimensions of the principal subspace in which distances are taken."""
+    moments: Literal["plain", "robust"] = "plain"
+    """plain: mean and covariance of all pairs. robust: pairs far from the others count less, so
+    that up to a quarter of outliers cannot move the Gaussian (query 'none')."""
     constraint_type: Literal["none", "soft_equicontour", "hard_equicontour"] = "none"
     """none: score by self-information alone. soft_equicontour: add a Gaussian preference for
     the contour level. hard_equicontour: only the distance to the contour counts."""
@@ -177,7 +180,8 @@ class SelectionConfig:
     temperature: float = 0.7
     """Temperature of the softmax over scores."""
     refine_iterations: int = 0
-    """Linde-Buzo-Gray sweeps after the number-theoretic start; 0 keeps the time cells."""
+    """Linde-Buzo-Gray sweeps over appearance and time after the number-theoretic start (query
+    'none'); 0 keeps the time cells, whose picks cover every stretch of time."""
 
     def __post_init__(self) -> None:
         _check(
@@ -197,6 +201,10 @@ class SelectionConfig:
         _check(
             self.query == "learned" or not self.learned_floor,
             "learned_floor needs query 'learned'",
+        )
+        _check(
+            self.query == "none" or self.moments == "plain",
+            "moments 'robust' needs query 'none'",
         )
         _between("contour_quantile", self.contour_quantile, 0, 1)
         _above("contour_width", self.contour_width, 0)
@@ -513,4 +521,9 @@ class Config:
             self.model.feature_alignment == "none" or loss.feature_alignment > 0,
             f"model.feature_alignment {self.model.feature_alignment!r} needs "
             "training.loss.feature_alignment above 0",
+        )
+        _check(
+            self.model.reducer not in ("videollama", "video_llama2") or self.training.max_steps > 0,
+            f"model.reducer {self.model.reducer!r} is trained from scratch: it needs "
+            "training.max_steps above 0",
         )

@@ -8,6 +8,7 @@ predicted, not measured. Other shapes are scaled from them and say so.
 from dataclasses import dataclass
 
 from ntlbg_model.config import PAIR, Config
+from ntlbg_model.connector_size import connector_bytes, connector_parameters
 from ntlbg_model.visual_tokens import layout_of
 
 GIB = 1024**3
@@ -161,10 +162,13 @@ def training_footprint(
     dynamic = _activations(shape, tokens, patches, checkpointing) * bytes_per_weight / 2
     if config.model.tuning == "full" and checkpointing:
         dynamic = _activations_of_full(shape, tokens, gradients) * bytes_per_weight / 2
+    added = connector_parameters(config.model, shape.hidden) / GIB
+    dynamic += _connector_activations(config, shape, load, micro_batch) * bytes_per_weight / 2
+    dynamic += added * bytes_per_weight
     return Footprint(
-        parameters=all_parameters * stored / GIB,
-        optimizer=trained * bytes_of_states / GIB,
-        gradients=gradients,
+        parameters=all_parameters * stored / GIB + 4 * added,
+        optimizer=trained * bytes_of_states / GIB + 8 * added,
+        gradients=gradients + 4 * added,
         activations=dynamic,
         reserve=0.0 if cpu else 0.22 * dynamic,
         context=0.0 if cpu else 0.6,
@@ -178,6 +182,13 @@ def _trained(shape: Shape, config: Config) -> float:
     if config.model.tuning == "full":
         return shape.language_parameters
     return shape.layers * config.model.lora_rank * shape.lora_targets_width
+
+
+def _connector_activations(config: Config, shape: Shape, load: Load, micro_batch: int) -> float:
+    """GiB that the connector keeps, in 16 bit."""
+    pairs = load.frames // PAIR
+    places = load.patches // pairs // MERGE**2
+    return micro_batch * connector_bytes(config.model, shape.hidden, pairs, places) / GIB
 
 
 def _activations_of_full(shape: Shape, tokens: float, gradients: float) -> float:

@@ -28,14 +28,15 @@ class NTLBGModel(nn.Module):
     """Prompt in, answer logits out: selector, vision tower, connector, language model.
 
     All trained parts run inside this one `forward`, so that a data-parallel wrapper sees them.
-    `options` says how the added parts were built, for who loads them.
+    `options` says how the added parts were built, for who loads them: one JSON-ready section a
+    part, 'connector' and 'selector'.
     """
 
     def __init__(
         self,
         base: nn.Module,
         connector: Connector | None,
-        selector: NTLBGSelector | None = None,
+        selector: nn.Module | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class NTLBGModel(nn.Module):
         self.connector = connector
         self.selector = selector
         self.options = options or {}
-        if selector is not None:
+        if isinstance(selector, NTLBGSelector):
             use_gated_attention(self.qwen.model.language_model)
 
     @property
@@ -56,21 +57,25 @@ class NTLBGModel(nn.Module):
         """The Qwen2-VL below any adapters."""
         return self.base.get_base_model() if isinstance(self.base, PeftModel) else self.base
 
-    def forward(self, asked: VideoPrompt | Questions) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Logits [B, vocabulary] in float32 of the token after each prompt; for questions over
-        all pairs of their videos, with the loss terms of the selection."""
+    def forward(
+        self, asked: VideoPrompt | Questions, features: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Logits [B, vocabulary] in float32 of the token after each prompt; `features` as in
+        `answer_logits`. For questions over all pairs of their videos, the logits and the loss
+        terms of the selection."""
         if isinstance(asked, VideoPrompt):
-            return self._logits(asked)
-        if self.selector is None:
+            return self._logits(asked, features)
+        if not isinstance(self.selector, NTLBGSelector):
             raise ValueError("there is no selector to choose the pairs")
         words = self.qwen.get_input_embeddings()
         drawn = draw_batch(self.selector, words, asked)
         prompt = gated_prompt(drawn, asked.rows, int(self.qwen.config.video_token_id))
-        return self._logits(prompt), selection_terms(self.selector, words, asked, drawn)
+        return self._logits(prompt, None), selection_terms(self.selector, words, asked, drawn)
 
-    def _logits(self, prompt: VideoPrompt) -> Tensor:
-        with torch.autocast(prompt.pixels.device.type, enabled=False):
-            features = vision_features(self.qwen.model.visual, prompt.pixels)
+    def _logits(self, prompt: VideoPrompt, features: Tensor | None) -> Tensor:
+        if features is None:
+            with torch.autocast(prompt.pixels.device.type, enabled=False):
+                features = vision_features(self.qwen.model.visual, prompt.pixels)
         if self.connector is None:
             return next_token_logits(
                 self.base, prompt, features.flatten(0, 1), **self._key_gate(prompt)
@@ -135,14 +140,30 @@ class NTLBGModel(nn.Module):
         self.load_state_dict(found, strict=False)
 
     @classmethod
-    def from_pretrained(cls, base: nn.Module, folder: Path) -> "NTLBGModel":
-        """A base model, perhaps with adapters, and the parts that `save_pretrained` wrote."""
-        options = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
-        selector = selector_of(options) if "selector" in options else None
-        model = cls(base, connector_of(options), selector, options=options)
+    def from_pretrained(
+        cls, base: nn.Module, folder: Path, selector: nn.Module | None = None
+    ) -> "NTLBGModel":
+        """A base model, perhaps with adapters, and what `save_pretrained` wrote beside it.
+
+        Connector and selector are built from their options; a `selector` of another kind is given
+        and receives its weights. Raises as `load_added`.
+        """
+        options = saved_options(folder)
+        section = options.get("connector")
+        connector = None if section is None else connector_of(section)
+        chooses = options.get("selector")
+        if selector is None and chooses is not None:
+            selector = selector_of(chooses)
+        model = cls(base, connector, selector, options)
         model.to(next(base.parameters()).device)
         model.load_added(folder)
         return model
+
+
+def saved_options(folder: Path) -> dict[str, Any]:
+    """The options, a section for each added part, that `save_pretrained` wrote to a folder."""
+    options: dict[str, Any] = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+    return options
 
 
 def save_plain(
@@ -187,14 +208,13 @@ def connector_of(options: dict[str, Any], seed: int = 0) -> Connector | None:
 
 
 def selector_of(options: dict[str, Any], seed: int = 0) -> NTLBGSelector:
-    """The selector of `options["selector"]`, with fresh weights from `seed`."""
-    found = options["selector"]
+    """The selector that `options` tell of, with fresh weights from `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NTLBGSelector(
-            SelectionConfig(**found["selection"]),
-            found["feature_width"],
-            found["question_width"],
-            found["hidden"],
-            aligned=found["aligned"],
+            SelectionConfig(**options["selection"]),
+            options["feature_width"],
+            options["question_width"],
+            options["hidden"],
+            aligned=options["aligned"],
         )

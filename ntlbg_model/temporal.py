@@ -12,11 +12,10 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ntlbg_model.config import TemporalConfig
+from ntlbg_model.connector_size import ATTENTION_WIDTH, TIME_WIDTH, groups
 from ntlbg_model.memory_bank import MemoryBank
-from ntlbg_model.time_encoding import TIME_WIDTH, time_encoding
+from ntlbg_model.time_encoding import time_encoding
 
-WIDTH = 512
-HEAD = 64
 SEGMENT = 16
 """Points of a segment."""
 
@@ -26,7 +25,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self._heads = max(1, width // HEAD)
+        self._heads = groups(width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
@@ -54,7 +53,7 @@ class TemporalEncoder(nn.Module):
 
     def __init__(self, hidden: int, config: TemporalConfig) -> None:
         super().__init__()
-        width = min(WIDTH, hidden)
+        width = min(ATTENTION_WIDTH, hidden)
         within = config.layers // 2 if config.hierarchical else 0
         self._capacity = config.memory_bank_size
         self._hierarchical = config.hierarchical

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-TIME_WIDTH = 32
-"""Width of an encoding."""
+from ntlbg_model.connector_size import TIME_WIDTH
+
 LONGEST = 8 * 3600.0
 """Longest period, in the unit of the times; the shortest is two."""
 

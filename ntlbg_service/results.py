@@ -1,12 +1,15 @@
 """What a run left in storage, read back: the truth that comparison and tracking show."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ntlbg_model.config import Config
 from ntlbg_model.data.records import Prediction
-from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, MetricLine
+from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, LaunchSpec, MetricLine
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
@@ -20,6 +23,15 @@ class Results:
     exit: ExitRecord | None = None
     predictions: dict[str, tuple[Prediction, ...]] = field(default_factory=dict)
     history: tuple[MetricLine, ...] = ()
+
+
+def config_of_checkpoint(folder: Path) -> Config | None:
+    """The config of the attempt below whose folder a checkpoint lies; None for any other folder."""
+    for parent in folder.resolve().parents:
+        spec = parent / Path(AttemptKeys("", 0).spec).name
+        if parent.name.startswith("attempt-") and spec.is_file():
+            return parse(LaunchSpec, json.loads(spec.read_text()), str(spec)).config
+    return None
 
 
 def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:

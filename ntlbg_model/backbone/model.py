@@ -19,7 +19,7 @@ from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import use_batched_attention, vision_features
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.connector import build_connector
-from ntlbg_model.data.points import CONTEXT_WIDTH
+from ntlbg_model.connector_size import CONTEXT_WIDTH
 from ntlbg_model.model import NTLBGModel, connector_options
 
 TINY = Path(__file__).parent.parent / "tiny_base" / "checkpoint"
@@ -66,17 +66,22 @@ class Backbone:
 
 
 def answer_logits(
-    backbone: Backbone, prompt: VideoPrompt, wrapped: nn.Module | None = None
+    backbone: Backbone,
+    prompt: VideoPrompt,
+    wrapped: nn.Module | None = None,
+    features: Tensor | None = None,
 ) -> Tensor:
     """Logits [B, vocabulary] in float32 of the token after each prompt.
 
     `wrapped` is the model inside a data-parallel wrapper, whose forward must be the one that runs.
+    `features` are the vision features [pairs of all rows, h w, hidden] where they are known.
     """
     model = wrapped or backbone.model
     if isinstance(backbone.model, NTLBGModel):
-        logits: Tensor = model(prompt)
+        logits: Tensor = model(prompt, features)
         return logits
-    features = vision_features(backbone.visual, prompt.pixels)
+    if features is None:
+        features = vision_features(backbone.visual, prompt.pixels)
     return next_token_logits(model, prompt, features.flatten(0, 1))
 
 
@@ -117,7 +122,7 @@ def _with_connector(
     if connector is None:
         return tuned
     connector.requires_grad_(config.tuning != "none").to(base.device)
-    options = connector_options(config, hidden, CONTEXT_WIDTH)
+    options = {"connector": connector_options(config, hidden, CONTEXT_WIDTH)}
     return NTLBGModel(tuned, connector, options=options)
 
 

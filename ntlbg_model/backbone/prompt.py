@@ -55,9 +55,14 @@ def build_prompt(
     )
 
 
+def speaks_in_turns(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the model was taught to chat; one that was not answers with a single word."""
+    return TURN in tokenizer.get_vocab()
+
+
 def _frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
     """What goes before and after: chat turns where the tokenizer knows them."""
-    if TURN not in tokenizer.get_vocab():
+    if not speaks_in_turns(tokenizer):
         return "", " answer"
     system = f"{TURN}system\nYou are a helpful assistant.<|im_end|>\n{TURN}user\n"
     return system, f"<|im_end|>\n{TURN}assistant\n"

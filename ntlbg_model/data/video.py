@@ -8,15 +8,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from ntlbg_model.data.timeline import Indices, Timeline, VideoError, opened, passes, scan
+from ntlbg_model.data.stream import decoded
+from ntlbg_model.data.timeline import Indices, Timeline, VideoError, scan
 
 __all__ = [
     "FrameCache",
@@ -24,8 +25,11 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "candidate_indices",
+    "decode_frames",
+    "entry_key",
     "probe",
     "read_frames",
+    "save_whole",
 ]
 
 
@@ -81,7 +85,7 @@ def read_frames(path: Path, indices: Sequence[int] | None, size: tuple[int, int]
     if asked.size and not 0 <= asked.min() <= asked.max() < total:
         raise IndexError(f"{path} has {total} frames, asked for {asked.min()}..{asked.max()}")
     distinct, inverse = np.unique(asked, return_inverse=True)
-    pixels = _decode(path, timeline, distinct, size)
+    pixels = decode_frames(path, timeline, distinct, size)
     if not np.array_equal(distinct, asked):
         pixels = pixels[inverse]
     return Frames(pixels=pixels, indices=asked, times=timeline.times(asked))
@@ -101,34 +105,14 @@ def candidate_indices(n_frames: int, max_frames: int) -> list[int]:
     return [first + step for first in firsts for step in (0, 1)]
 
 
-def _decode(
+def decode_frames(
     path: Path, timeline: Timeline, targets: Indices, size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
-    """Frames `targets` (ascending, distinct), [n, height, width, 3]."""
-    from av.video.reformatter import VideoReformatter
-
+    """Frames `targets` (ascending, distinct), [n, height, width, 3]. Raises VideoError."""
     height, width = size
     pixels = np.empty((len(targets), height, width, 3), np.uint8)
-    if not len(targets):
-        return pixels
-    resize = VideoReformatter()
-    row = {int(target): place for place, target in enumerate(targets)}
-    with opened(path) as (container, stream):
-        for entry, part in passes(timeline, targets):
-            container.seek(entry, stream=stream)
-            missing = {int(timeline.shown[target]): int(target) for target in part}
-            for frame in container.decode(stream):
-                target = missing.pop(frame.pts, None)
-                if target is None:
-                    continue
-                if frame.is_corrupt:
-                    raise VideoError(path, f"frame {target} is corrupt")
-                small = resize.reformat(frame, width, height, "rgb24", interpolation="AREA")
-                pixels[row[target]] = small.to_ndarray()
-                if not missing:
-                    break
-            if missing:
-                raise VideoError(path, f"frame {min(missing.values())} does not decode")
+    for place, picture in enumerate(decoded(path, timeline, targets, size)):
+        pixels[place] = picture
     return pixels
 
 
@@ -147,37 +131,42 @@ class FrameCache:
 
         The pixels are memory-mapped and read-only. Raises VideoError.
         """
-        stem = self._folder / self._key(path, max_frames, size)
+        stem = self._folder / entry_key(path, max_frames, *size)
         pixels, places = stem.with_suffix(".pixels.npy"), stem.with_suffix(".places.npy")
         if not pixels.exists():
             indices = candidate_indices(probe(path).frames, max_frames)
-            decoded = read_frames(path, indices, size)
-            self._folder.mkdir(parents=True, exist_ok=True)
+            read = read_frames(path, indices, size)
+            numbered = np.stack((read.indices.astype(np.float64), read.times))
             # The pixels come last: where they are, the entry is complete.
-            _save(places, np.stack((decoded.indices.astype(np.float64), decoded.times)))
-            _save(pixels, decoded.pixels)
+            save_whole(places, lambda file: np.save(file, numbered))
+            save_whole(pixels, lambda file: np.save(file, read.pixels))
         numbers, times = np.load(places)
         return Frames(
             pixels=np.load(pixels, mmap_mode="r"), indices=numbers.astype(np.int64), times=times
         )
 
-    @staticmethod
-    def _key(path: Path, max_frames: int, size: tuple[int, int]) -> str:
-        resolved = path.resolve()
-        try:
-            stat = resolved.stat()
-        except OSError as error:
-            raise VideoError(path, error.strerror or "cannot be read") from error
-        parts = [str(resolved), stat.st_size, stat.st_mtime_ns, max_frames, *size]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+def entry_key(path: Path, *options: object) -> str:
+    """Name of a cache entry: the video as it is on disk now, and how it was read.
+
+    Raises VideoError where there is no such file.
+    """
+    resolved = path.resolve()
+    try:
+        stat = resolved.stat()
+    except OSError as error:
+        raise VideoError(path, error.strerror or "cannot be read") from error
+    parts = [str(resolved), stat.st_size, stat.st_mtime_ns, *options]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def _save(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write an array so that other processes see all of it or nothing."""
+def save_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that other processes see all of it or nothing; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.save(file, array)
+            write(file)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

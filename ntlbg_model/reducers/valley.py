@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ntlbg_model.config import ValleyPooling
+from ntlbg_model.connector_size import ATTENTION_WIDTH, TIME_WIDTH, groups
 from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
-from ntlbg_model.time_encoding import TIME_WIDTH, time_encoding
-
-HEAD = 64
+from ntlbg_model.time_encoding import time_encoding
 
 
 class Valley(Reducer):
@@ -24,10 +23,10 @@ class Valley(Reducer):
             nn.init.zeros_(self.importance.weight)
         self.layer: nn.TransformerEncoderLayer | None = None
         if pooling == "transformer":
-            width = min(512, hidden)
+            width = min(ATTENTION_WIDTH, hidden)
             self.down = nn.Linear(hidden + TIME_WIDTH, width)
             self.layer = nn.TransformerEncoderLayer(
-                width, max(1, width // HEAD), 4 * width, 0.0, batch_first=True, norm_first=True
+                width, groups(width), 4 * width, 0.0, batch_first=True, norm_first=True
             )
             self.up = nn.Linear(width, hidden)
             nn.init.zeros_(self.up.weight)

@@ -9,12 +9,9 @@ without squeeze-and-excitation; frame pairs instead of frames.
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ntlbg_model.connector_size import CONVOLUTION_BLOCKS, CONVOLUTION_WIDTH, groups
 from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
 from ntlbg_model.visual_tokens import STC_PADDING, convolved
-
-WIDTH = 1024
-GROUP = 64
-BLOCKS = 4
 
 
 class RegNetBlock(nn.Module):
@@ -23,7 +20,7 @@ class RegNetBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.enter = nn.Linear(width, width)
-        self.spatial = nn.Conv2d(width, width, 3, padding=1, groups=max(1, width // GROUP))
+        self.spatial = nn.Conv2d(width, width, 3, padding=1, groups=groups(width))
         self.leave = nn.Linear(width, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
 
@@ -40,11 +37,11 @@ class SpatialTemporalConvolution(Reducer):
 
     def __init__(self, hidden: int, padding: int = STC_PADDING) -> None:
         super().__init__()
-        width = min(WIDTH, hidden)
+        width = min(CONVOLUTION_WIDTH, hidden)
         self.enter = nn.Linear(hidden, width)
-        self.before = nn.Sequential(*(RegNetBlock(width) for _ in range(BLOCKS)))
+        self.before = nn.Sequential(*(RegNetBlock(width) for _ in range(CONVOLUTION_BLOCKS)))
         self.sample = nn.Conv3d(width, width, 2, stride=2, padding=padding)
-        self.after = nn.Sequential(*(RegNetBlock(width) for _ in range(BLOCKS)))
+        self.after = nn.Sequential(*(RegNetBlock(width) for _ in range(CONVOLUTION_BLOCKS)))
         self.readout = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden))
 
     @staticmethod

@@ -9,13 +9,10 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ntlbg_model.connector_size import ATTENTION_WIDTH, QFORMER_LAYERS, TIME_WIDTH, groups
 from ntlbg_model.reducers.reducer import Reducer
-from ntlbg_model.time_encoding import TIME_WIDTH, time_encoding
+from ntlbg_model.time_encoding import time_encoding
 from ntlbg_model.visual_tokens import QUERIES
-
-WIDTH = 512
-HEAD = 64
-LAYERS = 2
 
 
 class QFormerLayer(nn.Module):
@@ -23,7 +20,7 @@ class QFormerLayer(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        heads = max(1, width // HEAD)
+        heads = groups(width)
         self.own = nn.MultiheadAttention(width, heads, batch_first=True)
         self.cross = nn.MultiheadAttention(width, heads, batch_first=True)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
@@ -47,7 +44,7 @@ class QFormer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(QUERIES, width) * 0.02)
-        self.layers = nn.ModuleList(QFormerLayer(width) for _ in range(LAYERS))
+        self.layers = nn.ModuleList(QFormerLayer(width) for _ in range(QFORMER_LAYERS))
 
     def forward(self, memory: Tensor) -> Tensor:
         """[b, n, width] to [b, 32, width]."""
@@ -62,7 +59,7 @@ class TwoQFormers(Reducer):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        width = min(WIDTH, hidden)
+        width = min(ATTENTION_WIDTH, hidden)
         self.down = nn.Linear(hidden, width)
         self.norm = nn.LayerNorm(width)
         self.frame = QFormer(width)

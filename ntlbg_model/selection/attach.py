@@ -8,8 +8,7 @@ import torch
 from ntlbg_model.backbone.gate import use_gated_attention
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.data.points import CONTEXT_WIDTH
-from ntlbg_model.model import NTLBGModel, connector_options, selector_of
+from ntlbg_model.model import NTLBGModel, selector_of
 from ntlbg_model.selection.scoring import FrameScorer
 
 
@@ -24,13 +23,9 @@ def with_selector(backbone: Backbone, config: Config, seed: int = 0) -> Backbone
     model = backbone.model
     options = selector_options(backbone, config)
     if not isinstance(model, NTLBGModel):
-        hidden = backbone.base.config.text_config.hidden_size
-        model = NTLBGModel(
-            model, None, options=connector_options(config.model, hidden, CONTEXT_WIDTH)
-        )
+        model = NTLBGModel(model, None)
     model.options = model.options | {"selector": options}
-    model.selector = selector_of(model.options, seed)
-    model.selector.to(backbone.device)
+    model.selector = selector_of(options, seed).to(backbone.device)
     use_gated_attention(backbone.base.model.language_model)
     return replace(backbone, model=model)
 

@@ -39,8 +39,8 @@ def _capped(weights: Tensor, wanted: Tensor) -> Tensor:
     before = ordered.cumsum(-1) - ordered
     tails = weights.sum(-1, keepdim=True) - before
     number = torch.arange(most, dtype=torch.float64, device=weights.device)
-    fits = ordered * (wanted - number) <= tails
-    fits[..., -1] = True
+    # The last of a row's count always fits; its tail, a difference, may have lost all digits.
+    fits = (ordered * (wanted - number) <= tails) | (number >= wanted - 1)
     c = fits.double().argmax(-1, keepdim=True)
     # Equal masses never stand on both sides: where w (K - c + 1) > w + tail, w (K - c) > tail.
     threshold = torch.where(c > 0, ordered.gather(-1, (c - 1).clamp(min=0)), torch.inf)

@@ -43,7 +43,8 @@ def pick(scores: Tensor, cells: Tensor, count: int) -> Tensor:
 
 def integers(probabilities: Tensor, count: Tensor) -> Tensor:
     """Probabilities [..., P] as integers in 0 .. UNIT summing to exactly `count` [..., 1] of it."""
-    units = (probabilities.double() * UNIT).floor().long().clamp(0, UNIT)
+    # To the nearest: sums over longer rows differ in the last bit, and 1/4 must stay 1/4.
+    units = (probabilities.double() * UNIT).round().long().clamp(0, UNIT)
     missing = count * UNIT - units.sum(-1, keepdim=True)
     present = units > 0
     room = torch.where(missing >= 0, (UNIT - units) * present, units)

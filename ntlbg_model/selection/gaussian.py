@@ -5,6 +5,7 @@ feature space every frame of a Gaussian cloud lies on the same contour (the dist
 coefficient of variation 1/sqrt(2d)), so levels and contours belong to the R-dimensional subspace.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -48,20 +49,44 @@ def fit(features: Tensor, rank: int, shrinkage: float = SHRINKAGE) -> VideoGauss
     features give variances of one, so that all distances are zero rather than undefined.
     """
     x = features.float()
-    sample = x[:: -(-x.shape[0] // SAMPLE)]
+    sample = spread_sample(x)
     offset = sample.mean(dim=0)
-    basis = _directions(sample - offset, min(rank, *x.shape))
+    return gaussian_in(x, offset, sample - offset, rank, shrinkage)
+
+
+def spread_sample(rows: Tensor) -> Tensor:
+    """At most `SAMPLE` of rows [P, d], evenly spread."""
+    return rows[:: -(-rows.shape[0] // SAMPLE)]
+
+
+def gaussian_in(
+    x: Tensor,
+    offset: Tensor,
+    centred: Tensor,
+    rank: int,
+    shrinkage: float,
+    weigh: Callable[[Tensor], Tensor] | None = None,
+) -> VideoGaussian:
+    """The Gaussian of `x` [P, d] in the leading directions of rows `centred` [n, d].
+
+    `offset` [d] is near the middle of `x`. `weigh` gives the weight [P] in (0, 1] of each
+    projected pair [P, R]: as it is for the mean, squared for the scatter.
+    """
+    basis = _directions(centred, min(rank, *x.shape))
     projected = x @ basis - offset @ basis
-    mean = projected.mean(dim=0)
-    centred = projected - mean
-    values, turn = torch.linalg.eigh(centred.T @ centred / x.shape[0])
+    weights = projected.new_ones(x.shape[0]) if weigh is None else weigh(projected)
+    mean = weights @ projected / weights.sum()
+    about = projected - mean
+    weighted = about * weights.unsqueeze(1)
+    values, turn = torch.linalg.eigh(weighted.T @ weighted / weights.square().sum())
     variances, turn = values.flip(0).clamp(min=0), turn.flip(1)
-    shrunk = _shrunk(variances, shrinkage, offset.square().mean() + sample.square().mean())
+    size = offset.square().mean() + spread_sample(x).square().mean()
+    shrunk = _shrunk(variances, shrinkage, size)
     return VideoGaussian(
         centre=(mean + offset @ basis) @ turn,
         basis=basis @ turn,
         variances=shrunk,
-        own=centred @ turn / shrunk.sqrt(),
+        own=about @ turn / shrunk.sqrt(),
     )
 
 

@@ -48,9 +48,7 @@ def project(features: Tensor, directions: Tensor) -> Tensor:
     return torch.cat(blocks).view(*features.shape[:-1], -1)
 
 
-_ONEDNN = bool(torch.backends.mkldnn.is_available()) and hasattr(  # type: ignore[no-untyped-call]
-    torch.ops.mkldnn, "_linear_pointwise"
-)
+_ONEDNN = torch.backends.mkldnn.enabled and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 """oneDNN's product is 2.4 times as fast as BLAS's where one side is 16 wide (8192 x 4096,
 benchmarks/selection_speed.py); torch has no public function that asks for it."""
 

@@ -21,7 +21,7 @@ def kmeans(features: Tensor, count: int, seed: int) -> Tensor:
     for _ in range(ITERATIONS):
         nearest, _ = _assign(rows, norms, centres)
         sizes = torch.bincount(nearest, minlength=count)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, rows)
+        sums = _sums(rows, nearest, count)
         centres = torch.where(sizes[:, None] > 0, sums / sizes.clamp(min=1)[:, None], centres)
     nearest, distances = _assign(rows, norms, centres)
     return _medoids(nearest, distances, count)
@@ -41,6 +41,14 @@ def _spread_start(rows: Tensor, norms: Tensor, count: int, seed: int) -> Tensor:
         places.append(place)
         gaps = torch.minimum(gaps, squared_distances(rows, norms, place))
     return torch.cat(places)
+
+
+def _sums(rows: Tensor, nearest: Tensor, count: int) -> Tensor:
+    """Sum [count, d] of the rows of each cluster."""
+    if rows.is_cuda:  # where index_add_ adds in no fixed order
+        members = torch.nn.functional.one_hot(nearest, count).to(rows.dtype)
+        return members.T @ rows
+    return rows.new_zeros(count, rows.shape[1]).index_add_(0, nearest, rows)
 
 
 def _assign(rows: Tensor, norms: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:

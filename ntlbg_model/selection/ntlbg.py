@@ -7,19 +7,25 @@ from ntlbg_model.config import SelectionConfig
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
 from ntlbg_model.selection.contour import contour_level, off_contour
+from ntlbg_model.selection.lbg import refine
 
 
-def ntlbg(distances: Tensor, count: int, config: SelectionConfig) -> tuple[Tensor, Tensor]:
+def ntlbg(coordinates: Tensor, count: int, config: SelectionConfig) -> tuple[Tensor, Tensor]:
     """Picks [count], ascending, and scores [P].
 
-    `distances` [P] are Mahalanobis distances in the video's own principal subspace. The mass is
-    pi = (1 - alpha) softmax(score / temperature) + alpha / P with alpha the uniform floor: any
-    window of L pairs then holds at least floor(alpha K L / P) - 1 picks, whatever the scores.
+    `coordinates` [P, R] are whitened, in the video's own principal subspace, leading first; their
+    norm is the Mahalanobis distance. The mass is pi = (1 - alpha) softmax(score / temperature) +
+    alpha / P with alpha the uniform floor: any window of L pairs then holds at least
+    floor(alpha K L / P) - 1 picks, whatever the scores. With `refine_iterations` the picks are
+    instead the medoids of representative points, the mass being their weights; the bound on
+    windows then holds no longer.
     """
-    scores = ntlbg_scores(distances, count, config)
+    scores = ntlbg_scores(coordinates.norm(dim=1), count, config)
     mass = floored(scores / config.temperature, config.uniform_floor)
-    cells = time_cells(inclusion_probabilities(mass, count), count)
-    return pick(scores, cells, count), scores
+    probabilities = inclusion_probabilities(mass, count)
+    if config.refine_iterations > 0:
+        return refine(coordinates, probabilities, count, config.refine_iterations), scores
+    return pick(scores, time_cells(probabilities, count), count), scores
 
 
 def floored(logits: Tensor, floor: float | Tensor, mask: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ntlbg_model.config import SelectionConfig, SelectionMethod
-from ntlbg_model.selection import baselines, gaussian
+from ntlbg_model.selection import baselines, gaussian, robust
 from ntlbg_model.selection.aks import aks
 from ntlbg_model.selection.bolt import bolt
 from ntlbg_model.selection.clip_topk import clip_topk
@@ -53,10 +53,10 @@ def select_pairs(
     if config.method == "random":
         return Selection(pairs=baselines.random(candidates, pairs, seed), scores=none)
     if config.method == "ntlbg":
-        chosen, scores = ntlbg(_distances(features, config), pairs, config)
+        chosen, scores = ntlbg(_coordinates(features, config), pairs, config)
         return Selection(pairs=chosen, scores=scores)
     if config.method == "median_contour":
-        distances = _distances(features, config)
+        distances = _coordinates(features, config).norm(dim=1)
         chosen = median_contour(distances, pairs)
         return Selection(pairs=chosen, scores=contour_scores(distances))
     if config.method == "kmeans":
@@ -93,6 +93,8 @@ def _by_similarity(
     return dpp(features, pairs, similarity)
 
 
-def _distances(features: Tensor, config: SelectionConfig) -> Tensor:
+def _coordinates(features: Tensor, config: SelectionConfig) -> Tensor:
+    """Whitened principal coordinates [P, R] of the video's own features."""
+    fit = robust.fit if config.moments == "robust" else gaussian.fit
     with torch.autocast(features.device.type, enabled=False):
-        return gaussian.fit(features, config.rank).squared_distances(features).sqrt()
+        return fit(features, config.rank).own

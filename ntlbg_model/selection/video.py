@@ -14,6 +14,9 @@ from ntlbg_model.selection.scoring import FrameScorer
 from ntlbg_model.selection.select import needs_features, needs_similarity, select_pairs
 from ntlbg_model.selection.selector import NTLBGSelector
 
+MOST_VIDEOS = 64
+"""Videos that a learned choice remembers."""
+
 
 class VideoSelector:
     """Chooses pairs by (video, options, seed), and by the question where the method asks for it,
@@ -60,7 +63,7 @@ class VideoSelector:
             similarity = self._scorer.similarity(video_id, pixels, question)
             features = features.to(similarity.device)
         if count < candidates and self._learned is not None:
-            return self._learned.pairs(video_id, features, question, count)
+            return self._learned.choose(video_id, features, question, count)[0]
         seed = video_seed(self._seed, f"{video_id}:{question}" if question else video_id)
         chosen = select_pairs(features, count, self._selection, seed, similarity)
         return chosen.pairs.cpu()
@@ -72,23 +75,31 @@ class LearnedChoice:
 
     def __init__(self, backbone: Backbone | None) -> None:
         model = None if backbone is None else backbone.model
-        if backbone is None or not isinstance(model, NTLBGModel) or model.selector is None:
+        if (
+            backbone is None
+            or not isinstance(model, NTLBGModel)
+            or not isinstance(model.selector, NTLBGSelector)
+        ):
             raise ValueError("the selection is learned, and the backbone has no selector")
         self._backbone = backbone
-        self._selector: NTLBGSelector = model.selector
+        self._selector = model.selector
         self._indices: dict[str, VideoIndex] = {}
 
     @torch.no_grad()
-    def pairs(self, video_id: str, features: Tensor, question: str, count: int) -> Tensor:
-        """Pairs [count], ascending, of a video with `features` [P, d]."""
+    def choose(
+        self, video_id: str, features: Tensor, question: str, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Pairs [count], ascending, of a video with `features` [P, d], and all scores [P]."""
         device = self._backbone.device
         if video_id not in self._indices:
+            if len(self._indices) == MOST_VIDEOS:
+                del self._indices[next(iter(self._indices))]
             self._indices[video_id] = self._selector.prepare(features.to(device).unsqueeze(0))
         words = self._backbone.base.get_input_embeddings()
         text = question_words(self._backbone, question)
         counts = torch.tensor([count], device=device)
         drawn = draw(self._selector, words, self._indices[video_id], [text], counts)
-        return drawn.chosen.pairs[0].cpu()
+        return drawn.chosen.pairs[0].cpu(), drawn.scored.scores[0].cpu()
 
 
 def question_words(backbone: Backbone, question: str) -> Tensor:

@@ -17,11 +17,12 @@ SIDE = 112
 
 
 def merged_tokens(visual: nn.Module, pixels: Tensor) -> Tensor:
-    """What the language model would see of all candidates, [P, n, hidden], in half precision.
+    """What the language model would see of all candidates, [P, n, hidden], in 16 bits.
 
     `pixels` uint8 [frames, h, w, 3], on any device; the result is on the tower's.
     """
-    return torch.cat([part.half() for part in _in_parts(visual, pixels)])
+    parts = _in_parts(visual, pixels)
+    return torch.cat([part.half() if part.dtype == torch.float32 else part for part in parts])
 
 
 def block_features(visual: nn.Module, pixels: Tensor, blocks: int = BLOCKS) -> Tensor:

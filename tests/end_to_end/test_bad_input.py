@@ -50,9 +50,9 @@ def test_missing_suite(cli: Cli) -> None:
     assert "did you mean configs/quickstart.json?" in refused(cli, "run", "configs/quickstat.json")
 
 
-def test_not_built_is_refused_by_name(cli: Cli) -> None:
-    line = refused(cli, "run", "configs/experiments/sota_comparison.json", "--scale", "laptop")
-    assert "not built yet: selection.method = 'clip_topk'" in line
+def test_not_built_is_refused_by_name(cli: Cli, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, **{"model.quantisation": "nf4"})
+    assert "not built yet: model.quantisation = 'nf4'" in refused(cli, "run", suite)
 
 
 def test_options_of_the_command_itself(cli: Cli, suite: Path) -> None:

@@ -9,7 +9,7 @@ from ntlbg_model.config import (
     Config,
     HardwareConfig,
     ModelConfig,
-    SelectionConfig,
+    TrainingConfig,
     VideoConfig,
 )
 from ntlbg_service.domain.errors import UserError
@@ -76,10 +76,13 @@ def test_every_seed_of_every_variant_has_a_place_and_a_time() -> None:
 
 
 def test_what_is_not_built_is_refused_by_name_and_not_scheduled() -> None:
-    asked = config(selection=SelectionConfig(method="dpp"), model=ModelConfig(reducer="pllava"))
+    training = TrainingConfig(optimizer="adamw_8bit")
+    asked = config(model=ModelConfig(quantisation="nf4"), training=training)
     made = plan([variant("a", config()), variant("b", asked)], [1], LAB)
     _, refused = made.variants
-    assert refused.refusal == ("not built yet: selection.method = 'dpp', model.reducer = 'pllava'")
+    assert refused.refusal == (
+        "not built yet: model.quantisation = 'nf4', training.optimizer = 'adamw_8bit'"
+    )
     assert [name for _, name, _ in made.intervals] == ["a"]
 
 

@@ -143,6 +143,15 @@ def test_the_suites_plan_on_a_lab_of_three_kinds_of_gpu(name: str) -> None:
         assert fit.predicted_gib <= fit.limit_gib
 
 
+def test_the_comparison_and_the_points_ablations_run_today() -> None:
+    comparison = planned(CONFIGS / "experiments" / "sota_comparison.json", "laptop", "laptop")
+    assert refusals(comparison) == {}
+    for group in ("rich_points", "temporal_modeling"):
+        files = load_suite(CONFIGS / "experiments" / "ablation_studies.json", "laptop")
+        inventory = load_inventory(CONFIGS / "inventories" / "laptop.json")
+        assert refusals(plan(expand(files, [group]), files.seeds, inventory)) == {}
+
+
 def test_the_ablation_of_the_constraint_runs_today() -> None:
     made = planned(CONFIGS / "experiments" / "ablation_studies.json", "laptop", "laptop")
     ran = {(group, name) for group, name, _ in made.intervals}

@@ -47,7 +47,6 @@ def data(**options: str) -> Config:
 
 
 CASES = {
-    "selection.refine_iterations = 2": selection(refine_iterations=2),
     "model.quantisation = 'nf4'": model(quantisation="nf4"),
     "model.quantisation = 'int8'": model(quantisation="int8"),
     "training.optimizer = 'adamw_8bit'": Config(training=TrainingConfig(optimizer="adamw_8bit")),

@@ -21,12 +21,15 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
+from ntlbg_model.connector import build_connector
+from ntlbg_model.connector_size import CONTEXT_WIDTH, connector_bytes, connector_parameters
 from ntlbg_model.data.collate import collate
-from ntlbg_model.data.points import CONTEXT_WIDTH
+from ntlbg_model.data.points import cell_context
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of
+from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of, saved_options
+from ntlbg_model.points import VideoPoints
 from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer
 
 Reader = Callable[[Question], Frames]
@@ -146,9 +149,34 @@ def test_the_added_weights_lie_beside_the_base_s(tmp_path: Path, frames: Reader)
     restored = NTLBGModel.from_pretrained(loaded(options).model.base, folder)
     for key, value in run.model.connector.state_dict().items():
         assert torch.equal(value, restored.connector.state_dict()[key]), key
-    stored = json.loads((folder / OPTIONS).read_text())
+    stored = json.loads((folder / OPTIONS).read_text())["connector"]
     assert stored["reducer"] == "llava_video" and stored["context_width"] == CONTEXT_WIDTH
     assert connector_of(stored) is not None
+
+
+def test_a_reducer_without_weights_resumes_like_any_other(tmp_path: Path, frames: Reader):
+    options = config(reducer="pllava")
+    trainer(options, tmp_path, frames, StopAt(2)).train()
+    resumed = trainer(options, tmp_path, frames)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert resumed.state.global_step == 4
+
+
+def test_a_selector_is_saved_beside_the_connector(tmp_path: Path):
+    base = loaded(config()).model
+    model = NTLBGModel(base, None, torch.nn.Linear(3, 2), {"selector": {"inputs": 3}})
+    model.save_pretrained(tmp_path)
+    assert saved_options(tmp_path) == {"selector": {"inputs": 3}}
+    restored = NTLBGModel.from_pretrained(base, tmp_path, torch.nn.Linear(3, 2))
+    assert torch.equal(restored.selector.weight, model.selector.weight)
+    assert restored.connector is None
+
+
+@pytest.mark.parametrize("reducer", ["videollama", "video_llama2"])
+def test_a_reducer_that_must_learn_is_not_evaluated_untrained(reducer: str):
+    untrained = TrainingConfig(max_steps=0, warmup_steps=0)
+    with pytest.raises(ValueError, match=f"'{reducer}' is trained from scratch"):
+        Config(model=ModelConfig(reducer=reducer), training=untrained)
 
 
 def test_weights_of_other_parts_are_refused(tmp_path: Path, frames: Reader):
@@ -183,10 +211,76 @@ def test_the_first_step_sees_plain_frames(name: str, frames: Reader):
     assert torch.equal(logits(config(**TRAINED[name]), frames), logits(config(), frames))
 
 
+def test_a_data_parallel_wrapper_sees_every_trained_part(tmp_path: Path, frames: Reader):
+    options = config(**TRAINED["together"])
+    backbone = loaded(options)
+    samples = QuestionSamples(options, backbone, [question(0)], frames, seed=1)
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1
+    )
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(backbone.model)
+        batch = collate([samples[0]], backbone.video_token)
+        answer_logits(backbone, batch, wrapped).square().sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    trained = {name: p for name, p in backbone.model.named_parameters() if p.requires_grad}
+    assert [name for name, p in trained.items() if p.grad is None] == []
+
+
+def test_half_precision_features_meet_full_precision_weights(frames: Reader):
+    options = config(**TRAINED["together"])
+    half = load_backbone(options.model, dtype=torch.bfloat16, device="cpu", attention="sdpa")
+    samples = QuestionSamples(options, half, [question(0)], frames, seed=1)
+    with torch.no_grad():
+        found = answer_logits(half, collate([samples[0]], half.video_token))
+    assert {p.dtype for p in half.model.connector.parameters()} == {torch.float32}
+    assert torch.allclose(found[0], logits(options, frames)[0], atol=0.5)
+
+
 def test_without_options_nothing_is_added():
     backbone = loaded(config())
     assert not isinstance(backbone.model, NTLBGModel)
     assert not any("connector" in name for name, _ in backbone.model.named_parameters())
+
+
+@pytest.mark.parametrize("hidden", [192, 1536])
+@pytest.mark.parametrize("name", [*TRAINED, "valley_v2", "pllava"])
+def test_the_predicted_size_is_the_modules(name: str, hidden: int):
+    more = {
+        "valley_v2": {"reducer": "valley", "valley_pooling": "weighted"},
+        "pllava": {"reducer": "pllava"},
+    }
+    options = ModelConfig(**(TRAINED | more)[name])
+    with torch.device("meta"):
+        built = build_connector(options, hidden, CONTEXT_WIDTH, seed=0)
+    assert sum(p.numel() for p in built.parameters()) == connector_parameters(options, hidden)
+
+
+def kept_bytes(options: ModelConfig, count: int) -> int:
+    """Saved tensors of a forward pass over `count` pairs under autocast."""
+    connector = build_connector(options, 256, CONTEXT_WIDTH, seed=0)
+    pairs = 4 * torch.arange(count)
+    context = cell_context(torch.randn(4 * count, CONTEXT_WIDTH), torch.rand(4 * count), pairs)
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        kept[saved.untyped_storage().data_ptr()] = saved
+        return saved
+
+    points = VideoPoints(pairs=pairs, times=pairs / 4, context=context)
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved)
+    with hooks, torch.autocast("cpu", torch.bfloat16):
+        connector(torch.randn(count, 8, 8, 256).bfloat16(), points)
+    return sum(saved.untyped_storage().nbytes() for saved in kept.values())
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if name != "bank"])
+def test_what_a_pair_keeps_in_memory_is_predicted(name: str):
+    options = ModelConfig(**TRAINED[name])
+    measured = kept_bytes(options, 32) - kept_bytes(options, 16)
+    predicted = connector_bytes(options, 256, 32, 64) - connector_bytes(options, 256, 16, 64)
+    assert 0 < measured <= predicted
 
 
 @pytest.mark.parametrize("reducer", TOKENS)

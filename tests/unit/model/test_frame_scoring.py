@@ -36,6 +36,7 @@ from ntlbg_model.selection.vision_blocks import (
     small_pairs,
 )
 from ntlbg_model.selection.word_match import best_word, content_words, word_vectors
+from ntlbg_model.training import QuestionSamples
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.failures import classify
 
@@ -96,7 +97,7 @@ def test_similarity_to_the_question_finds_its_needle_in_a_real_video(
 ):
     recalls = {}
     for method in ("clip_topk", "random"):
-        config = SelectionConfig(method=method, similarity="backbone")  # type: ignore[arg-type]
+        config = SelectionConfig(method=method, similarity="backbone")
         selector = VideoSelector(VideoConfig(), config, 0, tiny)
         found = []
         for asked, frames in rendered:
@@ -189,7 +190,7 @@ def test_an_image_and_text_encoder_compares_pairs_with_questions(
     encoder: tuple[str, Path], pixels: torch.Tensor
 ):
     kind, folder = encoder
-    loaded = load_encoder(kind, str(folder), "cpu")  # type: ignore[arg-type]
+    loaded = load_encoder(kind, str(folder), "cpu")
     text = loaded.text("what colour is the star that flashed and flashed and flashed again?")
     assert float(text.norm()) == pytest.approx(1)
     pairs = loaded.pairs(torch.cat((pixels, pixels[:1])))
@@ -204,7 +205,7 @@ def test_frames_are_prepared_as_the_encoder_was_trained(
     encoder: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
     kind, folder = encoder
-    loaded = load_encoder(kind, str(folder), "cpu")  # type: ignore[arg-type]
+    loaded = load_encoder(kind, str(folder), "cpu")
     seen: list[torch.Tensor] = []
     stock = loaded.model.get_image_features
     monkeypatch.setattr(
@@ -223,9 +224,7 @@ def test_selections_look_through_the_encoder(
     encoder: tuple[str, Path], pixels: torch.Tensor, method: str
 ):
     kind, folder = encoder
-    config = SelectionConfig(  # type: ignore[arg-type]
-        method=method, features=kind, similarity=kind, encoder=str(folder)
-    )
+    config = SelectionConfig(method=method, features=kind, similarity=kind, encoder=str(folder))
     selector = VideoSelector(VideoConfig(num_representatives=8), config, 0)
     kept = selector.pairs("a", pixels, "what colour is the star?")
     assert kept.numel() == 4 and bool((kept.diff() > 0).all())
@@ -240,7 +239,7 @@ def test_an_encoder_that_cannot_be_loaded_is_the_user_s_to_mend(
         VideoSelector(VideoConfig(), config, 0)
     other = "siglip" if kind == "clip" else "clip"
     with pytest.raises(EncoderError, match=f"is a '{kind}', not a '{other}'") as unlike:
-        load_encoder(other, str(folder), "cpu")  # type: ignore[arg-type]
+        load_encoder(other, str(folder), "cpu")
     for caught in (missing, unlike):
         failure, line = classify(caught.value)
         assert failure == FailureClass.USER and line == str(caught.value) and "\n" not in line
@@ -297,13 +296,29 @@ def test_the_cache_forgets_the_video_not_seen_for_longest():
     assert small.get(("a", "tokens"), compute("big")) is small.get(("a", "tokens"), compute("big"))
 
 
+def test_training_sees_the_frames_chosen_for_each_question(
+    backbone: Backbone, frames: Callable[[Question], Frames]
+):
+    config = Config(
+        video=VideoConfig(num_representatives=8, frame_resolution=(28, 28)),
+        selection=SelectionConfig(method="aks", similarity="backbone"),
+        evaluation=EvaluationConfig(scoring="option_words"),
+    )
+    asked = [question(0, "v"), question(1, "v", text="what colour is the moon that flashed?")]
+    samples = QuestionSamples(config, backbone, asked, frames, seed=0)
+    star, moon = samples[0], samples[1]
+    assert not torch.equal(star.pairs, moon.pairs)
+    shown = torch.from_numpy(frames(asked[0]).pixels)
+    assert torch.equal(star.pixels[:, 1], shown[2 * star.pairs + 1])
+
+
 @pytest.mark.parametrize("method", ["clip_topk", "aks", "bolt", "q_frame", "dpp"])
 def test_questions_about_one_video_see_different_frames(
     method: str, backbone: Backbone, frames: Callable[[Question], Frames]
 ):
     config = Config(
         video=VideoConfig(num_representatives=8, frame_resolution=(28, 28)),
-        selection=SelectionConfig(method=method, features="backbone", similarity="backbone"),  # type: ignore[arg-type]
+        selection=SelectionConfig(method=method, features="backbone", similarity="backbone"),
         evaluation=EvaluationConfig(scoring="option_words"),
     )
     asked = [

@@ -10,7 +10,8 @@ import torch
 from small_qwen import question, random_model
 from transformers import TrainerCallback
 
-from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.checkpoint import Device, load_for_answers
+from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import (
@@ -37,6 +38,7 @@ from ntlbg_model.selection.video import VideoSelector
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.training import NTLBGTrainer, build_trainer
+from ntlbg_model.videoqa import default_config
 
 Reader = Callable[[Question], Frames]
 
@@ -210,22 +212,28 @@ def test_a_rich_connector_trains_beside_the_selector(tmp_path: Path, frames: Rea
     assert np.isfinite(losses(run)).all()
 
 
-def test_what_was_saved_picks_the_same_pairs(tmp_path: Path, frames: Reader):
-    options = config("none")
+@pytest.mark.parametrize("tuning", ["lora", "none"])
+def test_what_was_saved_picks_the_same_pairs(tmp_path: Path, frames: Reader, tuning: str):
+    options = config(tuning)
     run = trainer(tmp_path, frames, options)
     run.train()
-    again = load_backbone(options.model, dtype=torch.float32, device="cpu", attention="sdpa")
-    folder = tmp_path / "checkpoint-6"
-    read = Backbone(
-        model=NTLBGModel.from_pretrained(again.model, folder), tokenizer=again.tokenizer
-    )
+    cpu = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+    read = load_for_answers(str(tmp_path / "checkpoint-6"), cpu, "tiny")
+    assert default_config(read).selection == options.selection
     kept = []
-    for backbone in (Backbone(model=run.model, tokenizer=again.tokenizer), read):
+    for backbone in (Backbone(model=run.model.eval(), tokenizer=read.tokenizer), read):
         selector = VideoSelector(options.video, options.selection, 0, backbone)
         pixels = torch.from_numpy(frames(question(0)).pixels.copy())
         kept.append([selector.pairs("v0", pixels, text) for text in TEXTS])
     assert all(torch.equal(a, b) for a, b in zip(*kept, strict=True))
     assert all(len(pairs) == 8 and bool((pairs.diff() > 0).all()) for pairs in kept[0])
+
+
+def test_only_what_was_added_needs_a_base(tmp_path: Path, frames: Reader):
+    trainer(tmp_path, frames, config("none")).train()
+    cpu = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+    with pytest.raises(BackboneError, match="say which base"):
+        load_for_answers(str(tmp_path / "checkpoint-6"), cpu)
 
 
 def test_a_learned_selection_without_a_selector_is_refused(frames: Reader):

@@ -28,7 +28,7 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 def choose(
     method: str, count: int, features: torch.Tensor, similarity: torch.Tensor, seed: int = 3
 ) -> Selection:
-    config = SelectionConfig(method=method)  # type: ignore[arg-type]
+    config = SelectionConfig(method=method)
     return select_pairs(features, count, config, seed, similarity)
 
 
@@ -64,7 +64,7 @@ def test_the_seed_decides_where_chance_does(method: str):
 
 @pytest.mark.parametrize("method", SIMILARITY)
 def test_a_missing_similarity_is_named(method: str):
-    config = SelectionConfig(method=method)  # type: ignore[arg-type]
+    config = SelectionConfig(method=method)
     assert needs_similarity(config)
     with pytest.raises(ValueError, match=f"'{method}' needs the similarity to a question"):
         select_pairs(drawn(8, 4), 4, config, 0)

@@ -1,0 +1,126 @@
+"""Models to answer with: the tiny base, a hub name, a Qwen2-VL folder, a run's checkpoint."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
+from transformers.utils import CONFIG_NAME
+
+from ntlbg_model.backbone.attention import Attention, available, register
+from ntlbg_model.backbone.model import TINY, Backbone, BackboneError, load_backbone
+from ntlbg_model.backbone.vision import use_batched_attention
+from ntlbg_model.config import ModelConfig
+from ntlbg_model.model import OPTIONS, NTLBGModel
+
+ADAPTER = "adapter_config.json"
+"""What peft writes beside adapters."""
+
+TOKENIZER = "tokenizer_config.json"
+"""What a base model's folder has and a checkpoint of a training has not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Where and how a model runs."""
+
+    name: str
+    dtype: torch.dtype
+    attention: Attention
+
+
+def best_device() -> Device:
+    """The first GPU in the widest 16-bit type it has, else the CPU in float32."""
+    if not torch.cuda.is_available():
+        return Device(name="cpu", dtype=torch.float32, attention="sdpa")
+    if torch.cuda.get_device_capability() >= (8, 0):
+        return Device(name="cuda", dtype=torch.bfloat16, attention="flash_attention_2")
+    return Device(name="cuda", dtype=torch.float16, attention="sdpa_repeated")
+
+
+def load_for_answers(source: str, device: Device, base: str | None = None) -> Backbone:
+    """A model that is not trained any further.
+
+    `source` is 'tiny', a hub name, a Qwen2-VL folder, or a checkpoint folder of a run: adapters,
+    whose base is named beside them, or all weights, whose tokenizer is that of `base` ('tiny' or a
+    name), or only what NTLBG adds to `base`; connector and selector come with each. Raises
+    BackboneError.
+    """
+    folder = Path(source)
+    if not (folder / OPTIONS).is_file():
+        return _without_parts(source, folder, device, base)
+    with _named(folder):
+        bare = not (folder / ADAPTER).is_file() and not (folder / CONFIG_NAME).is_file()
+        if bare and base is None:
+            raise ValueError("only what was added to a base model; say which base it is")
+        found = _loaded(str(base), device) if bare else _without_parts(source, folder, device, base)
+        model = NTLBGModel.from_pretrained(found.model, folder).eval()
+    return Backbone(model=model, tokenizer=found.tokenizer)
+
+
+def _without_parts(source: str, folder: Path, device: Device, base: str | None) -> Backbone:
+    if (folder / ADAPTER).is_file():
+        return _adapted(folder, device, base)
+    if (folder / CONFIG_NAME).is_file() and not (folder / TOKENIZER).is_file():
+        return _tuned(folder, device, base)
+    return _loaded(source, device)
+
+
+def _loaded(source: str, device: Device) -> Backbone:
+    return load_backbone(
+        ModelConfig(base_model=source, tuning="none"),
+        dtype=device.dtype,
+        device=device.name,
+        attention=device.attention,
+    )
+
+
+def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
+    """A base model with the adapters in `folder`."""
+    with _named(folder):
+        named = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
+        backbone = _loaded(base or _base_name(named), device)
+        with warnings.catch_warnings():
+            # peft 0.21 asks for a property that transformers 5.23 has renamed.
+            warnings.filterwarnings(
+                "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
+            )
+            model = PeftModel.from_pretrained(backbone.model, str(folder))
+    return Backbone(model=model.eval(), tokenizer=backbone.tokenizer)
+
+
+def _tuned(folder: Path, device: Device, base: str | None) -> Backbone:
+    """All weights in `folder`, the words of `base`."""
+    with _named(folder):
+        if base is None:
+            raise ValueError("no tokenizer beside the weights; say which base model they are of")
+        words = AutoTokenizer.from_pretrained(str(TINY) if base == "tiny" else base)
+        register()
+        model = Qwen2VLForConditionalGeneration.from_pretrained(
+            folder, dtype=device.dtype, attn_implementation=available(device.attention)
+        )
+    use_batched_attention(model.model.visual)
+    model.requires_grad_(False).to(device.name)
+    return Backbone(model=model, tokenizer=words)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Errors of loading as one line that names the folder."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise BackboneError(f"{folder} cannot be loaded: {reason}") from error
+
+
+def _base_name(named: object) -> str:
+    """The base as the adapters name it; the tiny one lies elsewhere in each installation."""
+    if not isinstance(named, str) or not named:
+        raise ValueError("they do not say what their base model is")
+    return "tiny" if Path(named).parts[-2:] == TINY.parts[-2:] else named

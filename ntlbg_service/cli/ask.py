@@ -1,0 +1,123 @@
+"""`ntlbg ask`: one question about one video."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_model.videoqa import Answer, NTLBGVideoQA
+
+NAMED = 6
+"""Times that are printed; the strip shows more."""
+
+
+@click.command()
+@click.argument("video", type=FILE)
+@click.argument("question")
+@click.option(
+    "--model",
+    default="tiny",
+    show_default=True,
+    help="'tiny', a hub name, a Qwen2-VL folder, or a checkpoint folder of a run.",
+)
+@click.option("--option", "options", multiple=True, help="A possible answer. Repeatable.")
+@click.option("--frames", type=int, help="Frames kept. [default: 12.5 %, at most 512]")
+@click.option("--strip", type=FILE, help="Write a picture of the kept frames (PNG).")
+@workspace_options
+def command(
+    video: Path,
+    question: str,
+    model: str,
+    options: tuple[str, ...],
+    frames: int | None,
+    strip: Path | None,
+    workspace: Workspace,
+) -> None:
+    """Answer QUESTION about the file VIDEO, of any length, from the frames worth looking at.
+
+    \b
+    The tiny model knows rendered videos (`ntlbg data needles`) and five kinds of question:
+      what colour is the star that flashed?    how many times did the star flash?
+      how many symbols flashed in all?         which shape flashed right after the star?
+      which background colour lasts longest?
+
+    A second question about the same video does not decode it again.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ntlbg_model.backbone.model import BackboneError
+    from ntlbg_model.data.video import VideoError
+    from ntlbg_model.selection.image_text import EncoderError
+    from ntlbg_model.videoqa import QuestionError
+    from ntlbg_service.domain.errors import UserError
+    from ntlbg_service.report.answer_strip import draw_answer
+
+    if strip is not None and not strip.parent.is_dir():
+        raise UserError(f"--strip: no folder {strip.parent}")
+    try:
+        loaded = _load(model, workspace)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(f"reading {video.name}", total=None, visible=False)
+            answer = loaded.answer(
+                video,
+                question,
+                options or None,
+                frames=frames,
+                progress=lambda done, all_: bar.update(
+                    task, completed=done, total=all_, visible=True
+                ),
+            )
+        if strip is not None:
+            draw_answer(answer, video, question, strip)
+    except VideoError as error:
+        raise UserError(str(error)) from None
+    except (BackboneError, EncoderError) as error:
+        raise UserError(str(error).replace("model.base_model", "--model", 1)) from None
+    except QuestionError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        raise UserError(f"--strip: {strip}: {error.strerror or error}") from None
+    _print(answer, options, strip)
+
+
+def _load(model: str, workspace: Workspace) -> "NTLBGVideoQA":
+    """The model; a run's checkpoint with the selection and scoring it was trained with."""
+    from transformers.utils import logging
+
+    from ntlbg_model.videoqa import NTLBGVideoQA
+    from ntlbg_service.results import config_of_checkpoint
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    config = config_of_checkpoint(Path(model))
+    return NTLBGVideoQA.from_pretrained(
+        model,
+        config=config,
+        base=config.model.base_model if config else None,
+        cache=workspace.cache,
+    )
+
+
+def _print(answer: "Answer", options: tuple[str, ...], strip: Path | None) -> None:
+    from ntlbg_service.report.answer_strip import best_pairs, clock
+
+    click.echo(f"{answer.text}  ({answer.confidence:.0%})")
+    if answer.options:
+        ranked = sorted(zip(answer.options, options, strict=True), reverse=True)
+        click.echo("options   " + ", ".join(f"{word} {share:.0%}" for share, word in ranked))
+    click.echo(
+        f"looked at {len(answer.frames)} of {answer.total_frames} frames"
+        + (f" ({answer.candidates} sampled)" if answer.candidates < answer.total_frames else "")
+    )
+    best = best_pairs(answer, NAMED)
+    if best:
+        click.echo("stand out " + ", ".join(clock(answer.times[place]) for place in best))
+    spent = ", ".join(f"{name.replace('_', ' ')} {s:.2f}" for name, s in answer.seconds.items())
+    click.echo(f"seconds   {spent}")
+    if strip is not None:
+        click.echo(f"frames    {strip}")
