@@ -1,9 +1,9 @@
 """The teacher of a selection: where the language model looks when it sees every pair.
 
 The attention of the answer position to each candidate pair, without gradient, averaged over heads
-and over the middle third of the layers. On the tiny base the middle layer puts a quarter of its
+and over the middle third of the layers. On the tiny base the middle layer puts about a fifth of its
 mass on the pairs of the flash that is asked about, which are a hundredth of the video; the first
-layer half as much, the last, which already writes the answer, a fifth of that (docs/findings.md).
+layer half as much, the last, which already writes the answer, a quarter of it (docs/findings.md).
 """
 
 from collections.abc import Iterator, Sequence
