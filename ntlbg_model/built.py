@@ -4,9 +4,6 @@ from collections.abc import Iterator
 
 from ntlbg_model.config import Config
 
-CONTOURS = ("median", "quantile", "rate", "zero")
-"""Contour levels that exist."""
-
 
 def unbuilt(config: Config) -> list[str]:
     """Options of a config that ask for something not built yet, as `path = value`."""
@@ -22,17 +19,6 @@ def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
     training = config.training
     if training.optimizer != "adamw":
         yield "training.optimizer", training.optimizer
-    for term in (
-        "ntlbg_constraint",
-        "feature_alignment",
-        "temporal_coherence",
-        "information_preservation",
-        "diversity_regularization",
-        "distillation",
-    ):
-        weight = getattr(training.loss, term)
-        if weight > 0:
-            yield f"training.loss.{term}", weight
     for part in ("train", "evaluation"):
         for index, dataset in enumerate(getattr(config.data, part)):
             if dataset.format != "longvideobench":
@@ -41,10 +27,6 @@ def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
 
 def _selection(config: Config) -> Iterator[tuple[str, object]]:
     selection = config.selection
-    if selection.query != "none":
-        yield "selection.query", selection.query
-    if selection.constraint_type != "none" and selection.contour not in CONTOURS:
-        yield "selection.contour", selection.contour
     if selection.query == "learned" and selection.refine_iterations > 0:
         yield "selection.refine_iterations", selection.refine_iterations
 
@@ -53,5 +35,3 @@ def _model(config: Config) -> Iterator[tuple[str, object]]:
     model = config.model
     if model.quantisation != "none":
         yield "model.quantisation", model.quantisation
-    if model.feature_alignment != "none":
-        yield "model.feature_alignment", model.feature_alignment

@@ -191,6 +191,10 @@ class SelectionConfig:
         _at_least("rank", self.rank, 1)
         _at_least("query_rank", self.query_rank, 1)
         _check(
+            self.query == "none" or self.method == "ntlbg",
+            f"query 'learned' needs method 'ntlbg', got {self.method!r}",
+        )
+        _check(
             self.query == "learned" or self.contour != "learned",
             "contour 'learned' needs query 'learned'",
         )
@@ -272,7 +276,8 @@ class ModelConfig:
     """How reducer 'valley' pools over time: the paper's v1, v2 (learned weights of the frames) or
     v3 (a transformer over time added to the mean)."""
     tuning: Literal["lora", "full", "none"] = "lora"
-    """Low-rank adapters, every weight of the language model, or evaluation only."""
+    """Low-rank adapters, every weight of the language model, or none of it: evaluation only, or
+    training of a learned selector alone."""
     lora_rank: int = 16
     """Rank of the adapters."""
     lora_alpha: int = 32
@@ -286,7 +291,9 @@ class ModelConfig:
     gradient_checkpointing: bool = True
     """Allow the fit to recompute activations in the backward pass."""
     feature_alignment: Literal["none", "statistical_distribution", "structural_similarity"] = "none"
-    """How point features are aligned with the video's."""
+    """How the kept points are aligned with the video, as part of training.loss.feature_alignment
+    beside the alignment with the question. statistical_distribution: their first two moments with
+    the video's. structural_similarity: the similarities between spans of time with the video's."""
     rich_points: RichPointsConfig = field(default_factory=RichPointsConfig)
     """Context added to each point."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
@@ -319,7 +326,7 @@ class LossConfig:
     ntlbg_constraint: float = 0.0
     """Spread of the selected distances around the contour level."""
     feature_alignment: float = 0.0
-    """Agreement of the pooled points with the question."""
+    """Agreement of the pooled points with the question among other questions (InfoNCE)."""
     temporal_coherence: float = 0.0
     """How well points predict the frames between them."""
     information_preservation: float = 0.0
@@ -353,6 +360,9 @@ class TrainingConfig:
     """Optimizer steps; 0 evaluates the base model as it is."""
     learning_rate: float = 5e-5
     """Peak learning rate."""
+    selector_learning_rate: float = 3e-3
+    """Peak learning rate of the learned selector (used with selection.query 'learned'); its
+    schedule is that of the others."""
     weight_decay: float = 0.01
     """Decoupled weight decay."""
     warmup_steps: int = 1000
@@ -376,6 +386,7 @@ class TrainingConfig:
         _at_least("global_batch", self.global_batch, 1)
         _at_least("max_steps", self.max_steps, 0)
         _above("learning_rate", self.learning_rate, 0)
+        _above("selector_learning_rate", self.selector_learning_rate, 0)
         _at_least("weight_decay", self.weight_decay, 0)
         _at_least("warmup_steps", self.warmup_steps, 0)
         _check(
@@ -492,10 +503,24 @@ class Config:
     """Where a run may go."""
 
     def __post_init__(self) -> None:
+        learned = self.selection.query == "learned"
         _check(
-            self.model.tuning != "none" or self.training.max_steps == 0,
+            self.model.tuning != "none" or learned or self.training.max_steps == 0,
             "training.max_steps must be 0 when model.tuning is 'none', "
             f"got {self.training.max_steps}",
+        )
+        loss = self.training.loss
+        for term in fields(loss):
+            weight = getattr(loss, term.name)
+            _check(
+                learned or term.name in ("task", "schedule") or weight == 0,
+                f"training.loss.{term.name} needs selection.query 'learned': without it nothing "
+                f"that is trained depends on the term, got {weight}",
+            )
+        _check(
+            self.model.feature_alignment == "none" or loss.feature_alignment > 0,
+            f"model.feature_alignment {self.model.feature_alignment!r} needs "
+            "training.loss.feature_alignment above 0",
         )
         _check(
             self.model.reducer not in ("videollama", "video_llama2") or self.training.max_steps > 0,

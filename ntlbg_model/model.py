@@ -11,10 +11,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen2VLForConditionalGeneration
 
+from ntlbg_model.backbone.gate import KEY_GATE, use_gated_attention
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import merge_grid, vision_features
-from ntlbg_model.config import ModelConfig, RichPointsConfig, TemporalConfig
+from ntlbg_model.config import ModelConfig, RichPointsConfig, SelectionConfig, TemporalConfig
 from ntlbg_model.connector import Connector, build_connector
+from ntlbg_model.joint import Questions, draw_batch, gated_prompt, selection_terms
+from ntlbg_model.selection.selector import NTLBGSelector
 
 WEIGHTS = "ntlbg.safetensors"
 OPTIONS = "ntlbg_config.json"
@@ -22,7 +25,7 @@ PARTS = ("connector", "selector")
 
 
 class NTLBGModel(nn.Module):
-    """Prompt in, answer logits out: vision tower, connector, language model.
+    """Prompt in, answer logits out: selector, vision tower, connector, language model.
 
     All trained parts run inside this one `forward`, so that a data-parallel wrapper sees them.
     `options` says how the added parts were built, for who loads them: one JSON-ready section a
@@ -41,6 +44,8 @@ class NTLBGModel(nn.Module):
         self.connector = connector
         self.selector = selector
         self.options = options or {}
+        if isinstance(selector, NTLBGSelector):
+            use_gated_attention(self.qwen.model.language_model)
 
     @property
     def config(self) -> Any:
@@ -52,19 +57,46 @@ class NTLBGModel(nn.Module):
         """The Qwen2-VL below any adapters."""
         return self.base.get_base_model() if isinstance(self.base, PeftModel) else self.base
 
-    def forward(self, prompt: VideoPrompt, features: Tensor | None = None) -> Tensor:
+    def forward(
+        self, asked: VideoPrompt | Questions, features: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Logits [B, vocabulary] in float32 of the token after each prompt; `features` as in
-        `answer_logits`."""
+        `answer_logits`. For questions over all pairs of their videos, the logits and the loss
+        terms of the selection."""
+        if isinstance(asked, VideoPrompt):
+            return self._logits(asked, features)
+        if not isinstance(self.selector, NTLBGSelector):
+            raise ValueError("there is no selector to choose the pairs")
+        words = self.qwen.get_input_embeddings()
+        drawn = draw_batch(self.selector, words, asked)
+        prompt = gated_prompt(drawn, asked.rows, int(self.qwen.config.video_token_id))
+        return self._logits(prompt, None), selection_terms(self.selector, words, asked, drawn)
+
+    def _logits(self, prompt: VideoPrompt, features: Tensor | None) -> Tensor:
         if features is None:
             with torch.autocast(prompt.pixels.device.type, enabled=False):
                 features = vision_features(self.qwen.model.visual, prompt.pixels)
         if self.connector is None:
-            return next_token_logits(self.base, prompt, features.flatten(0, 1))
+            return next_token_logits(
+                self.base, prompt, features.flatten(0, 1), **self._key_gate(prompt)
+            )
+        if prompt.gate is not None:
+            # The connector's tokens need not belong to one pair each.
+            features = features * (1 + prompt.gate).to(features.dtype)[:, None, None]
         height, width = merge_grid(prompt.pixels.shape[2], prompt.pixels.shape[3])
         grid = features.view(len(features), height, width, -1)
         rows = torch.split(grid, [points.pairs.numel() for points in prompt.videos])
         tokens = [self.connector(*row) for row in zip(rows, prompt.videos, strict=True)]
         return next_token_logits(self.base, prompt, torch.cat(tokens))
+
+    def _key_gate(self, prompt: VideoPrompt) -> dict[str, Tensor]:
+        """The gate of each pair as a bias of the attention to its tokens."""
+        if prompt.gate is None:
+            return {}
+        places = prompt.input_ids == self.qwen.config.video_token_id
+        each = int(places.sum()) // prompt.gate.numel()
+        bias = torch.zeros_like(prompt.input_ids, dtype=prompt.gate.dtype)
+        return {KEY_GATE: bias.masked_scatter(places, prompt.gate.repeat_interleave(each))}
 
     def activation_checkpointing_enable(self, **kwargs: Any) -> None:
         """What the Trainer asks for: recompute the language model's activations."""
@@ -113,12 +145,15 @@ class NTLBGModel(nn.Module):
     ) -> "NTLBGModel":
         """A base model, perhaps with adapters, and what `save_pretrained` wrote beside it.
 
-        The connector is built from its options; a `selector` is given, built from `saved_options`,
+        Connector and selector are built from their options; a `selector` of another kind is given
         and receives its weights. Raises as `load_added`.
         """
         options = saved_options(folder)
         section = options.get("connector")
         connector = None if section is None else connector_of(section)
+        chooses = options.get("selector")
+        if selector is None and chooses is not None:
+            selector = selector_of(chooses)
         model = cls(base, connector, selector, options)
         model.to(next(base.parameters()).device)
         model.load_added(folder)
@@ -170,3 +205,16 @@ def connector_of(options: dict[str, Any], seed: int = 0) -> Connector | None:
         temporal=TemporalConfig(**options["temporal"]),
     )
     return build_connector(model, options["hidden_size"], options["context_width"], seed)
+
+
+def selector_of(options: dict[str, Any], seed: int = 0) -> NTLBGSelector:
+    """The selector that `options` tell of, with fresh weights from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NTLBGSelector(
+            SelectionConfig(**options["selection"]),
+            options["feature_width"],
+            options["question_width"],
+            options["hidden"],
+            aligned=options["aligned"],
+        )

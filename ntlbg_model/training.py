@@ -16,13 +16,17 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import PAIR, Config
+from ntlbg_model.data.candidates import Candidates
 from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.joint import Questions
+from ntlbg_model.joint_data import QuestionCandidates
+from ntlbg_model.loss_schedule import loss_weights
 from ntlbg_model.model import NTLBGModel, save_plain
 from ntlbg_model.sampling import StreamSampler
-from ntlbg_model.selection.video import VideoSelector
+from ntlbg_model.selection.video import VideoSelector, video_seed
 from ntlbg_model.visual_tokens import layout_of
 
 logger = logging.getLogger(__name__)
@@ -103,10 +107,12 @@ def _unreadable(question: Question, frames: FrameReader) -> str | None:
 
 
 class NTLBGTrainer(Trainer):  # type: ignore[misc]
-    """Trainer with our sample order and a loss on the answer token alone."""
+    """Trainer with our sample order and a loss on the answer token, to which the terms of a
+    learned selection are added."""
 
-    def __init__(self, backbone: Backbone, sample_seed: int, **kwargs: Any) -> None:
+    def __init__(self, config: Config, backbone: Backbone, sample_seed: int, **kwargs: Any) -> None:
         super().__init__(model=backbone.model, **kwargs)
+        self._config = config
         self._backbone = backbone
         self._sample_seed = sample_seed
         # Every micro-batch has one answer a sample, so the mean of means is the global mean.
@@ -128,13 +134,45 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """Cross-entropy of the answer over the vocabulary, mean over the micro-batch."""
+        """Cross-entropy of the answer over the vocabulary, mean over the micro-batch, and the
+        weighted terms of the selection."""
         device = self.args.device
-        logits = answer_logits(self._backbone, inputs["prompt"].to(device), model)
-        loss = functional.cross_entropy(logits, inputs["targets"].to(device))
+        step = self.state.global_step
+        weights = loss_weights(self._config.training.loss, step, self.args.max_steps)
+        terms: dict[str, Tensor] = {}
+        if "candidates" in inputs:
+            logits, terms = model(self._questions(inputs["candidates"], step).to(device))
+        else:
+            logits = answer_logits(self._backbone, inputs["prompt"].to(device), model)
+        loss = weights["task"] * functional.cross_entropy(logits, inputs["targets"].to(device))
+        for name, value in terms.items():
+            loss = loss + weights[name] * value
         if not math.isfinite(loss.item()):
             raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
         return (loss, logits) if return_outputs else loss
+
+    def _questions(self, rows: Sequence[Candidates], step: int) -> Questions:
+        """The batch with its draws: a function of seed, step and question, so the same after a
+        restart and however the batch is split."""
+        seeds = [video_seed(self._sample_seed, f"{step}:{row.question_id}") for row in rows]
+        draws = [torch.rand(1, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        teacher = None
+        if self._config.training.loss.distillation > 0:
+            shares = [row.teach().cpu() for row in rows]
+            teacher = nn.utils.rnn.pad_sequence(shares, batch_first=True)
+        return Questions(
+            config=self._config, rows=tuple(rows), start=torch.cat(draws), teacher=teacher
+        )
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """The usual optimizer, with the selector's own learning rate."""
+        fresh = self.optimizer is None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
+        if fresh and isinstance(self.model, NTLBGModel) and self.model.selector is not None:
+            own = {id(weight) for weight in self.model.selector.parameters()}
+            rate = self._config.training.selector_learning_rate
+            _split_off(optimizer, own, rate)
+        return optimizer
 
     @property
     def _base(self) -> Any:
@@ -155,7 +193,8 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model or self._base)
+        if any(weight.requires_grad for weight in self._base.parameters()):
+            super()._load_from_checkpoint(resume_from_checkpoint, model or self._base)
         if isinstance(self.model, NTLBGModel):
             self.model.load_added(Path(resume_from_checkpoint))
 
@@ -167,6 +206,15 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
                 f"the checkpoint is not of this model: {len(lost)} trained weights are missing, "
                 f"{len(load_result.unexpected_keys)} are unknown"
             )
+
+
+def _split_off(optimizer: torch.optim.Optimizer, chosen: set[int], rate: float) -> None:
+    """Gives the weights with ids in `chosen` groups of their own, at learning rate `rate`."""
+    for group in list(optimizer.param_groups):
+        own = [weight for weight in group["params"] if id(weight) in chosen]
+        if own:
+            group["params"] = [weight for weight in group["params"] if id(weight) not in chosen]
+            optimizer.add_param_group({**group, "params": own, "lr": rate})
 
 
 def build_trainer(
@@ -199,8 +247,9 @@ def build_trainer(
     usable = readable(questions, frames)
     if not usable:
         raise NoTrainingDataError("no training question has a known answer and a readable video")
-    video_token = backbone.video_token
+    learned = config.selection.query == "learned"
     return NTLBGTrainer(
+        config,
         backbone,
         seed,
         args=TrainingArguments(
@@ -227,13 +276,20 @@ def build_trainer(
             ddp_find_unused_parameters=False,
             dataloader_pin_memory=device != "cpu",
         ),
-        train_dataset=QuestionSamples(config, backbone, usable, frames, seed),
-        data_collator=lambda samples: {
-            "prompt": collate(samples, video_token),
-            "targets": targets(samples),
-        },
+        train_dataset=(QuestionCandidates if learned else QuestionSamples)(
+            config, backbone, usable, frames, seed
+        ),
+        data_collator=_candidates if learned else _prompts(backbone.video_token),
         callbacks=list(callbacks),
     )
+
+
+def _candidates(rows: Sequence[Candidates]) -> dict[str, Any]:
+    return {"candidates": rows, "targets": torch.tensor([row.target for row in rows])}
+
+
+def _prompts(video_token: int) -> Callable[[Sequence[Sample]], dict[str, Any]]:
+    return lambda samples: {"prompt": collate(samples, video_token), "targets": targets(samples)}
 
 
 _CHECKPOINTING = (

@@ -22,6 +22,7 @@ from ntlbg_model.built import unbuilt
 from ntlbg_model.config import PAIR, Config, EvaluationConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
+from ntlbg_model.model import NTLBGModel
 from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.scoring import FrameScorer
 from ntlbg_model.selection.select import (
@@ -30,7 +31,7 @@ from ntlbg_model.selection.select import (
     needs_similarity,
     select_pairs,
 )
-from ntlbg_model.selection.video import video_seed
+from ntlbg_model.selection.video import LearnedChoice, video_seed
 from ntlbg_model.stages import Stages
 from ntlbg_model.watched import KEPT_BYTES, Progress, WatchedVideo, WatchedVideos
 
@@ -102,12 +103,15 @@ class NTLBGVideoQA:
 
         `kept_bytes`: all candidate frames of a video are kept where they are no more than this, or
         where the selection looks at more of them than thumbnails. Raises EncoderError where it asks
-        for an encoder that cannot be loaded.
+        for an encoder that cannot be loaded, ValueError where the selection is learned and the
+        backbone has no selector.
         """
         self._backbone = backbone
         self._config = config
         self._seed = seed
         self._scorer = FrameScorer(config.selection, backbone)
+        learned = config.selection.query == "learned"
+        self._learned = LearnedChoice(backbone) if learned else None
         whole = needs_frames(config.selection)
         self._videos = WatchedVideos(cache, sys.maxsize if whole else kept_bytes)
         self._seen: tuple[object, _Seen] | None = None
@@ -207,6 +211,9 @@ class NTLBGVideoQA:
             if needs_similarity(options):
                 similarity = self._scorer.similarity(key, pixels, question)
                 features, name = features.to(similarity.device), f"{name}:{question}"
+        if self._learned is not None and count < len(features):
+            pairs, scores = self._learned.choose(key, features, question, count)
+            return Selection(pairs=pairs, scores=scores)
         chosen = select_pairs(features, count, options, video_seed(self._seed, name), similarity)
         return Selection(pairs=chosen.pairs.cpu(), scores=chosen.scores.cpu())
 
@@ -288,9 +295,13 @@ class NTLBGVideoQA:
 
 def default_config(backbone: Backbone) -> Config:
     """How a model is asked that comes without a config."""
+    selection = SelectionConfig()
+    if isinstance(backbone.model, NTLBGModel) and "selector" in backbone.model.options:
+        selection = SelectionConfig(**backbone.model.options["selector"]["selection"])
     if speaks_in_turns(backbone.tokenizer):
-        return Config(video=VideoConfig(max_frames=MAX_FRAMES))
+        return Config(video=VideoConfig(max_frames=MAX_FRAMES), selection=selection)
     return Config(
+        selection=selection,
         video=VideoConfig(max_frames=TINY_MAX_FRAMES, frame_resolution=(TINY_SIDE, TINY_SIDE)),
         evaluation=EvaluationConfig(scoring="option_words"),
     )

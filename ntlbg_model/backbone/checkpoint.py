@@ -16,6 +16,7 @@ from ntlbg_model.backbone.attention import Attention, available, register
 from ntlbg_model.backbone.model import TINY, Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import ModelConfig
+from ntlbg_model.model import OPTIONS, NTLBGModel
 
 ADAPTER = "adapter_config.json"
 """What peft writes beside adapters."""
@@ -47,9 +48,22 @@ def load_for_answers(source: str, device: Device, base: str | None = None) -> Ba
 
     `source` is 'tiny', a hub name, a Qwen2-VL folder, or a checkpoint folder of a run: adapters,
     whose base is named beside them, or all weights, whose tokenizer is that of `base` ('tiny' or a
-    name). Raises BackboneError.
+    name), or only what NTLBG adds to `base`; connector and selector come with each. Raises
+    BackboneError.
     """
     folder = Path(source)
+    if not (folder / OPTIONS).is_file():
+        return _without_parts(source, folder, device, base)
+    with _named(folder):
+        bare = not (folder / ADAPTER).is_file() and not (folder / CONFIG_NAME).is_file()
+        if bare and base is None:
+            raise ValueError("only what was added to a base model; say which base it is")
+        found = _loaded(str(base), device) if bare else _without_parts(source, folder, device, base)
+        model = NTLBGModel.from_pretrained(found.model, folder).eval()
+    return Backbone(model=model, tokenizer=found.tokenizer)
+
+
+def _without_parts(source: str, folder: Path, device: Device, base: str | None) -> Backbone:
     if (folder / ADAPTER).is_file():
         return _adapted(folder, device, base)
     if (folder / CONFIG_NAME).is_file() and not (folder / TOKENIZER).is_file():

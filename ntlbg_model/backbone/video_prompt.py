@@ -23,6 +23,9 @@ class VideoPrompt:
     """[B], index of the last prompt token: its logits are the answer's."""
     videos: tuple[VideoPoints, ...]
     """The points of each row's video."""
+    gate: Tensor | None = None
+    """[pairs of all rows], zero in value: how the answer tells a learned selection which pairs
+    served it."""
 
     def to(self, device: torch.device | str) -> "VideoPrompt":
         """The same batch on `device`."""
@@ -32,15 +35,18 @@ class VideoPrompt:
             pixels=self.pixels.to(device),
             answer_at=self.answer_at.to(device),
             videos=tuple(points.to(device) for points in self.videos),
+            gate=None if self.gate is None else self.gate.to(device),
         )
 
 
-def next_token_logits(model: nn.Module, prompt: VideoPrompt, tokens: Tensor) -> Tensor:
+def next_token_logits(
+    model: nn.Module, prompt: VideoPrompt, tokens: Tensor, **options: Tensor
+) -> Tensor:
     """Logits [B, vocabulary] in float32 of the token after each prompt.
 
     `tokens` [video tokens of all rows, d] take the places of the video tokens. Padding is on the
     right, so causal attention needs no mask, and only the answer positions go through the
-    vocabulary matrix.
+    vocabulary matrix. `options` go to the language model as they are.
     """
     positions, column = torch.unique(prompt.answer_at, return_inverse=True)
     output = model(
@@ -49,6 +55,7 @@ def next_token_logits(model: nn.Module, prompt: VideoPrompt, tokens: Tensor) -> 
         mm_encoder_outputs={"video": BaseModelOutputWithPooling(pooler_output=(tokens,))},
         logits_to_keep=positions,
         use_cache=False,
+        **options,
     )
     rows = torch.arange(column.numel(), device=column.device)
     logits: Tensor = output.logits[rows, column].float()

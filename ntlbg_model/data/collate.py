@@ -64,12 +64,14 @@ def targets(samples: Sequence[Sample]) -> Tensor:
 
     Raises ValueError for a question whose answer is not known.
     """
-    tokens = []
-    for sample in samples:
-        if sample.answer is None:
-            raise ValueError("a question without an answer cannot be trained on")
-        tokens.append(sample.prompt.options[sample.answer])
-    return torch.tensor(tokens)
+    return torch.tensor([answer_token(sample.prompt, sample.answer) for sample in samples])
+
+
+def answer_token(prompt: Prompt, answer: int | None) -> int:
+    """Token that a prompt should be answered with. Raises ValueError where it is not known."""
+    if answer is None:
+        raise ValueError("a question without an answer cannot be trained on")
+    return prompt.options[answer]
 
 
 def _row(sample: Sample, video_token: int) -> Tensor:

@@ -6,7 +6,6 @@ inner contours (E|xi|^2 = E|X|^2 - MSE), rare frames on outer ones: the level is
 chosen, derived from the rate or learned, never the median by default.
 """
 
-import math
 from typing import Literal
 
 import torch
@@ -19,7 +18,7 @@ def contour_level(
     distances: Tensor,
     mode: str,
     *,
-    count: int,
+    count: int | Tensor,
     rank: int,
     quantile: float,
     mask: Tensor | None = None,
@@ -29,7 +28,8 @@ def contour_level(
     median, quantile: of the row's own distances. zero: relevance, the nearer the better. rate: the
     radius of K representative points of a Gaussian in R dimensions by the Shannon bound,
     sqrt(1 - K^(-2/R)) of the root mean square distance. Raises ValueError for any other mode:
-    'learned' is no function of the distances. A row without any pair gives a finite level.
+    'learned' is no function of the distances. `count` is one number or one a row. A row without
+    any pair gives a finite level.
     """
     if mode == "zero":
         return torch.zeros_like(distances[..., :1])
@@ -41,8 +41,8 @@ def contour_level(
     if mode == "quantile":
         return valid.nanquantile(quantile, dim=-1, keepdim=True)
     if mode == "rate":
-        shrink = math.sqrt(1 - count ** (-2 / rank))
-        return shrink * valid.square().nanmean(-1, keepdim=True).sqrt()
+        kept = torch.as_tensor(count, device=distances.device).to(distances.dtype).unsqueeze(-1)
+        return (1 - kept ** (-2 / rank)).sqrt() * valid.square().nanmean(-1, keepdim=True).sqrt()
     raise ValueError(f"contour {mode!r} has no closed form")
 
 

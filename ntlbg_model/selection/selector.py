@@ -75,8 +75,15 @@ class NTLBGSelector(nn.Module):
     """Parameters of the selection; float32 whatever the backbone's precision."""
 
     def __init__(
-        self, config: SelectionConfig, feature_width: int, question_width: int, hidden: int
+        self,
+        config: SelectionConfig,
+        feature_width: int,
+        question_width: int,
+        hidden: int,
+        *,
+        aligned: bool = False,
     ) -> None:
+        """`aligned` adds what `describe` needs: only a training that aligns has it."""
         super().__init__()
         self._config = config
         directions = torch.empty(feature_width, config.rank)
@@ -84,6 +91,7 @@ class NTLBGSelector(nn.Module):
         self.encoder = QuestionEncoder(question_width, hidden)
         self.gaussian = QuestionHead(hidden, config.rank, config.query_rank)
         self.shape = nn.Linear(hidden, len(_SHAPE))
+        self.alignment = nn.Linear(hidden, config.rank) if aligned else None
         nn.init.zeros_(self.shape.weight)
         with torch.no_grad():
             self.shape.bias.copy_(torch.tensor(list(_SHAPE.values())))
@@ -100,18 +108,27 @@ class NTLBGSelector(nn.Module):
         index: VideoIndex,
         tokens: Tensor,
         token_mask: Tensor,
-        count: int,
+        count: int | Tensor,
         similarity: Tensor | None = None,
     ) -> Scored:
         """Scores of every pair for the question with token embeddings `tokens` [B, S, width].
 
         `similarity` [B, P] is a text-image similarity where one is at hand; standardised within
-        the video, it enters with a learned weight.
+        the video, it enters with a learned weight. `count` is one number or one a row.
         """
         with torch.autocast(tokens.device.type, enabled=False):
             encoded = self.encoder(tokens, token_mask)
             distances = conditioned_distances(index, self.gaussian(encoded))
             return self._scored(index, distances, self.shape(encoded), count, similarity)
+
+    def describe(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Questions [B, S, width] as vectors [B, R] of the subspace, to be held against what is
+        kept for them. Raises ValueError where the selector was built without."""
+        if self.alignment is None:
+            raise ValueError("the selector was built without alignment")
+        with torch.autocast(tokens.device.type, enabled=False):
+            described: Tensor = self.alignment(self.encoder(tokens, mask))
+            return described
 
     def select(self, scored: Scored, count: int | Tensor, start: Tensor | None = None) -> Chosen:
         """One pair a time cell: the best one, or where `start` [B] in [0, 1) is given a random
@@ -132,7 +149,7 @@ class NTLBGSelector(nn.Module):
         index: VideoIndex,
         distances: Tensor,
         shape: Tensor,
-        count: int,
+        count: int | Tensor,
         similarity: Tensor | None,
     ) -> Scored:
         config = self._config
@@ -154,7 +171,9 @@ class NTLBGSelector(nn.Module):
         mass = floored(scores / config.temperature, alpha, index.mask)
         return Scored(scores=scores, distances=relative, level=level, floor=alpha, mass=mass)
 
-    def _level(self, relative: Tensor, learned: Tensor, count: int, mask: Tensor) -> Tensor:
+    def _level(
+        self, relative: Tensor, learned: Tensor, count: int | Tensor, mask: Tensor
+    ) -> Tensor:
         config = self._config
         if config.constraint_type == "none":
             return torch.zeros_like(learned)

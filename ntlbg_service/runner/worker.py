@@ -103,6 +103,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
     from ntlbg_model.backbone.model import load_backbone
     from ntlbg_model.data.video import FrameCache
     from ntlbg_model.evaluation import peak_memory_mib
+    from ntlbg_model.selection.attach import with_selector
 
     on_cpu = spec.fit.profile == "cpu"
     if on_cpu:
@@ -117,6 +118,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
         device="cpu" if on_cpu else "cuda",
         attention=spec.fit.attention,
     )
+    backbone = with_selector(backbone, spec.config, spec.seed)
     if spec.config.training.max_steps > 0:
         _train(spec, progress, backbone, cache)
     if progress.leads:

@@ -22,6 +22,7 @@ from ntlbg_model.config import (
     TemporalConfig,
     TrainingConfig,
 )
+from ntlbg_model.loss_schedule import AUXILIARY
 from ntlbg_model.visual_tokens import COUNTS
 
 
@@ -33,8 +34,12 @@ def model(**options: object) -> Config:
     return Config(model=ModelConfig(**options))
 
 
-def loss(**options: float) -> Config:
-    return Config(training=TrainingConfig(loss=LossConfig(**options)))
+def learned(**options: object) -> Config:
+    terms = dict.fromkeys(AUXILIARY, 0.1)
+    return Config(
+        selection=SelectionConfig(query="learned", **options),
+        training=TrainingConfig(loss=LossConfig(distillation=1.0, **terms)),
+    )
 
 
 def data(**options: str) -> Config:
@@ -42,19 +47,9 @@ def data(**options: str) -> Config:
 
 
 CASES = {
-    "selection.query = 'learned'": selection(query="learned"),
     "model.quantisation = 'nf4'": model(quantisation="nf4"),
     "model.quantisation = 'int8'": model(quantisation="int8"),
-    "model.feature_alignment = 'structural_similarity'": model(
-        feature_alignment="structural_similarity"
-    ),
     "training.optimizer = 'adamw_8bit'": Config(training=TrainingConfig(optimizer="adamw_8bit")),
-    "training.loss.ntlbg_constraint = 0.1": loss(ntlbg_constraint=0.1),
-    "training.loss.distillation = 0.1": loss(distillation=0.1),
-    "training.loss.feature_alignment = 0.1": loss(feature_alignment=0.1),
-    "training.loss.temporal_coherence = 0.1": loss(temporal_coherence=0.1),
-    "training.loss.information_preservation = 0.1": loss(information_preservation=0.1),
-    "training.loss.diversity_regularization = 0.1": loss(diversity_regularization=0.1),
     "data.evaluation.0.format = 'mlvu'": data(format="mlvu"),
     "data.evaluation.0.format = 'video_mme'": data(format="video_mme"),
     "evaluation.scoring = 'letters'": model(base_model="tiny"),
@@ -85,6 +80,35 @@ def test_every_reducer_is_built(reducer: str):
 def test_rich_points_and_temporal_layers_are_built():
     layers = TemporalConfig(layers=6, hierarchical=True, memory_bank_size=64)
     assert unbuilt(model(rich_points=RichPointsConfig(enabled=True), temporal=layers)) == []
+
+
+@pytest.mark.parametrize("strategy", ["none", "statistical_distribution", "structural_similarity"])
+def test_a_learned_selection_and_every_loss_term_are_built(strategy: str):
+    for level in ("median", "quantile", "rate", "zero", "learned"):
+        config = learned(constraint_type="soft_equicontour", contour=level)
+        assert unbuilt(replace(config, model=ModelConfig(feature_alignment=strategy))) == []
+
+
+@pytest.mark.parametrize("term", ["distillation", *AUXILIARY])
+def test_a_term_that_nothing_trained_depends_on_is_refused(term: str):
+    with pytest.raises(
+        ValueError, match=rf"training\.loss\.{term} needs selection\.query 'learned'"
+    ):
+        replace(
+            learned(),
+            selection=SelectionConfig(),
+            training=TrainingConfig(loss=LossConfig(**{term: 0.1})),
+        )
+
+
+def test_an_alignment_without_weight_is_refused():
+    with pytest.raises(ValueError, match=r"needs training\.loss\.feature_alignment above 0"):
+        model(feature_alignment="structural_similarity")
+
+
+def test_only_ntlbg_is_learned():
+    with pytest.raises(ValueError, match="query 'learned' needs method 'ntlbg'"):
+        SelectionConfig(method="uniform", query="learned")
 
 
 def test_the_defaults_are_built():

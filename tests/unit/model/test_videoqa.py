@@ -13,7 +13,7 @@ import pytest
 import torch
 from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
-from ntlbg_model.backbone.checkpoint import Device
+from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
 from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec
@@ -26,6 +26,7 @@ from ntlbg_model.data.stream import BLOCK, FrameBlock, blocks
 from ntlbg_model.data.timeline import scan
 from ntlbg_model.data.video import FrameCache, VideoError
 from ntlbg_model.evaluation import evaluate
+from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.stages import STAGES, Stages
 from ntlbg_model.videoqa import (
     MOST_KEPT,
@@ -108,6 +109,35 @@ def test_answers_are_those_of_the_evaluation(
         shares = torch.tensor(expected.scores).softmax(0).tolist()
         assert answer.options == pytest.approx(shares, abs=1e-3)
         assert answer.confidence == max(answer.options)
+
+
+@pytest.mark.parametrize("features", ["pixels", "backbone"])
+def test_a_learned_selection_picks_what_the_evaluation_does(
+    video: Path, tmp_path: Path, features: str
+) -> None:
+    plain = load_for_answers("tiny", CPU)
+    config = default_config(plain)
+    config = replace(
+        config,
+        selection=SelectionConfig(query="learned", features=features),  # type: ignore[arg-type]
+        model=replace(config.model, ntlbg_hidden_size=32),
+    )
+    backbone, found = with_selector(plain, config, seed=3), list[Prediction]()
+    qa, cache = NTLBGVideoQA(backbone, config), FrameCache(tmp_path)
+    evaluate(
+        config,
+        backbone=backbone,
+        dataset="clean",
+        questions=ASKED,
+        frames=lambda q: cache.frames(video, 4096, (56, 56)),
+        seed=0,
+        on_prediction=found.append,
+    )
+    answers = [qa.answer(video, asked.question, asked.candidates) for asked in ASKED]
+    assert [answer.frames for answer in answers] == [row.frames for row in found]
+    assert len({answer.frames for answer in answers}) > 1
+    with pytest.raises(ValueError, match="has no selector"):
+        NTLBGVideoQA(load_for_answers("tiny", CPU), config)
 
 
 def test_an_answer_says_when_and_why(make: Callable[..., NTLBGVideoQA], video: Path) -> None:
