@@ -15,6 +15,7 @@ from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
 from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
+from ntlbg_model.backbone.prompt import TURN
 from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
@@ -28,6 +29,7 @@ from ntlbg_model.data.video import FrameCache, VideoError
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.stages import STAGES, Stages
+from ntlbg_model.tiny_base import architecture
 from ntlbg_model.videoqa import (
     MOST_KEPT,
     NTLBGVideoQA,
@@ -326,6 +328,15 @@ def test_videos_that_cannot_be_read(make: Callable[..., NTLBGVideoQA], tmp_path:
 )
 def test_how_many_frames_are_kept(candidates: int, wanted: int | None, kept: int) -> None:
     assert kept_frames(VideoConfig(max_frames=65536), candidates, wanted) == kept
+
+
+def test_a_model_that_chats_is_asked_by_letters_at_full_size(tiny: Backbone) -> None:
+    words = architecture.tokenizer()
+    words.add_special_tokens({"additional_special_tokens": [TURN]})
+    config = default_config(replace(tiny, tokenizer=words))
+    assert config.video.frame_resolution == (224, 224) and config.video.max_frames == 8192
+    assert config.evaluation.scoring == "letters"
+    assert default_config(tiny).evaluation.scoring == "option_words"
 
 
 def test_adapters_of_a_run_load_by_their_folder(video: Path, tmp_path: Path) -> None:
