@@ -76,18 +76,21 @@ class NTLBGModel(nn.Module):
         if features is None:
             with torch.autocast(prompt.pixels.device.type, enabled=False):
                 features = vision_features(self.qwen.model.visual, prompt.pixels)
+        gate = self._key_gate(prompt) if self.connector is None else {}
+        return next_token_logits(self.base, prompt, self.visual_tokens(prompt, features), **gate)
+
+    def visual_tokens(self, prompt: VideoPrompt, features: Tensor) -> Tensor:
+        """What the language model sees of the videos' `features` [pairs of all rows, h w, d]:
+        [video tokens of all rows, d]."""
         if self.connector is None:
-            return next_token_logits(
-                self.base, prompt, features.flatten(0, 1), **self._key_gate(prompt)
-            )
+            return features.flatten(0, 1)
         if prompt.gate is not None:
             # The connector's tokens need not belong to one pair each.
             features = features * (1 + prompt.gate).to(features.dtype)[:, None, None]
         height, width = merge_grid(prompt.pixels.shape[2], prompt.pixels.shape[3])
         grid = features.view(len(features), height, width, -1)
         rows = torch.split(grid, [points.pairs.numel() for points in prompt.videos])
-        tokens = [self.connector(*row) for row in zip(rows, prompt.videos, strict=True)]
-        return next_token_logits(self.base, prompt, torch.cat(tokens))
+        return torch.cat([self.connector(*row) for row in zip(rows, prompt.videos, strict=True)])
 
     def _key_gate(self, prompt: VideoPrompt) -> dict[str, Tensor]:
         """The gate of each pair as a bias of the attention to its tokens."""
@@ -197,14 +200,19 @@ def connector_options(model: ModelConfig, hidden: int, context_width: int) -> di
 
 def connector_of(options: dict[str, Any], seed: int = 0) -> Connector | None:
     """The inverse of `connector_options`, with fresh weights."""
-    model = replace(
+    model = model_of(options)
+    return build_connector(model, options["hidden_size"], options["context_width"], seed)
+
+
+def model_of(options: dict[str, Any]) -> ModelConfig:
+    """The part of a model's config that a connector's options say."""
+    return replace(
         ModelConfig(),
         reducer=options["reducer"],
         valley_pooling=options["valley_pooling"],
         rich_points=RichPointsConfig(**options["rich_points"]),
         temporal=TemporalConfig(**options["temporal"]),
     )
-    return build_connector(model, options["hidden_size"], options["context_width"], seed)
 
 
 def selector_of(options: dict[str, Any], seed: int = 0) -> NTLBGSelector:

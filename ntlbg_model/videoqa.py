@@ -1,39 +1,32 @@
 """Questions about videos of any length, answered from the frames worth looking at."""
 
-import difflib
 import math
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from ntlbg_model.asked import QuestionError, asked, prompt_of
 from ntlbg_model.backbone.checkpoint import Device, best_device, load_for_answers
 from ntlbg_model.backbone.generation import generate
 from ntlbg_model.backbone.model import Backbone, answer_logits
-from ntlbg_model.backbone.prompt import Prompt, build_prompt, speaks_in_turns
+from ntlbg_model.backbone.prompt import Prompt, speaks_in_turns
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
 from ntlbg_model.built import unbuilt
-from ntlbg_model.config import PAIR, Config, EvaluationConfig, SelectionConfig, VideoConfig
+from ntlbg_model.config import PAIR, Config, EvaluationConfig, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.collate import Sample, collate
-from ntlbg_model.data.records import Question
-from ntlbg_model.model import NTLBGModel
-from ntlbg_model.selection.features import features_of
-from ntlbg_model.selection.scoring import FrameScorer
-from ntlbg_model.selection.select import (
-    Selection,
-    needs_features,
-    needs_similarity,
-    select_pairs,
-)
-from ntlbg_model.selection.video import LearnedChoice, video_seed
+from ntlbg_model.looking import Looker, needs_frames
+from ntlbg_model.model import NTLBGModel, model_of
 from ntlbg_model.stages import Stages
+from ntlbg_model.visual_tokens import layout_of
 from ntlbg_model.watched import KEPT_BYTES, Progress, WatchedVideo, WatchedVideos
+
+__all__ = ["Answer", "NTLBGVideoQA", "QuestionError", "default_config"]
 
 MAX_FRAMES = 8192
 """Candidate frames by default: temporal ids stay below 4096."""
@@ -42,15 +35,8 @@ TINY_MAX_FRAMES = 65536
 """The same for a model without chat turns: every frame of 36 minutes at 30 a second, since a flash
 of one frame must not be sampled away."""
 
-MOST_KEPT = 512
-"""Frames kept by default at most: 16,384 tokens at 224 x 224 pixels."""
-
 TINY_SIDE = 56
 """Pixels a side that a model without chat turns (the tiny one) was trained on."""
-
-
-class QuestionError(ValueError):
-    """A question that this model cannot be asked; one line that says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +95,7 @@ class NTLBGVideoQA:
         self._backbone = backbone
         self._config = config
         self._seed = seed
-        self._scorer = FrameScorer(config.selection, backbone)
-        learned = config.selection.query == "learned"
-        self._learned = LearnedChoice(backbone) if learned else None
+        self._looker = Looker(config, backbone, seed)
         whole = needs_frames(config.selection)
         self._videos = WatchedVideos(cache, sys.maxsize if whole else kept_bytes)
         self._seen: tuple[object, _Seen] | None = None
@@ -160,21 +144,29 @@ class NTLBGVideoQA:
         read, QuestionError for what this model cannot be asked.
         """
         stages = Stages()
-        asked = self._question(Path(video), question, tuple(candidates or ()))
-        prompt = self._prompt(asked)
+        words = self._backbone.tokenizer
+        query = asked(Path(video), question, tuple(candidates or ()), words)
+        prompt = prompt_of(query, words, self._config.evaluation.scoring)
         options = self._config.video
         key, watched = self._videos.get(
-            asked.video_path, options.max_frames, options.frame_resolution, stages, progress
+            query.video_path, options.max_frames, options.frame_resolution, stages, progress
         )
         with stages.timed("selection"):
-            chosen = self._choose(key, watched, asked.question, frames)
+            chosen = self._looker.choose(key, watched, query.question, frames)
         seen = self._see(key, watched, chosen.pairs, stages)
         with stages.timed("language_model"):
-            sample = Sample(prompt=prompt, pixels=seen.pixels, pairs=chosen.pairs, answer=None)
+            sample = Sample(
+                prompt=prompt,
+                pixels=seen.pixels,
+                pairs=chosen.pairs,
+                answer=None,
+                points=self._looker.points(watched, chosen.pairs),
+                layout=layout_of(self._config.model),
+            )
             batch = collate([sample], self._backbone.video_token).to(self._backbone.device)
-            option, shares = self._pick(batch, seen, prompt) if asked.candidates else (None, [])
+            option, shares = self._pick(batch, seen, prompt) if query.candidates else (None, [])
             text, confidence = (
-                (asked.candidates[option], shares[option])
+                (query.candidates[option], shares[option])
                 if option is not None
                 else self._say(batch, seen, max_new_tokens, temperature)
             )
@@ -192,30 +184,6 @@ class NTLBGVideoQA:
             candidates=len(watched.candidates),
             seconds=stages.seconds,
         )
-
-    @torch.no_grad()
-    def _choose(
-        self, key: str, watched: WatchedVideo, question: str, frames: int | None
-    ) -> Selection:
-        """The pairs to look at: the one place where the selection is asked."""
-        try:
-            count = kept_frames(self._config.video, len(watched.candidates), frames) // PAIR
-        except ValueError as error:
-            raise QuestionError(str(error)) from None
-        options = self._config.selection
-        name, features, similarity = watched.path.stem, features_of(watched.statistics), None
-        if watched.frames is not None and needs_frames(options):
-            pixels = torch.from_numpy(watched.frames)
-            if needs_features(options):
-                features = self._scorer.features(key, pixels)
-            if needs_similarity(options):
-                similarity = self._scorer.similarity(key, pixels, question)
-                features, name = features.to(similarity.device), f"{name}:{question}"
-        if self._learned is not None and count < len(features):
-            pairs, scores = self._learned.choose(key, features, question, count)
-            return Selection(pairs=pairs, scores=scores)
-        chosen = select_pairs(features, count, options, video_seed(self._seed, name), similarity)
-        return Selection(pairs=chosen.pairs.cpu(), scores=chosen.scores.cpu())
 
     @torch.no_grad()
     def _see(self, key: str, watched: WatchedVideo, pairs: Tensor, stages: Stages) -> _Seen:
@@ -255,69 +223,20 @@ class NTLBGVideoQA:
         text = str(words.decode(said.tokens, skip_special_tokens=True)).strip()
         return text, math.exp(sum(said.logprobs))
 
-    def _prompt(self, asked: Question) -> Prompt:
-        scoring = self._config.evaluation.scoring if asked.candidates else "option_words"
-        try:
-            return build_prompt(asked, self._backbone.tokenizer, scoring)
-        except ValueError as error:
-            raise QuestionError(str(error)) from None
-
-    def _question(self, video: Path, question: str, candidates: tuple[str, ...]) -> Question:
-        """The question as a record, in words that the model knows. Raises QuestionError."""
-        if not question.strip():
-            raise QuestionError("the question is empty")
-        if len(candidates) == 1:
-            raise QuestionError("one option is no choice")
-        return Question(
-            question_id=question,
-            video_id=video.stem,
-            video_path=video,
-            question=self._known(question),
-            candidates=tuple(self._known(option) for option in candidates),
-            answer=None,
-            category="",
-        )
-
-    def _known(self, text: str) -> str:
-        """`text` as the tokenizer knows it; a closed vocabulary is in lower case."""
-        words = self._backbone.tokenizer
-        if speaks_in_turns(words) or words.unk_token_id is None:
-            return text
-        lower = text.lower()
-        vocabulary = words.get_vocab()
-        for word in re.findall(r"\w+|[^\w\s]+", lower):
-            if words.unk_token_id in words.encode(word, add_special_tokens=False):
-                near = difflib.get_close_matches(word, vocabulary, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise QuestionError(f"this model does not know the word {word!r}{hint}")
-        return lower
-
 
 def default_config(backbone: Backbone) -> Config:
     """How a model is asked that comes without a config."""
+    added = backbone.model.options if isinstance(backbone.model, NTLBGModel) else {}
+    model = model_of(added["connector"]) if "connector" in added else ModelConfig()
     selection = SelectionConfig()
-    if isinstance(backbone.model, NTLBGModel) and "selector" in backbone.model.options:
-        selection = SelectionConfig(**backbone.model.options["selector"]["selection"])
+    if "selector" in added:
+        selection = SelectionConfig(**added["selector"]["selection"])
     if speaks_in_turns(backbone.tokenizer):
-        return Config(video=VideoConfig(max_frames=MAX_FRAMES), selection=selection)
+        video = VideoConfig(max_frames=MAX_FRAMES)
+        return Config(model=model, selection=selection, video=video)
     return Config(
+        model=model,
         selection=selection,
         video=VideoConfig(max_frames=TINY_MAX_FRAMES, frame_resolution=(TINY_SIDE, TINY_SIDE)),
         evaluation=EvaluationConfig(scoring="option_words"),
     )
-
-
-def needs_frames(selection: SelectionConfig) -> bool:
-    """Whether a selection looks at more of the candidate frames than their thumbnails."""
-    looks = needs_features(selection) and selection.features != "pixels"
-    return looks or needs_similarity(selection)
-
-
-def kept_frames(video: VideoConfig, candidates: int, wanted: int | None) -> int:
-    """Frames kept of `candidates`: `wanted` by the rule of `VideoConfig` (down to a multiple of
-    its alignment), or where neither says a number its coverage, at most `MOST_KEPT`."""
-    if wanted is None and video.num_representatives is None:
-        return min(video.representatives(candidates), MOST_KEPT)
-    if wanted is not None:
-        video = replace(video, num_representatives=wanted, max_representatives_ratio=1.0)
-    return video.representatives(candidates)

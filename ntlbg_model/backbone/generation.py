@@ -9,6 +9,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import generation_positions
 from ntlbg_model.backbone.video_prompt import VideoPrompt
+from ntlbg_model.model import NTLBGModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ def generate(
     """
     if prompt.input_ids.shape[0] != 1:
         raise ValueError(f"one prompt at a time, got {prompt.input_ids.shape[0]}")
+    added = backbone.model if isinstance(backbone.model, NTLBGModel) else None
+    visual = features.flatten(0, 1) if added is None else added.visual_tokens(prompt, features)
     sampled = temperature > 0
     devices = [backbone.device] if backbone.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -49,9 +52,7 @@ def generate(
             input_ids=prompt.input_ids,
             attention_mask=torch.ones_like(prompt.input_ids),
             position_ids=generation_positions(prompt.position_ids),
-            mm_encoder_outputs={
-                "video": BaseModelOutputWithPooling(pooler_output=(features.flatten(0, 1),))
-            },
+            mm_encoder_outputs={"video": BaseModelOutputWithPooling(pooler_output=(visual,))},
             max_new_tokens=max_new_tokens,
             do_sample=sampled,
             temperature=temperature if sampled else None,

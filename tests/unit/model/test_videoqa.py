@@ -16,7 +16,14 @@ from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.prompt import TURN
-from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
+from ntlbg_model.config import (
+    Config,
+    ModelConfig,
+    RichPointsConfig,
+    SelectionConfig,
+    TemporalConfig,
+    VideoConfig,
+)
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.render import render
@@ -27,15 +34,15 @@ from ntlbg_model.data.stream import BLOCK, FrameBlock, blocks
 from ntlbg_model.data.timeline import scan
 from ntlbg_model.data.video import FrameCache, VideoError
 from ntlbg_model.evaluation import evaluate
+from ntlbg_model.looking import MOST_KEPT, kept_frames
+from ntlbg_model.model import NTLBGModel
 from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.stages import STAGES, Stages
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.videoqa import (
-    MOST_KEPT,
     NTLBGVideoQA,
     QuestionError,
     default_config,
-    kept_frames,
 )
 from ntlbg_model.watched import summarise, watch
 
@@ -352,6 +359,44 @@ def test_adapters_of_a_run_load_by_their_folder(video: Path, tmp_path: Path) -> 
                 weight.normal_(std=0.1, generator=torch.manual_seed(len(name)))
     trained.model.save_pretrained(tmp_path)
     same(trained, NTLBGVideoQA.from_pretrained(tmp_path, device=CPU), video)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reducer": "pllava"},
+        {"rich_points": RichPointsConfig(enabled=True)},
+        {"temporal": TemporalConfig(layers=2)},
+    ],
+)
+def test_the_connector_of_a_run_loads_with_its_adapters(
+    video: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    model = ModelConfig(base_model="tiny", tuning="lora", **options)
+    trained = load_backbone(model, dtype=torch.float32, device="cpu", attention="sdpa")
+    added = trained.model
+    assert isinstance(added, NTLBGModel) and added.connector is not None
+    with torch.no_grad():
+        for weight in added.connector.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=torch.manual_seed(weight.ndim)))
+    added.save_pretrained(tmp_path)
+    loaded = NTLBGVideoQA.from_pretrained(tmp_path, device=CPU)
+    config, found = replace(default_config(trained), model=model), list[Prediction]()
+    cache = FrameCache(tmp_path / "cache")
+    evaluate(
+        config,
+        backbone=trained,
+        dataset="clean",
+        questions=ASKED[:1],
+        frames=lambda q: cache.frames(video, 4096, (56, 56)),
+        seed=0,
+        on_prediction=found.append,
+    )
+    answer = loaded.answer(video, ASKED[0].question, ASKED[0].candidates)
+    shares = torch.tensor(found[0].scores).softmax(0).tolist()
+    assert answer.options == pytest.approx(shares, abs=1e-3)
+    words = loaded.answer(video, ASKED[0].question)
+    assert words.text in trained.tokenizer.get_vocab()
 
 
 def test_all_weights_of_a_run_load_by_their_folder(video: Path, tmp_path: Path) -> None:
