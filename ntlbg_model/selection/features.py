@@ -66,18 +66,21 @@ def _any_cells(frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _whole_cells(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """`_any_cells` in bytes, eight times as fast, where cells are whole pixels."""
+    """`_any_cells` in bytes, several times as fast, where cells are whole pixels."""
     pixels = frames.numpy()
     count, height, width, _ = pixels.shape
     rows, columns = height // CELLS, width // CELLS
-    sums = pixels.reshape(count, CELLS, rows, width * 3).sum(axis=2, dtype=np.uint32)
+    wide = np.uint16 if 255 * rows <= np.iinfo(np.uint16).max else np.uint32
+    sums = pixels.reshape(count, CELLS, rows, width * 3).sum(axis=2, dtype=wide)
     colour = torch.from_numpy(sums.astype(np.float32)).view(count, CELLS, CELLS, columns, 3).sum(3)
     luminance = pixels[..., 0].astype(np.uint16)
     luminance += pixels[..., 1]
     luminance += pixels[..., 2]
-    squared = torch.from_numpy(luminance.astype(np.float32)).square_()
-    squares = functional.avg_pool2d(squared[:, None], (rows, columns))[:, 0]
-    return colour.permute(0, 3, 1, 2) / (255 * rows * columns), squares / (3 * 255) ** 2
+    bright = luminance.astype(np.float32).reshape(count, CELLS, rows, width)
+    squared = torch.from_numpy(np.einsum("ncrw,ncrw->ncw", bright, bright))
+    squares = squared.view(count, CELLS, CELLS, columns).sum(3)
+    area = rows * columns
+    return colour.permute(0, 3, 1, 2) / (255 * area), squares / (area * (3 * 255) ** 2)
 
 
 def scaled(block: Tensor) -> Tensor:
