@@ -18,7 +18,14 @@ from ntlbg_model.backbone.prompt import Prompt, speaks_in_turns
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
 from ntlbg_model.built import unbuilt
-from ntlbg_model.config import PAIR, Config, EvaluationConfig, ModelConfig, SelectionConfig, VideoConfig
+from ntlbg_model.config import (
+    PAIR,
+    Config,
+    EvaluationConfig,
+    ModelConfig,
+    SelectionConfig,
+    VideoConfig,
+)
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.looking import Looker, needs_frames
 from ntlbg_model.model import NTLBGModel, model_of
