@@ -160,6 +160,9 @@ class SelectionConfig:
     """Rank of the question's precision matrix (used with query 'learned')."""
     learned_floor: bool = False
     """Learn the uniform floor for each question, starting at uniform_floor (query 'learned')."""
+    stand_out: float = 1.5
+    """Least mass, in multiples of the even share, at which the best pair of a time cell is kept; a
+    cell in which nothing stands out keeps its middle pair (query 'learned'). 0: always the best."""
     rank: int = 16
     """Dimensions of the principal subspace in which distances are taken."""
     moments: Literal["plain", "robust"] = "plain"
@@ -190,6 +193,7 @@ class SelectionConfig:
         )
         _at_least("rank", self.rank, 1)
         _at_least("query_rank", self.query_rank, 1)
+        _at_least("stand_out", self.stand_out, 0)
         _check(
             self.query == "none" or self.method == "ntlbg",
             f"query 'learned' needs method 'ntlbg', got {self.method!r}",

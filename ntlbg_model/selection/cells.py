@@ -41,6 +41,24 @@ def pick(scores: Tensor, cells: Tensor, count: int) -> Tensor:
     return first.scatter_reduce(-1, cells, torch.where(won, order, pairs), "amin")
 
 
+def standing_out(
+    picks: Tensor, lift: Tensor, present: Tensor, cells: Tensor, least: float
+) -> Tensor:
+    """`picks` [..., K], one a cell, where their `lift` [..., P] is at least `least`; elsewhere the
+    middle of the cell's pairs that are `present` [..., P]. A pick that is no pair (P) stays.
+
+    What a nearly flat distribution prefers is noise: where no pair stands out, a cell is best
+    represented by its middle, and a distribution that is even gives evenly spaced pairs.
+    """
+    pairs = lift.shape[-1]
+    size = torch.zeros_like(picks).scatter_add(-1, cells, present.long())
+    rank = size.cumsum(-1) - torch.div(size, 2, rounding_mode="floor")
+    middle = torch.searchsorted(present.long().cumsum(-1), rank)
+    there = picks < pairs
+    kept = lift.gather(-1, picks.clamp(max=pairs - 1)) >= least
+    return torch.where(there & ~kept, middle, picks)
+
+
 def integers(probabilities: Tensor, count: Tensor) -> Tensor:
     """Probabilities [..., P] as integers in 0 .. UNIT summing to exactly `count` [..., 1] of it."""
     # To the nearest: sums over longer rows differ in the last bit, and 1/4 must stay 1/4.

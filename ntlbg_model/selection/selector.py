@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ntlbg_model.config import SelectionConfig
 from ntlbg_model.selection.capped import inclusion_probabilities
-from ntlbg_model.selection.cells import pick, time_cells
+from ntlbg_model.selection.cells import pick, standing_out, time_cells
 from ntlbg_model.selection.conditioned import QuestionHead, conditioned_distances
 from ntlbg_model.selection.contour import contour_level, off_contour
 from ntlbg_model.selection.draw import systematic
@@ -131,13 +131,17 @@ class NTLBGSelector(nn.Module):
             return described
 
     def select(self, scored: Scored, count: int | Tensor, start: Tensor | None = None) -> Chosen:
-        """One pair a time cell: the best one, or where `start` [B] in [0, 1) is given a random
-        draw in which pair t has probability p_t exactly. `count` is one number or one a row."""
+        """One pair a time cell: the best one, or the middle one where none stands out. Where
+        `start` [B] in [0, 1) is given, a random draw in which pair t has probability p_t exactly.
+        `count` is one number or one a row."""
         probabilities = inclusion_probabilities(scored.mass, count)
         cells = time_cells(probabilities.detach(), count)
         if start is None:
             most = int(torch.as_tensor(count).max())
-            pairs = pick(scored.scores.detach(), cells, most)
+            best = pick(scored.scores.detach(), cells, most)
+            present = scored.scores > -torch.inf
+            lift = scored.mass.detach() * present.sum(-1, keepdim=True)
+            pairs = standing_out(best, lift, present, cells, self._config.stand_out)
         else:
             pairs = systematic(probabilities.detach(), count, start)
         return Chosen(

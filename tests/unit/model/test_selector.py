@@ -1,6 +1,6 @@
 """The learned selector's parts: rows stand alone, masks hold, half precision and edges are safe."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -195,8 +195,24 @@ def test_a_floor_of_one_gives_uniform_cells():
     assert chosen.cells.tolist() == [[k // 6 for k in range(48)]] * 2
 
 
+def test_where_nothing_stands_out_a_cell_keeps_its_middle():
+    even = torch.zeros(1, 48)
+    mask = torch.ones_like(even, dtype=torch.bool)
+    scored = score(build(), draws(1, 48, WIDTH))
+    flat = replace(scored, scores=even, mass=even + 1 / 48)
+    assert build().select(flat, 8).pairs.tolist() == [[6 * k + 2 for k in range(8)]]
+    mask[:, 24:] = False
+    half = replace(scored, scores=even.masked_fill(~mask, -torch.inf), mass=mask / 24)
+    assert build().select(half, 4).pairs.tolist() == [[6 * k + 2 for k in range(4)]]
+    peaked = flat.mass.clone()
+    peaked[0, 13] *= 3
+    told = replace(flat, mass=peaked / peaked.sum(), scores=even.index_fill(1, torch.tensor(13), 1))
+    assert 13 in build().select(told, 8).pairs[0].tolist()
+    assert 13 not in build(stand_out=4.0).select(told, 8).pairs[0].tolist()
+
+
 def test_selecting_is_deterministic_and_a_start_draws_by_probability():
-    selector = build()
+    selector = build(stand_out=0.0)
     with torch.no_grad():
         scored = score(selector, draws(1, 60, WIDTH))
     first, second = selector.select(scored, 8), selector.select(scored, 8)
