@@ -4,6 +4,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -162,7 +163,15 @@ def moment_recall(gold: Sequence[int], kept: Sequence[int]) -> float | None:
 
 
 def peak_memory_mib() -> float:
-    """Peak of this process so far: allocated on the GPU, else the resident set."""
+    """Peak of this process so far: allocated on the GPU, else the resident set.
+
+    Linux keeps `ru_maxrss` over exec, so that a small process started by a large one reports the
+    large one's peak; `VmHWM` is the process's own.
+    """
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1024**2
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

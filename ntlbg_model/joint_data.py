@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ntlbg_model.backbone.model import Backbone
-from ntlbg_model.backbone.prompt import build_prompt
+from ntlbg_model.backbone.prompt import Prompt, build_prompt
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.data.candidates import Candidates
 from ntlbg_model.data.collate import Sample, answer_token, gather_pairs
@@ -53,19 +53,9 @@ class QuestionCandidates(Dataset[Candidates]):
         return len(self._questions)
 
     def __getitem__(self, index: int) -> Candidates:
+        """A batch holds no frames: they are read again for the pairs that are kept."""
         question, prompt = self._questions[index], self._prompts[index]
-        found = self._frames(question)
-        pixels = torch.from_numpy(found.pixels.copy())
-
-        def keep(pairs: Tensor) -> Sample:
-            return Sample(
-                prompt=prompt,
-                pixels=gather_pairs(pixels, pairs),
-                pairs=pairs,
-                answer=question.answer,
-                points=self._points.points(question.video_id, pixels, pairs, found.times),
-                layout=self._layout,
-            )
+        pixels = self._pixels(question)
 
         return Candidates(
             question_id=question.question_id,
@@ -73,9 +63,23 @@ class QuestionCandidates(Dataset[Candidates]):
             features=self._scorer.features(question.video_id, pixels),
             count=self._config.video.representatives(len(pixels)) // PAIR,
             target=answer_token(prompt, question.answer),
-            keep=keep,
-            teach=lambda: self._teacher.mass(question, prompt, pixels),
+            keep=lambda pairs: self._sample(question, prompt, pairs),
+            teach=lambda: self._teacher.mass(question, prompt, self._pixels(question)),
             others=self._others(index),
+        )
+
+    def _pixels(self, question: Question) -> Tensor:
+        return torch.from_numpy(self._frames(question).pixels.copy())
+
+    def _sample(self, question: Question, prompt: Prompt, pairs: Tensor) -> Sample:
+        pixels, times = self._pixels(question), self._frames(question).times
+        return Sample(
+            prompt=prompt,
+            pixels=gather_pairs(pixels, pairs),
+            pairs=pairs,
+            answer=question.answer,
+            points=self._points.points(question.video_id, pixels, pairs, times),
+            layout=self._layout,
         )
 
     def _others(self, index: int) -> tuple[Tensor, ...]:
