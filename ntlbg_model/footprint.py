@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.connector_size import connector_bytes, connector_parameters
+from ntlbg_model.native.size import FRAME_TOKENS, activation_gib
 from ntlbg_model.visual_tokens import layout_of
 
 GIB = 1024**3
@@ -97,6 +98,9 @@ def load_of(config: Config) -> Load:
     pairs, side = frames // PAIR, PATCH * MERGE
     patches = pairs * (height // PATCH) * (width // PATCH)
     visual = layout_of(config.model).tokens(pairs, height // side, width // side)
+    if config.model.architecture != "qwen2_vl":
+        native = FRAME_TOKENS[config.model.architecture]
+        visual, patches = native.tokens(frames), frames * native.side**2
     return Load(
         frames=frames,
         patches=patches,
@@ -146,6 +150,8 @@ def training_footprint(
     `master_weights`: fp32 copies and moments (16 bytes a trained parameter) instead of pure
     16-bit states (8 bytes), as fp16 full fine-tuning needs.
     """
+    if config.model.architecture != "qwen2_vl":
+        return _native_footprint(config, bytes_per_weight, cpu)
     shape = shape_of(config.model.base_model)
     load = load_of(config)
     all_parameters = shape.language_parameters + shape.vision_parameters
@@ -173,6 +179,22 @@ def training_footprint(
         reserve=0.0 if cpu else 0.22 * dynamic,
         context=0.0 if cpu else 0.6,
         traced=shape.traced,
+    )
+
+
+def _native_footprint(config: Config, bytes_per_weight: int, cpu: bool) -> Footprint:
+    """Peak of answering a batch with a published model, from the size that the config declares."""
+    model, billions = config.model, config.model.billion_parameters or 0.0
+    tokens = config.evaluation.batch_size * load_of(config).tokens
+    dynamic = activation_gib(model.architecture, billions, tokens) * bytes_per_weight / 2
+    return Footprint(
+        parameters=billions * 1e9 * bytes_per_weight / GIB,
+        optimizer=0.0,
+        gradients=0.0,
+        activations=dynamic,
+        reserve=0.0 if cpu else 0.22 * dynamic,
+        context=0.0 if cpu else 0.6,
+        traced=False,
     )
 
 
