@@ -184,8 +184,9 @@ class SelectionConfig:
     temperature: float = 0.7
     """Temperature of the softmax over scores."""
     refine_iterations: int = 0
-    """Linde-Buzo-Gray sweeps over appearance and time after the number-theoretic start (query
-    'none'); 0 keeps the time cells, whose picks cover every stretch of time."""
+    """Linde-Buzo-Gray sweeps over appearance and time after the number-theoretic start; 0 keeps
+    the time cells, whose picks cover every stretch of time. With query 'learned' what is picked
+    for an answer is refined; the draws of the training stay as they are."""
 
     def __post_init__(self) -> None:
         _check(
