@@ -24,7 +24,7 @@ from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.data.collate import gather_pairs
 from ntlbg_model.data.records import Question
 from ntlbg_model.native.frames import FrameTransform, frame_transform
-from ntlbg_model.native.prompt import chat_template, native_prompt
+from ntlbg_model.native.prompt import VIDEO, chat_template, native_prompt
 from ntlbg_model.native.size import FRAME_TOKENS, FRAMES_AT_ONCE
 
 CLASSES: dict[Architecture, type[PreTrainedModel]] = {
@@ -160,9 +160,11 @@ def load_native(
             transform=frame_transform(name),
             template=chat_template(name),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
+    if loaded.tokenizer.convert_tokens_to_ids(VIDEO) != loaded.model.config.video_token_id:
+        raise BackboneError(f"model.base_model {name!r}: {VIDEO} is not the video's token")
     _check_size(loaded.model, config)
     return loaded
 

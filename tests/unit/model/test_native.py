@@ -203,6 +203,14 @@ def test_other_types_are_refused_by_name(tmp_path: Path):
         assert name == "qwen2_vl" or name in FRAME_TOKENS
 
 
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path):
+    folder = save_native("video_llava", tmp_path)
+    written = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(written | {"video_token_index": 3}))
+    with pytest.raises(BackboneError, match="<video> is not the video's token"):
+        load(options(folder, "video_llava"))
+
+
 def test_a_checkpoint_larger_than_declared_is_refused(tmp_path: Path):
     folder = save_native("video_llava", tmp_path)
     with pytest.raises(BackboneError, match=r"with model\.billion_parameters 1e-06"):
