@@ -38,6 +38,7 @@ from ntlbg_model.selection.video import VideoSelector
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.training import NTLBGTrainer, build_trainer
+from ntlbg_model.variant import load_variant
 from ntlbg_model.videoqa import default_config
 
 Reader = Callable[[Question], Frames]
@@ -70,8 +71,9 @@ def config(tuning: str = "lora", **model: object) -> Config:
 
 
 def loaded(options: Config, seed: int = 0) -> Backbone:
-    base = load_backbone(options.model, dtype=torch.float32, device="cpu", attention="sdpa")
-    return with_selector(base, options, seed)
+    found = load_variant(options, dtype=torch.float32, device="cpu", attention="sdpa", seed=seed)
+    assert isinstance(found, Backbone)
+    return found
 
 
 def trainer(folder: Path, frames: Reader, options: Config, **changes: object) -> NTLBGTrainer:

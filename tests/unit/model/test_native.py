@@ -31,8 +31,9 @@ from ntlbg_model.data.video import FrameCache
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import load_of, training_footprint
 from ntlbg_model.native.frames import transform_of
-from ntlbg_model.native.model import NativeModel, load_native
+from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.size import FRAME_TOKENS
+from ntlbg_model.variant import load_variant
 
 NATIVE: tuple[Architecture, ...] = tuple(FRAME_TOKENS)
 PUBLISHED = {"llava_onevision": (196, 1), "llava_next_video": (144, 0), "video_llava": (257, 0)}
@@ -58,7 +59,9 @@ def options(source: Path | str, architecture: Architecture, **model: object) -> 
 
 
 def load(config: Config) -> NativeModel:
-    return load_native(config.model, dtype=torch.float32, device="cpu", attention="sdpa")
+    found = load_variant(config, dtype=torch.float32, device="cpu", attention="sdpa", seed=0)
+    assert isinstance(found, NativeModel)
+    return found
 
 
 @pytest.fixture(scope="module", params=NATIVE)
