@@ -11,7 +11,6 @@ def unbuilt(config: Config) -> list[str]:
 
 
 def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
-    yield from _selection(config)
     yield from _model(config)
     if config.model.base_model == "tiny" and config.evaluation.scoring == "letters":
         # The tiny base has no letters in its vocabulary.
@@ -23,12 +22,6 @@ def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
         for index, dataset in enumerate(getattr(config.data, part)):
             if dataset.format != "longvideobench":
                 yield f"data.{part}.{index}.format", dataset.format
-
-
-def _selection(config: Config) -> Iterator[tuple[str, object]]:
-    selection = config.selection
-    if selection.query == "learned" and selection.refine_iterations > 0:
-        yield "selection.refine_iterations", selection.refine_iterations
 
 
 def _model(config: Config) -> Iterator[tuple[str, object]]:

@@ -37,6 +37,7 @@ Reducer = Literal[
     "video_llama2",
     "pllava",
 ]
+Architecture = Literal["qwen2_vl", "llava_onevision", "llava_next_video", "video_llava"]
 ValleyPooling = Literal["mean", "weighted", "transformer"]
 Metric = Literal[
     "accuracy",
@@ -183,8 +184,9 @@ class SelectionConfig:
     temperature: float = 0.7
     """Temperature of the softmax over scores."""
     refine_iterations: int = 0
-    """Linde-Buzo-Gray sweeps over appearance and time after the number-theoretic start (query
-    'none'); 0 keeps the time cells, whose picks cover every stretch of time."""
+    """Linde-Buzo-Gray sweeps over appearance and time after the number-theoretic start; 0 keeps
+    the time cells, whose picks cover every stretch of time. With query 'learned' what is picked
+    for an answer is refined; the draws of the training stay as they are."""
 
     def __post_init__(self) -> None:
         _check(
@@ -272,6 +274,12 @@ class ModelConfig:
 
     base_model: str = "Qwen/Qwen2-VL-7B-Instruct"
     """A hub name, a local folder, or 'tiny': the 2 M-parameter Qwen2-VL in this package."""
+    architecture: Architecture = "qwen2_vl"
+    """What base_model is. qwen2_vl is the backbone of this project; the others are published video
+    models that answer through their own class as they are, over the frames that the selection
+    keeps, resized to what their checkpoint asks for (tuning 'none')."""
+    billion_parameters: float | None = None
+    """Size of a base model of another architecture, from which its memory is predicted."""
     ntlbg_hidden_size: int = 4096
     """Width of the learned selector's query encoder (used with selection.query 'learned')."""
     reducer: Reducer = "qwen2_vl"
@@ -317,6 +325,23 @@ class ModelConfig:
             self.rich_points.multi_scale == "added" or self.reducer == "qwen2_vl",
             "rich_points.multi_scale 'appended' needs reducer 'qwen2_vl'",
         )
+        if self.architecture != "qwen2_vl":
+            self._check_native()
+
+    def _check_native(self) -> None:
+        """A published model is evaluated as it is."""
+        asked = f"architecture {self.architecture!r}"
+        kept = {"tuning": "none", "reducer": "qwen2_vl", "quantisation": "none"}
+        for name, value in kept.items():
+            _check(getattr(self, name) == value, f"{name} must be {value!r} with {asked}")
+        _check(not self.rich_points.enabled, f"rich_points.enabled must be false with {asked}")
+        _check(self.temporal.layers == 0, f"temporal.layers must be 0 with {asked}")
+        _check(
+            self.billion_parameters is not None,
+            f"billion_parameters must say how large {self.base_model!r} is: {asked} needs it to "
+            "predict memory",
+        )
+        _above("billion_parameters", self.billion_parameters or 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -509,6 +534,12 @@ class Config:
     def __post_init__(self) -> None:
         learned = self.selection.query == "learned"
         _check(
+            not learned or self.training.max_steps > 0,
+            "training.max_steps must be above 0 when selection.query is 'learned': there would "
+            "be nothing but an untrained selector to evaluate",
+        )
+        self._check_architecture()
+        _check(
             self.model.tuning != "none" or learned or self.training.max_steps == 0,
             "training.max_steps must be 0 when model.tuning is 'none', "
             f"got {self.training.max_steps}",
@@ -531,3 +562,14 @@ class Config:
             f"model.reducer {self.model.reducer!r} is trained from scratch: it needs "
             "training.max_steps above 0",
         )
+
+    def _check_architecture(self) -> None:
+        """Only the project's own backbone can be looked through."""
+        if self.model.architecture == "qwen2_vl":
+            return
+        for name in ("features", "similarity"):
+            _check(
+                getattr(self.selection, name) != "backbone",
+                f"selection.{name} 'backbone' needs model.architecture 'qwen2_vl', "
+                f"got {self.model.architecture!r}",
+            )

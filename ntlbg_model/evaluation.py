@@ -16,6 +16,7 @@ from ntlbg_model.data.collate import Sample, collate, gather_pairs
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.native.model import NativeModel, NativeSample
 from ntlbg_model.selection.video import VideoSelector
 from ntlbg_model.visual_tokens import layout_of
 
@@ -28,7 +29,7 @@ class _Asked:
     """A question with its kept frames, ready for the model."""
 
     question: Question
-    sample: Sample
+    sample: Sample | NativeSample
     frames: tuple[int, ...]
     seconds: float
     """Selection and gathering, frames being cached."""
@@ -37,7 +38,7 @@ class _Asked:
 def evaluate(
     config: Config,
     *,
-    backbone: Backbone,
+    backbone: Backbone | NativeModel,
     dataset: str,
     questions: Sequence[Question],
     frames: FrameReader,
@@ -51,7 +52,8 @@ def evaluate(
     """
     was_training = backbone.model.training
     backbone.model.eval()
-    selector = VideoSelector(config.video, config.selection, seed, backbone)
+    own = backbone if isinstance(backbone, Backbone) else None
+    selector = VideoSelector(config.video, config.selection, seed, own)
     points = PointReader(config)
     waiting: list[_Asked] = []
     for question in questions:
@@ -73,7 +75,7 @@ def evaluate(
 
 def _ask(
     config: Config,
-    backbone: Backbone,
+    backbone: Backbone | NativeModel,
     selector: VideoSelector,
     points: PointReader,
     question: Question,
@@ -83,28 +85,41 @@ def _ask(
     started = time.perf_counter()
     pixels = torch.from_numpy(found.pixels.copy())
     pairs = selector.pairs(question.video_id, pixels, question.question)
-    sample = Sample(
-        prompt=build_prompt(question, backbone.tokenizer, config.evaluation.scoring),
-        pixels=gather_pairs(pixels, pairs),
-        pairs=pairs,
-        answer=question.answer,
-        points=points.points(question.video_id, pixels, pairs, found.times),
-        layout=layout_of(config.model),
-    )
+    scoring = config.evaluation.scoring
+    sample: Sample | NativeSample
+    if isinstance(backbone, NativeModel):
+        sample = backbone.sample(question, pixels, pairs, scoring)
+    else:
+        sample = Sample(
+            prompt=build_prompt(question, backbone.tokenizer, scoring),
+            pixels=gather_pairs(pixels, pairs),
+            pairs=pairs,
+            answer=question.answer,
+            points=points.points(question.video_id, pixels, pairs, found.times),
+            layout=layout_of(config.model),
+        )
     kept = tuple(int(found.indices[PAIR * pair + half]) for pair in pairs for half in range(PAIR))
     return _Asked(question, sample, kept, time.perf_counter() - started)
 
 
 @torch.no_grad()
-def _answers(backbone: Backbone, dataset: str, asked: Sequence[_Asked]) -> Iterator[Prediction]:
+def _answers(
+    backbone: Backbone | NativeModel, dataset: str, asked: Sequence[_Asked]
+) -> Iterator[Prediction]:
     if not asked:
         return
     started = time.perf_counter()
-    prompt = collate([one.sample for one in asked], backbone.video_token).to(backbone.device)
-    logits = answer_logits(backbone, prompt).cpu()
+    logits = _logits(backbone, [one.sample for one in asked]).cpu()
     share = (time.perf_counter() - started) / len(asked)
     for one, row in zip(asked, logits, strict=True):
         yield _prediction(dataset, one, row, one.seconds + share)
+
+
+def _logits(backbone: Backbone | NativeModel, samples: Sequence[Sample | NativeSample]) -> Tensor:
+    if isinstance(backbone, NativeModel):
+        return backbone.logits([one for one in samples if isinstance(one, NativeSample)])
+    own = [one for one in samples if isinstance(one, Sample)]
+    return answer_logits(backbone, collate(own, backbone.video_token).to(backbone.device))
 
 
 def _prediction(dataset: str, asked: _Asked, logits: Tensor, seconds: float) -> Prediction:

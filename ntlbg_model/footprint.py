@@ -7,69 +7,16 @@ predicted, not measured. Other shapes are scaled from them and say so.
 
 from dataclasses import dataclass
 
+from ntlbg_model.base_shapes import QWEN2_VL_7B, Shape, shape_of
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.connector_size import connector_bytes, connector_parameters
+from ntlbg_model.native.size import FRAME_TOKENS, activation_gib
+from ntlbg_model.selector_size import selector_parameters
 from ntlbg_model.visual_tokens import layout_of
 
 GIB = 1024**3
 PATCH = 14
 MERGE = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """The sizes of a base model that its memory depends on."""
-
-    language_parameters: float
-    vision_parameters: float
-    hidden: int
-    layers: int
-    lora_targets_width: int
-    """Sum over the adapted matrices of one layer of (inputs + outputs)."""
-    vision_flops_per_patch: float
-    text_tokens: int
-    """Tokens of question, options and markers assumed beside the video's."""
-    traced: bool
-    """The coefficients below were fitted to this very model."""
-
-
-QWEN2_VL_7B = Shape(
-    language_parameters=7.615e9,
-    vision_parameters=0.676e9,
-    hidden=3584,
-    layers=28,
-    lora_targets_width=90112,
-    vision_flops_per_patch=338.6e9 / 256,
-    text_tokens=128,
-    traced=True,
-)
-QWEN2_VL_2B = Shape(
-    language_parameters=1.544e9,
-    vision_parameters=0.665e9,
-    hidden=1536,
-    layers=28,
-    lora_targets_width=42752,
-    vision_flops_per_patch=338.6e9 / 256,
-    text_tokens=128,
-    traced=False,
-)
-TINY = Shape(
-    language_parameters=1.2e6,
-    vision_parameters=0.9e6,
-    hidden=192,
-    layers=3,
-    lora_targets_width=3200,
-    vision_flops_per_patch=2 * 0.9e6,
-    text_tokens=24,
-    traced=False,
-)
-
-
-def shape_of(base_model: str) -> Shape:
-    """Sizes of a base model by name; an unknown name is taken for the 7B, the larger one."""
-    if base_model == "tiny":
-        return TINY
-    return QWEN2_VL_2B if "2b" in base_model.lower() else QWEN2_VL_7B
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +44,9 @@ def load_of(config: Config) -> Load:
     pairs, side = frames // PAIR, PATCH * MERGE
     patches = pairs * (height // PATCH) * (width // PATCH)
     visual = layout_of(config.model).tokens(pairs, height // side, width // side)
+    if config.model.architecture != "qwen2_vl":
+        native = FRAME_TOKENS[config.model.architecture]
+        visual, patches = native.tokens(frames), frames * native.side**2
     return Load(
         frames=frames,
         patches=patches,
@@ -146,6 +96,8 @@ def training_footprint(
     `master_weights`: fp32 copies and moments (16 bytes a trained parameter) instead of pure
     16-bit states (8 bytes), as fp16 full fine-tuning needs.
     """
+    if config.model.architecture != "qwen2_vl":
+        return _native_footprint(config, bytes_per_weight, cpu)
     shape = shape_of(config.model.base_model)
     load = load_of(config)
     all_parameters = shape.language_parameters + shape.vision_parameters
@@ -163,6 +115,7 @@ def training_footprint(
     if config.model.tuning == "full" and checkpointing:
         dynamic = _activations_of_full(shape, tokens, gradients) * bytes_per_weight / 2
     added = connector_parameters(config.model, shape.hidden) / GIB
+    added += selector_parameters(config, shape.hidden) / GIB
     dynamic += _connector_activations(config, shape, load, micro_batch) * bytes_per_weight / 2
     dynamic += added * bytes_per_weight
     return Footprint(
@@ -173,6 +126,22 @@ def training_footprint(
         reserve=0.0 if cpu else 0.22 * dynamic,
         context=0.0 if cpu else 0.6,
         traced=shape.traced,
+    )
+
+
+def _native_footprint(config: Config, bytes_per_weight: int, cpu: bool) -> Footprint:
+    """Peak of answering a batch with a published model, from the size that the config declares."""
+    model, billions = config.model, config.model.billion_parameters or 0.0
+    tokens = config.evaluation.batch_size * load_of(config).tokens
+    dynamic = activation_gib(model.architecture, billions, tokens) * bytes_per_weight / 2
+    return Footprint(
+        parameters=billions * 1e9 * bytes_per_weight / GIB,
+        optimizer=0.0,
+        gradients=0.0,
+        activations=dynamic,
+        reserve=0.0 if cpu else 0.22 * dynamic,
+        context=0.0 if cpu else 0.6,
+        traced=False,
     )
 
 

@@ -74,10 +74,12 @@ def draw(
     start: Tensor | None = None,
 ) -> Drawn:
     """`counts` [B] pairs for each question, given by the token ids of its text; without a
-    `start` [B] the best of each cell."""
+    `start` [B] the best of each cell, refined where the selector does that."""
     tokens, token_mask = embedded(words, texts)
     scored = selector.score(index, tokens, token_mask, counts)
     chosen = selector.select(scored, counts, start)
+    if start is None:
+        chosen = selector.refine(index, chosen, counts)
     return Drawn(index=index, scored=scored, chosen=chosen, counts=counts)
 
 
@@ -120,7 +122,7 @@ def selection_terms(
         cells = drawn.chosen.cells
         terms["information_preservation"] = losses.information_preservation(p, points, cells, mask)
     if loss.diversity_regularization > 0:
-        whitened = _whitened(drawn.index)
+        whitened = drawn.index.whitened()
         terms["diversity_regularization"] = losses.diversity_regularization(p, whitened, mask)
     if batch.teacher is not None:
         terms["distillation"] = losses.distillation(drawn.scored.scores, batch.teacher, mask)
@@ -130,7 +132,7 @@ def selection_terms(
 def _alignment(selector: NTLBGSelector, words: nn.Module, batch: Questions, drawn: Drawn) -> Tensor:
     p, points, mask = drawn.chosen.probabilities, drawn.index.points, drawn.index.mask
     share = (p / drawn.counts.unsqueeze(-1)).float().unsqueeze(-1)
-    pooled = (share * _whitened(drawn.index)).sum(1)
+    pooled = (share * drawn.index.whitened()).sum(1)
     own = selector.describe(*embedded(words, [row.words for row in batch.rows]))
     apart = [_described(selector, words, row.others, own) for row in batch.rows]
     others, there = padded(apart, own.device)
@@ -149,10 +151,3 @@ def _described(
     if not texts:
         return like[:0]
     return selector.describe(*embedded(words, texts))
-
-
-def _whitened(index: VideoIndex) -> Tensor:
-    """Points [B, P, R] in which the video's own covariance is the identity; constants."""
-    with torch.no_grad():
-        whitened: Tensor = index.points @ torch.linalg.cholesky(index.precision)
-        return whitened

@@ -24,6 +24,7 @@ from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.joint import Questions
 from ntlbg_model.joint_data import QuestionCandidates
 from ntlbg_model.loss_schedule import loss_weights
+from ntlbg_model.loss_terms import PREFIX, TermMeans
 from ntlbg_model.model import NTLBGModel, save_plain
 from ntlbg_model.sampling import StreamSampler
 from ntlbg_model.selection.video import VideoSelector, video_seed
@@ -117,6 +118,7 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         self._sample_seed = sample_seed
         # Every micro-batch has one answer a sample, so the mean of means is the global mean.
         self.model_accepts_loss_kwargs = False
+        self._terms = TermMeans()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         args = self.args
@@ -144,12 +146,22 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             logits, terms = model(self._questions(inputs["candidates"], step).to(device))
         else:
             logits = answer_logits(self._backbone, inputs["prompt"].to(device), model)
-        loss = weights["task"] * functional.cross_entropy(logits, inputs["targets"].to(device))
-        for name, value in terms.items():
-            loss = loss + weights[name] * value
+        task = functional.cross_entropy(logits, inputs["targets"].to(device))
+        weighted = {name: weights[name] * value for name, value in {"task": task, **terms}.items()}
+        self._terms.add(weighted)
+        loss = torch.as_tensor(sum(weighted.values()))
         if not math.isfinite(loss.item()):
             raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
         return (loss, logits) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """The Trainer's numbers and, beside the loss, the mean of each of its weighted terms."""
+        if "loss" in logs:
+            logs |= {
+                f"{PREFIX}{name}": float(self.accelerator.gather(value.reshape(1)).mean())
+                for name, value in self._terms.take().items()
+            }
+        super().log(logs, start_time)
 
     def _questions(self, rows: Sequence[Candidates], step: int) -> Questions:
         """The batch with its draws: a function of seed, step and question, so the same after a

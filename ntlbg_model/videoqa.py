@@ -17,7 +17,6 @@ from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import Prompt, speaks_in_turns
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
-from ntlbg_model.built import unbuilt
 from ntlbg_model.config import (
     PAIR,
     Config,
@@ -123,14 +122,11 @@ class NTLBGVideoQA:
 
         `config` says how frames are chosen and options scored (default: `default_config`); `base`
         names the base model of a checkpoint whose files do not. Raises BackboneError where the
-        model does not load, ValueError for an option that is not built.
+        model does not load, ValueError where a selection is learned and the model has no selector.
         """
         backbone = load_for_answers(str(model), device or best_device(), base)
-        config = config or default_config(backbone)
-        missing = [o for o in unbuilt(config) if o.startswith(("video", "selection"))]
-        if missing:
-            raise ValueError(f"not built yet: {', '.join(missing)}")
-        return cls(backbone, config, cache=cache, seed=seed)
+        chosen = config or default_config(backbone)
+        return cls(backbone, chosen, cache=cache, seed=seed)
 
     def answer(
         self,

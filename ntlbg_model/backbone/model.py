@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -17,7 +18,7 @@ from transformers import (
 from ntlbg_model.backbone import attention as kernels
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import use_batched_attention, vision_features
-from ntlbg_model.config import ModelConfig
+from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.connector import build_connector
 from ntlbg_model.connector_size import CONTEXT_WIDTH
 from ntlbg_model.model import NTLBGModel, connector_options
@@ -132,7 +133,7 @@ def _pretrained(
     try:
         kind = AutoConfig.from_pretrained(source).model_type
         if kind != "qwen2_vl":
-            raise BackboneError(f"model.base_model {name!r} is a {kind!r}, not a 'qwen2_vl'")
+            raise BackboneError(f"model.base_model {name!r} is a {kind!r}, {_instead(kind)}")
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = Qwen2VLForConditionalGeneration.from_pretrained(
             source, dtype=dtype, attn_implementation=attention
@@ -141,6 +142,13 @@ def _pretrained(
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
     return model, tokenizer
+
+
+def _instead(kind: str) -> str:
+    known = get_args(Architecture)
+    if kind in known:
+        return f"not a 'qwen2_vl': model.architecture {kind!r} evaluates it as it is"
+    return f"which has no adapter; supported types: {', '.join(known)}"
 
 
 def _with_adapters(

@@ -40,19 +40,33 @@ def build_prompt(
     are not listed and their first tokens compete. Raises ValueError where two options begin with
     the same token, which no score can tell apart.
     """
-    names = [chr(ord("A") + i) for i in range(len(question.candidates))]
-    text = question.question
-    if scoring == "letters":
-        lines = [f"{n}. {c}" for n, c in zip(names, question.candidates, strict=True)]
-        ask = "Answer with the option's letter from the given choices directly."
-        text = "\n".join([text, *lines, ask])
-    words = names if scoring == "letters" else list(question.candidates)
+    text, words = wording(question, scoring)
     opening, closing = _frame(tokenizer)
     return Prompt(
         before=_encode(tokenizer, opening + VISION_START),
         after=_encode(tokenizer, VISION_END + text + closing),
         options=_option_tokens(tokenizer, words, question.question_id),
     )
+
+
+def wording(question: Question, scoring: Scoring) -> tuple[str, list[str]]:
+    """What is asked, and the words that may answer it: letters or the options' own."""
+    if scoring == "option_words":
+        return question.question, list(question.candidates)
+    names = [chr(ord("A") + i) for i in range(len(question.candidates))]
+    lines = [f"{n}. {c}" for n, c in zip(names, question.candidates, strict=True)]
+    ask = "Answer with the option's letter from the given choices directly."
+    return "\n".join([question.question, *lines, ask]), names
+
+
+def distinct(tokens: tuple[int, ...], words: list[str], question_id: str) -> tuple[int, ...]:
+    """`tokens` as they are. Raises ValueError where two options begin with the same one."""
+    if len(set(tokens)) < len(tokens):
+        raise ValueError(
+            f"question {question_id!r}: options {words} do not differ in their first token; "
+            "score by letters"
+        )
+    return tokens
 
 
 def speaks_in_turns(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -75,10 +89,4 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
 def _option_tokens(
     tokenizer: PreTrainedTokenizerBase, words: list[str], question_id: str
 ) -> tuple[int, ...]:
-    tokens = tuple(_encode(tokenizer, word)[0] for word in words)
-    if len(set(tokens)) < len(tokens):
-        raise ValueError(
-            f"question {question_id!r}: options {words} do not differ in their first token; "
-            "score by letters"
-        )
-    return tokens
+    return distinct(tuple(_encode(tokenizer, word)[0] for word in words), words, question_id)

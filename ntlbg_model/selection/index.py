@@ -29,6 +29,12 @@ class VideoIndex:
     mask: Tensor
     """[B, P], true for pairs that exist."""
 
+    @torch.no_grad()
+    def whitened(self) -> Tensor:
+        """Points [B, P, R] in which the video's own covariance is the identity; constants."""
+        whitened: Tensor = self.points @ torch.linalg.cholesky(self.precision)
+        return whitened
+
 
 def project(features: Tensor, directions: Tensor) -> Tensor:
     """Features [B, P, d] of any float type on `directions` [d, R], accumulated in float32.

@@ -4,7 +4,7 @@ prepare: one pass over a video's features, cached. score: the question's Gaussia
 video's, a contour in it, self-information. select: capped mass, time cells, one pair a cell.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as functional
@@ -17,6 +17,7 @@ from ntlbg_model.selection.conditioned import QuestionHead, conditioned_distance
 from ntlbg_model.selection.contour import contour_level, off_contour
 from ntlbg_model.selection.draw import systematic
 from ntlbg_model.selection.index import VideoIndex, index_points, project
+from ntlbg_model.selection.lbg import refine_rows
 from ntlbg_model.selection.ntlbg import floored
 
 
@@ -147,6 +148,19 @@ class NTLBGSelector(nn.Module):
         return Chosen(
             pairs=pairs, cells=cells, probabilities=probabilities, gate=_gate(probabilities, pairs)
         )
+
+    def refine(self, index: VideoIndex, chosen: Chosen, counts: Tensor) -> Chosen:
+        """Representative points of what the question wants, in place of the best of each cell.
+
+        `refine_iterations` sweeps over the video's whitened points and time, weighted with the
+        inclusion probabilities; nothing changes without sweeps. `counts` [B].
+        """
+        sweeps = self._config.refine_iterations
+        if sweeps == 0:
+            return chosen
+        weights = chosen.probabilities.detach()
+        pairs = refine_rows(index.whitened(), weights, index.mask, counts, sweeps)
+        return replace(chosen, pairs=pairs, gate=_gate(chosen.probabilities, pairs))
 
     def _scored(
         self,

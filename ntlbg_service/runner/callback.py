@@ -9,9 +9,12 @@ from ray.train import Checkpoint
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from ntlbg_model.loss_terms import PREFIX
 from ntlbg_service.domain.launch import CheckpointMarker, to_json
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
+
+KEPT = ("loss", "grad_norm", "learning_rate", "epoch")
 
 
 class ReportCallback(TrainerCallback):  # type: ignore[misc]
@@ -39,9 +42,13 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """One metric line of the numbers that the Trainer logs while it trains."""
-        keep = ("loss", "grad_norm", "learning_rate", "epoch")
-        values = {f"train/{name}": float(logs[name]) for name in keep if logs and name in logs}
+        """One metric line of the numbers that the Trainer logs while it trains: the loss, each of
+        its weighted terms, and how it went on."""
+        values = {
+            f"train/{name}": float(value)
+            for name, value in (logs or {}).items()
+            if name in KEPT or name.startswith(PREFIX)
+        }
         if "train/loss" in values:
             self._metric(state.global_step, values)
 

@@ -100,25 +100,24 @@ class _Progress:
 def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
     import torch
 
-    from ntlbg_model.backbone.model import load_backbone
     from ntlbg_model.data.video import FrameCache
     from ntlbg_model.evaluation import peak_memory_mib
-    from ntlbg_model.selection.attach import with_selector
+    from ntlbg_model.variant import load_variant
 
     on_cpu = spec.fit.profile == "cpu"
     if on_cpu:
         torch.set_num_threads(1)
     torch.manual_seed(spec.seed)
     cache = FrameCache(Path(spec.cache))
-    backbone = load_backbone(
-        spec.config.model,
+    backbone = load_variant(
+        spec.config,
         dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
             spec.fit.precision
         ],
         device="cpu" if on_cpu else "cuda",
         attention=spec.fit.attention,
+        seed=spec.seed,
     )
-    backbone = with_selector(backbone, spec.config, spec.seed)
     if spec.config.training.max_steps > 0:
         _train(spec, progress, backbone, cache)
     if progress.leads:

@@ -9,17 +9,15 @@ from typing import Any
 
 import pytest
 
+from ntlbg_model.base_shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, shape_of
 from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.footprint import (
-    QWEN2_VL_2B,
-    QWEN2_VL_7B,
-    TINY,
     Footprint,
     load_of,
-    shape_of,
     training_flops,
     training_footprint,
 )
+from ntlbg_model.selector_size import selector_parameters
 
 
 def config(kept: int, **model: Any) -> Config:
@@ -104,3 +102,14 @@ def test_work_grows_with_steps_and_frames() -> None:
     twice = replace(base, training=replace(base.training, max_steps=20_000))
     assert training_flops(twice) == pytest.approx(2 * training_flops(base))
     assert training_flops(config(512)) > 2 * training_flops(base)
+
+
+def test_a_learned_selector_is_counted() -> None:
+    plain = config(64)
+    learned = replace(plain, selection=SelectionConfig(query="learned"))
+    assert selector_parameters(plain, 3584) == 0
+    count = selector_parameters(learned, 3584)
+    assert count == pytest.approx(47e6, rel=0.02)
+    without, with_it = predicted(plain), predicted(learned)
+    assert with_it.parameters - without.parameters == pytest.approx(4 * count / 1024**3)
+    assert with_it.optimizer - without.optimizer == pytest.approx(8 * count / 1024**3)

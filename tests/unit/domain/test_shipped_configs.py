@@ -50,6 +50,7 @@ def test_every_json_file_is_known_to_this_test() -> None:
     assert EXPERIMENTS == [
         "ablation_studies",
         "efficiency_analysis",
+        "selection_methods",
         "sota_comparison",
         "theoretical_validation",
     ]

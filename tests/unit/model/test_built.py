@@ -101,6 +101,11 @@ def test_a_term_that_nothing_trained_depends_on_is_refused(term: str):
         )
 
 
+def test_an_untrained_selector_is_not_evaluated():
+    with pytest.raises(ValueError, match=r"training\.max_steps must be above 0 when selection"):
+        replace(learned(), training=TrainingConfig(max_steps=0, warmup_steps=0))
+
+
 def test_an_alignment_without_weight_is_refused():
     with pytest.raises(ValueError, match=r"needs training\.loss\.feature_alignment above 0"):
         model(feature_alignment="structural_similarity")

@@ -38,6 +38,7 @@ from ntlbg_model.selection.video import VideoSelector
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.training import NTLBGTrainer, build_trainer
+from ntlbg_model.variant import load_variant
 from ntlbg_model.videoqa import default_config
 
 Reader = Callable[[Question], Frames]
@@ -70,8 +71,9 @@ def config(tuning: str = "lora", **model: object) -> Config:
 
 
 def loaded(options: Config, seed: int = 0) -> Backbone:
-    base = load_backbone(options.model, dtype=torch.float32, device="cpu", attention="sdpa")
-    return with_selector(base, options, seed)
+    found = load_variant(options, dtype=torch.float32, device="cpu", attention="sdpa", seed=seed)
+    assert isinstance(found, Backbone)
+    return found
 
 
 def trainer(folder: Path, frames: Reader, options: Config, **changes: object) -> NTLBGTrainer:
@@ -227,6 +229,39 @@ def test_what_was_saved_picks_the_same_pairs(tmp_path: Path, frames: Reader, tun
         kept.append([selector.pairs("v0", pixels, text) for text in TEXTS])
     assert all(torch.equal(a, b) for a, b in zip(*kept, strict=True))
     assert all(len(pairs) == 8 and bool((pairs.diff() > 0).all()) for pairs in kept[0])
+
+
+def test_refined_picks_answer_and_draws_train(tmp_path: Path, frames: Reader):
+    plain = config("none")
+    refined = replace(plain, selection=replace(plain.selection, refine_iterations=2))
+    runs = [trainer(tmp_path / str(i), frames, o) for i, o in enumerate((plain, refined))]
+    for run in runs:
+        run.train()
+    assert losses(runs[0]) == losses(runs[1])
+    words = loaded(refined).tokenizer
+    backbones = [Backbone(model=run.model.eval(), tokenizer=words) for run in runs]
+    pixels = torch.from_numpy(frames(question(0)).pixels.copy())
+    picks = [
+        VideoSelector(options.video, options.selection, 0, backbone).pairs("v0", pixels, TEXTS[0])
+        for options, backbone in zip((plain, refined), backbones, strict=True)
+    ]
+    assert all(len(pairs) == 8 and bool((pairs.diff() > 0).all()) for pairs in picks)
+    assert not torch.equal(*picks)
+
+
+@pytest.mark.parametrize("micro", [4, 1])
+def test_the_logged_terms_add_up_to_the_loss(tmp_path: Path, frames: Reader, micro: int):
+    options = config("none")
+    options = replace(options, training=replace(options.training, logging_steps=3))
+    run = trainer(tmp_path, frames, options, micro_batch=micro, accumulation=4 // micro)
+    run.train()
+    rows = [row for row in run.state.log_history if "loss" in row]
+    assert [row["step"] for row in rows] == [1, 3, 6]
+    for row in rows:
+        terms = {name: row[name] for name in row if name.startswith("loss_")}
+        assert set(terms) == {f"loss_{name}" for name in ("task", "distillation", *AUXILIARY)}
+        assert sum(terms.values()) == pytest.approx(row["loss"], rel=1e-4, abs=1e-4)
+    assert rows[-1]["loss_distillation"] < rows[0]["loss_distillation"] / 2, "annealed"
 
 
 def test_only_what_was_added_needs_a_base(tmp_path: Path, frames: Reader):

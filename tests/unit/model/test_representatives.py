@@ -157,10 +157,10 @@ def test_constant_and_offset_features_are_no_trouble(features, moments):
     assert bool(chosen.scores.isfinite().all())
 
 
-def test_refinement_is_no_longer_refused_without_a_question():
-    assert unbuilt(Config(selection=SelectionConfig(refine_iterations=2))) == []
-    learned = Config(selection=SelectionConfig(query="learned", refine_iterations=2))
-    assert "selection.refine_iterations = 2" in unbuilt(learned)
+@pytest.mark.parametrize("query", ["none", "learned"])
+def test_refinement_is_built(query: str):
+    selection = SelectionConfig(query=query, refine_iterations=2)
+    assert unbuilt(Config(selection=selection)) == []
 
 
 def test_robust_moments_need_a_video_alone():

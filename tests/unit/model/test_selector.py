@@ -7,15 +7,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntlbg_model.config import SelectionConfig
+from ntlbg_model.config import (
+    Config,
+    LossConfig,
+    ModelConfig,
+    SelectionConfig,
+    TrainingConfig,
+)
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
 from ntlbg_model.selection.conditioned import QuestionGaussian, conditioned_distances
 from ntlbg_model.selection.contour import contour_level, off_contour
 from ntlbg_model.selection.draw import systematic
+from ntlbg_model.selection.features import pair_features
 from ntlbg_model.selection.index import index_points, project
+from ntlbg_model.selection.lbg import refine
 from ntlbg_model.selection.ntlbg import floored
 from ntlbg_model.selection.selector import NTLBGSelector, Scored, standardised
+from ntlbg_model.selector_size import FEATURE_WIDTHS, selector_parameters
 
 WIDTH, QUESTION = 12, 10
 
@@ -227,6 +236,45 @@ def test_selecting_is_deterministic_and_a_start_draws_by_probability():
         for c in range(8)
     ]
     assert first.pairs[0].tolist() == best
+
+
+def test_refined_picks_represent_what_the_question_wants():
+    plain, refined = build(), build(refine_iterations=3)
+    mask = torch.arange(48) < torch.tensor([[48], [29]])
+    counts = torch.tensor([8, 5])
+    with torch.no_grad():
+        scored = score(refined, draws(2, 48, WIDTH), mask)
+        index = refined.prepare(draws(2, 48, WIDTH), mask)
+    chosen = refined.select(scored, counts)
+    assert plain.refine(index, chosen, counts) is chosen
+    found = refined.refine(index, chosen, counts)
+    for row, (there, count) in enumerate(((48, 8), (29, 5))):
+        points = index.points[row, :there]
+        factor = torch.linalg.cholesky(torch.linalg.inv(index.covariance[row]))
+        weights = chosen.probabilities[row, :there]
+        wanted = refine(points @ factor, weights, count, 3)
+        assert torch.equal(found.pairs[row, :count], wanted)
+        assert (wanted.diff() > 0).all() and wanted[-1] < there
+    assert found.pairs[1, 5:].tolist() == [48] * 3
+    assert not torch.equal(found.pairs, chosen.pairs)
+    assert found.gate.shape == found.pairs.shape and not found.gate.any()
+
+
+def test_the_parameters_are_those_that_memory_counts():
+    for options in ({}, {"rank": 9, "query_rank": 2, "features": "backbone"}):
+        selection = SelectionConfig(query="learned", **options)  # type: ignore[arg-type]
+        for aligned in (False, True):
+            config = Config(
+                selection=selection,
+                model=ModelConfig(ntlbg_hidden_size=24),
+                training=TrainingConfig(loss=LossConfig(feature_alignment=float(aligned))),
+            )
+            width = FEATURE_WIDTHS[selection.features]
+            built = NTLBGSelector(selection, width, QUESTION, 24, aligned=aligned)
+            found = sum(weight.numel() for weight in built.parameters())
+            assert found == selector_parameters(config, QUESTION)
+    pixels = torch.zeros(2, 28, 28, 3, dtype=torch.uint8)
+    assert pair_features(pixels).shape[1] == FEATURE_WIDTHS["pixels"]
 
 
 def test_the_gate_is_zero_and_has_the_gradient_of_log_p():

@@ -1,0 +1,27 @@
+"""The model that a config describes, whole: our backbone with what is added, or a published one."""
+
+import torch
+
+from ntlbg_model.backbone.attention import Attention
+from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.config import Config
+from ntlbg_model.native.model import NativeModel, load_native
+from ntlbg_model.selection.attach import with_selector
+
+
+def load_variant(
+    config: Config,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    attention: Attention,
+    seed: int,
+) -> Backbone | NativeModel:
+    """What `config` trains or evaluates, by `model.architecture`; added parts start from `seed`.
+
+    Raises BackboneError and EncoderError where something cannot be loaded.
+    """
+    if config.model.architecture != "qwen2_vl":
+        return load_native(config.model, dtype=dtype, device=device, attention=attention)
+    backbone = load_backbone(config.model, dtype=dtype, device=device, attention=attention)
+    return with_selector(backbone, config, seed)
