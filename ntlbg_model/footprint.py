@@ -12,6 +12,7 @@ from ntlbg_model.connector_size import connector_bytes, connector_parameters
 from ntlbg_model.visual_tokens import layout_of
 
 GIB = 1024**3
+MIB = 1024**2
 PATCH = 14
 MERGE = 2
 
@@ -118,6 +119,8 @@ class Footprint:
     context: float
     """Driver context, kernels and workspaces; on a CPU the interpreter with its libraries."""
     traced: bool
+    vision_cache: float = 0.0
+    """Features of pairs seen before, at their bound: on a CPU they share the memory."""
 
     @property
     def total(self) -> float:
@@ -129,6 +132,7 @@ class Footprint:
             + self.activations
             + self.reserve
             + self.context
+            + self.vision_cache
         )
 
 
@@ -173,6 +177,7 @@ def training_footprint(
         reserve=0.0 if cpu else 0.22 * dynamic,
         context=0.0 if cpu else 0.6,
         traced=shape.traced,
+        vision_cache=config.model.vision_cache_mib * MIB / GIB if cpu else 0.0,
     )
 
 

@@ -65,6 +65,7 @@ class QuestionCandidates(Dataset[Candidates]):
                 answer=question.answer,
                 points=self._points.points(question.video_id, pixels, pairs, found.times),
                 layout=self._layout,
+                video=str(question.video_path),
             )
 
         return Candidates(

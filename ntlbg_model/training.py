@@ -79,6 +79,7 @@ class QuestionSamples(Dataset[Sample]):
             answer=question.answer,
             points=self._points.points(question.video_id, pixels, pairs, found.times),
             layout=self._layout,
+            video=str(question.video_path),
         )
 
 

@@ -1,7 +1,7 @@
 """Qwen2-VL as this project uses it: loaded, tuned, asked for one token."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,7 +16,8 @@ from transformers import (
 
 from ntlbg_model.backbone import attention as kernels
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
-from ntlbg_model.backbone.vision import use_batched_attention, vision_features
+from ntlbg_model.backbone.vision import use_batched_attention
+from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.connector import build_connector
 from ntlbg_model.connector_size import CONTEXT_WIDTH
@@ -41,6 +42,8 @@ class Backbone:
     """What is trained: a `Qwen2VLForConditionalGeneration`, the peft model around it, or the
     `NTLBGModel` around either where options add parts."""
     tokenizer: PreTrainedTokenizerBase
+    vision_cache: VisionCache = field(default_factory=VisionCache)
+    """Features of pairs seen before; keeps nothing unless told to."""
 
     @property
     def base(self) -> Qwen2VLForConditionalGeneration:
@@ -81,7 +84,7 @@ def answer_logits(
         logits: Tensor = model(prompt, features)
         return logits
     if features is None:
-        features = vision_features(backbone.visual, prompt.pixels)
+        features = backbone.vision_cache.features(backbone.visual, prompt)
     return next_token_logits(model, prompt, features.flatten(0, 1))
 
 
@@ -110,11 +113,17 @@ def load_backbone(
         model.lm_head.requires_grad_(True)
     model.to(device)
     tuned = _with_adapters(model, config, seed) if config.tuning == "lora" else model
-    return Backbone(model=_with_connector(tuned, model, config, seed), tokenizer=tokenizer)
+    cache = VisionCache(config.vision_cache_mib * MIB)
+    whole = _with_connector(tuned, model, config, seed, cache)
+    return Backbone(model=whole, tokenizer=tokenizer, vision_cache=cache)
 
 
 def _with_connector(
-    tuned: nn.Module, base: Qwen2VLForConditionalGeneration, config: ModelConfig, seed: int
+    tuned: nn.Module,
+    base: Qwen2VLForConditionalGeneration,
+    config: ModelConfig,
+    seed: int,
+    cache: VisionCache,
 ) -> nn.Module:
     """`tuned` as it is where no option adds anything, so that its checkpoints stay plain ones."""
     hidden = base.config.text_config.hidden_size
@@ -123,7 +132,7 @@ def _with_connector(
         return tuned
     connector.requires_grad_(config.tuning != "none").to(base.device)
     options = {"connector": connector_options(config, hidden, CONTEXT_WIDTH)}
-    return NTLBGModel(tuned, connector, options=options)
+    return NTLBGModel(tuned, connector, options=options, vision_cache=cache)
 
 
 def _pretrained(

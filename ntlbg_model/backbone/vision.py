@@ -88,15 +88,25 @@ def use_batched_attention(visual: nn.Module) -> None:
         block.attn.__class__ = BatchedVisionAttention
 
 
-def vision_features(visual: nn.Module, pixels: Tensor, chunk: int = 64) -> Tensor:
+def is_trained(visual: nn.Module) -> bool:
+    """Whether any weight of a tower is trained."""
+    return any(parameter.requires_grad for parameter in visual.parameters())
+
+
+def vision_features(visual: nn.Module, pixels: Tensor, chunk: int = 8) -> Tensor:
     """Features [k, h w, hidden] of uint8 frame pairs [k, 2, H, W, 3], `chunk` pairs at a time.
 
     Without gradient where the tower is frozen: left in the graph, even with checkpointing, a
-    frozen tower keeps the inputs of all its blocks.
+    frozen tower keeps the inputs of all its blocks. The last chunk of a frozen tower is filled up,
+    since the bits of a matrix product depend on its shape: a pair's features are the same whatever
+    it is computed with, and may be remembered.
     """
-    trained = any(parameter.requires_grad for parameter in visual.parameters())
+    trained = is_trained(visual)
+    missing = 0 if trained else -len(pixels) % chunk
+    filled = torch.cat((pixels, pixels[-1:].expand(missing, -1, -1, -1, -1)))
     with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-        return torch.cat([_features(visual, part) for part in torch.split(pixels, chunk)])
+        parts = [_features(visual, part) for part in torch.split(filled, chunk)]
+    return torch.cat(parts)[: len(pixels)]
 
 
 def _features(visual: nn.Module, pixels: Tensor) -> Tensor:

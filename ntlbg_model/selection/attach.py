@@ -23,7 +23,7 @@ def with_selector(backbone: Backbone, config: Config, seed: int = 0) -> Backbone
     model = backbone.model
     options = selector_options(backbone, config)
     if not isinstance(model, NTLBGModel):
-        model = NTLBGModel(model, None)
+        model = NTLBGModel(model, None, vision_cache=backbone.vision_cache)
     model.options = model.options | {"selector": options}
     model.selector = selector_of(options, seed).to(backbone.device)
     use_gated_attention(backbone.base.model.language_model)
