@@ -21,6 +21,7 @@ from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.finite import ADVICE, NonFiniteLossError, refusal, what_is_not_finite
 from ntlbg_model.joint import Questions
 from ntlbg_model.joint_data import QuestionCandidates
 from ntlbg_model.loss_schedule import loss_weights
@@ -33,10 +34,6 @@ logger = logging.getLogger(__name__)
 
 FrameReader = Callable[[Question], Frames]
 """Candidate frames of a question's video. Raises VideoError."""
-
-
-class NonFiniteLossError(Exception):
-    """The loss became NaN or infinite."""
 
 
 class NoTrainingDataError(ValueError):
@@ -116,6 +113,7 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         self._config = config
         self._backbone = backbone
         self._sample_seed = sample_seed
+        self._probed = False
         # Every micro-batch has one answer a sample, so the mean of means is the global mean.
         self.model_accepts_loss_kwargs = False
 
@@ -128,6 +126,20 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             len(self.train_dataset), args.max_steps * samples_a_step, self._sample_seed
         )
 
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any) -> Tensor:
+        """One micro-batch, before the first of which half precision is probed on it. Raises
+        NonFiniteLossError."""
+        precision = "fp16" if self.args.fp16 else "bf16" if self.args.bf16 else "fp32"
+        if not self._probed and self.state.global_step == 0 and precision in ADVICE:
+            found = what_is_not_finite(model, lambda: self._loss(model, inputs)[0])
+            # All workers must agree, or those that go on wait for those that do not.
+            broken = torch.tensor([found is not None], device=self.args.device)
+            if self.accelerator.gather(broken).any():
+                raise refusal(precision, found)
+        self._probed = True
+        loss: Tensor = super().training_step(model, inputs, *args)
+        return loss
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -136,7 +148,14 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """Cross-entropy of the answer over the vocabulary, mean over the micro-batch, and the
-        weighted terms of the selection."""
+        weighted terms of the selection. Raises NonFiniteLossError."""
+        loss, logits = self._loss(model, inputs)
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
+        return (loss, logits) if return_outputs else loss
+
+    def _loss(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """The loss and the answers' logits."""
         device = self.args.device
         step = self.state.global_step
         weights = loss_weights(self._config.training.loss, step, self.args.max_steps)
@@ -148,9 +167,7 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         loss = weights["task"] * functional.cross_entropy(logits, inputs["targets"].to(device))
         for name, value in terms.items():
             loss = loss + weights[name] * value
-        if not math.isfinite(loss.item()):
-            raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
-        return (loss, logits) if return_outputs else loss
+        return loss, logits
 
     def _questions(self, rows: Sequence[Candidates], step: int) -> Questions:
         """The batch with its draws: a function of seed, step and question, so the same after a
