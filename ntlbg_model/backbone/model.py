@@ -98,10 +98,10 @@ def load_backbone(
 ) -> Backbone:
     """The base model of `config.base_model` with what `config.tuning` trains made trainable.
 
-    'tiny' is the checkpoint in this package; anything else is a local folder or a hub name. The
-    vision tower is always frozen; adapters and connectors are float32 and initialised from
-    `seed`. Raises
-    BackboneError where there is no such model or it is no Qwen2-VL.
+    'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
+    Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
+    where `dtype` is float16: a GradScaler takes no fp16 gradients. Raises BackboneError where there
+    is no such model or it is no Qwen2-VL.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()
@@ -111,11 +111,19 @@ def load_backbone(
     if config.tuning == "full":
         model.model.language_model.requires_grad_(True)
         model.lm_head.requires_grad_(True)
+        model.model.visual.requires_grad_(config.vision == "trained")
+        _widen_trained(model)
     model.to(device)
     tuned = _with_adapters(model, config, seed) if config.tuning == "lora" else model
     cache = VisionCache(config.vision_cache_mib * MIB)
     whole = _with_connector(tuned, model, config, seed, cache)
     return Backbone(model=whole, tokenizer=tokenizer, vision_cache=cache)
+
+
+def _widen_trained(model: nn.Module) -> None:
+    for weight in model.parameters():
+        if weight.requires_grad and weight.dtype == torch.float16:
+            weight.data = weight.data.float()
 
 
 def _with_connector(

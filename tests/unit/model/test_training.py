@@ -16,6 +16,7 @@ from ntlbg_model.config import (
     EvaluationConfig,
     ModelConfig,
     SelectionConfig,
+    TemporalConfig,
     TrainingConfig,
     VideoConfig,
 )
@@ -168,6 +169,80 @@ def test_gradient_checkpointing_changes_nothing_that_is_learned(
     plain.train()
     saving.train()
     assert losses(saving) == pytest.approx(losses(plain), rel=1e-4)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_trained_tower_is_trained_saved_and_resumed(
+    tmp_path: Path, frames: Reader, stored: Path, checkpointing: bool
+):
+    def start(folder: str, *callbacks: TrainerCallback) -> NTLBGTrainer:
+        return trainer(
+            tmp_path / folder,
+            frames,
+            backbone=loaded(stored, tuning="full", vision="trained"),
+            gradient_checkpointing=checkpointing,
+            callbacks=list(callbacks),
+        )
+
+    part = start("part", StopAt(3))
+    before = weights(part)
+    part.train()
+    after = weights(part)
+    tower = {name for name in before if "visual" in name}
+    assert tower and all(not torch.equal(before[name], after[name]) for name in tower)
+    kept = load_file(tmp_path / "part" / "checkpoint-3" / "model.safetensors")
+    assert all(torch.equal(kept[name], after[name]) for name in tower)
+    whole, resumed = start("whole"), start("part")
+    whole.train()
+    resumed.train(resume_from_checkpoint=str(tmp_path / "part" / "checkpoint-3"))
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_checkpointing_a_trained_tower_changes_nothing_and_it_learns_beside_a_connector(
+    tmp_path: Path, frames: Reader, stored: Path
+):
+    found = []
+    for flag in (False, True):
+        layers = TemporalConfig(layers=2)
+        model = loaded(stored, tuning="full", vision="trained", temporal=layers)
+        before = [weight.detach().clone() for weight in model.visual.parameters()]
+        run = trainer(tmp_path / str(flag), frames, backbone=model, gradient_checkpointing=flag)
+        run.train()
+        found.append(losses(run))
+        pairs = zip(before, model.visual.parameters(), strict=True)
+        assert all(not torch.equal(was, weight) for was, weight in pairs)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "looks"),
+    [
+        ("ntlbg", {"features": "backbone"}),
+        ("aks", {"similarity": "backbone"}),
+        ("uniform", {}),
+        ("ntlbg", {"similarity": "backbone"}),
+    ],
+)
+def test_a_selection_through_a_tower_that_changes_is_refused(method: str, looks: dict[str, str]):
+    def build(**model: str) -> Config:
+        return Config(selection=SelectionConfig(method=method, **looks), model=ModelConfig(**model))
+
+    build(tuning="full")
+    selection = build().selection
+    if selection.looks_through_backbone:
+        with pytest.raises(ValueError, match=r"model.vision 'trained' changes what a selection"):
+            build(tuning="full", vision="trained")
+    else:
+        build(tuning="full", vision="trained")
+
+
+def test_what_is_tuned_in_fp16_is_kept_in_fp32(stored: Path):
+    config = ModelConfig(base_model=str(stored), tuning="full", vision="frozen")
+    model = load_backbone(config, dtype=torch.float16, device="cpu", attention="sdpa").base
+    kinds = {weight.dtype for weight in model.parameters() if weight.requires_grad}
+    assert kinds == {torch.float32}
+    assert {weight.dtype for weight in model.model.visual.parameters()} == {torch.float16}
 
 
 def test_the_split_must_make_the_global_batch(tmp_path: Path, frames: Reader):
