@@ -310,6 +310,9 @@ class ModelConfig:
     """Storage of the frozen base weights."""
     flash_attention: bool = True
     """Use FlashAttention where the hardware has it."""
+    liger: bool = False
+    """Use Liger's fused kernels where there is a GPU and liger-kernel is installed; elsewhere the
+    log says that the model's own layers run."""
     gradient_checkpointing: bool = True
     """Allow the fit to recompute activations in the backward pass."""
     vision_cache_mib: int = 512

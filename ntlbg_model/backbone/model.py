@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from ntlbg_model.backbone import attention as kernels
+from ntlbg_model.backbone.liger import use_liger
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.backbone.vision_cache import MIB, VisionCache
@@ -107,6 +108,8 @@ def load_backbone(
     kernels.register()
     model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
     use_batched_attention(model.model.visual)
+    if config.liger:
+        use_liger(model, device)
     model.requires_grad_(False)
     if config.tuning == "full":
         model.model.language_model.requires_grad_(True)

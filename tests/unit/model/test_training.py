@@ -216,25 +216,24 @@ def test_checkpointing_a_trained_tower_changes_nothing_and_it_learns_beside_a_co
 
 
 @pytest.mark.parametrize(
-    ("method", "looks"),
+    ("method", "looks", "through"),
     [
-        ("ntlbg", {"features": "backbone"}),
-        ("aks", {"similarity": "backbone"}),
-        ("uniform", {}),
-        ("ntlbg", {"similarity": "backbone"}),
+        ("ntlbg", {"features": "backbone"}, True),
+        ("aks", {"similarity": "backbone"}, True),
+        ("uniform", {"features": "backbone", "similarity": "backbone"}, False),
+        ("ntlbg", {"similarity": "backbone"}, False),
     ],
 )
-def test_a_selection_through_a_tower_that_changes_is_refused(method: str, looks: dict[str, str]):
-    def build(**model: str) -> Config:
-        return Config(selection=SelectionConfig(method=method, **looks), model=ModelConfig(**model))
-
-    build(tuning="full")
-    selection = build().selection
-    if selection.looks_through_backbone:
+def test_a_selection_through_a_tower_that_changes_is_refused(
+    method: str, looks: dict[str, str], through: bool
+):
+    selection = SelectionConfig(method=method, **looks)
+    trained = ModelConfig(tuning="full", vision="trained")
+    assert selection.looks_through_backbone == through
+    if through:
         with pytest.raises(ValueError, match=r"model.vision 'trained' changes what a selection"):
-            build(tuning="full", vision="trained")
-    else:
-        build(tuning="full", vision="trained")
+            Config(selection=selection, model=trained)
+    assert Config(selection=SelectionConfig(method=method), model=trained).model == trained
 
 
 def test_what_is_tuned_in_fp16_is_kept_in_fp32(stored: Path):
