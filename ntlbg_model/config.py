@@ -287,7 +287,8 @@ class ModelConfig:
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
     base_model: str = "Qwen/Qwen2-VL-7B-Instruct"
-    """A hub name, a local folder, or 'tiny': the 2 M-parameter Qwen2-VL in this package."""
+    """A hub name or a local folder of a Qwen2-VL or Qwen2.5-VL, or 'tiny': the 2 M-parameter
+    Qwen2-VL in this package."""
     ntlbg_hidden_size: int = 4096
     """Width of the learned selector's query encoder (used with selection.query 'learned')."""
     reducer: Reducer = "qwen2_vl"

@@ -6,7 +6,7 @@ what autograd keeps of it. Everything about CUDA is predicted, not measured. Oth
 from them and say so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.connector_size import connector_bytes, connector_parameters
@@ -79,6 +79,9 @@ def shape_of(base_model: str) -> Shape:
     """Sizes of a base model by name; an unknown name is taken for the 7B, the larger one."""
     if base_model == "tiny":
         return TINY
+    if "qwen2.5" in base_model.lower():
+        # Its tower has another inner width: alike in size, not what was traced.
+        return replace(QWEN2_VL_7B, traced=False)
     return QWEN2_VL_2B if "2b" in base_model.lower() else QWEN2_VL_7B
 
 

@@ -56,6 +56,7 @@ class QuestionSamples(Dataset[Sample]):
         self._selector = VideoSelector(config.video, config.selection, seed, backbone)
         self._points = PointReader(config)
         self._layout = layout_of(config.model)
+        self._tokens_per_second = backbone.tokens_per_second
         self._prompts = [
             build_prompt(question, backbone.tokenizer, config.evaluation.scoring)
             for question in questions
@@ -76,6 +77,7 @@ class QuestionSamples(Dataset[Sample]):
             answer=question.answer,
             points=self._points.points(question.video_id, pixels, pairs, found.times),
             layout=self._layout,
+            tokens_per_second=self._tokens_per_second,
             video=str(question.video_path),
         )
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
+    Qwen2_5_VLForConditionalGeneration,
     Qwen2VLForConditionalGeneration,
 )
 
@@ -31,13 +33,21 @@ LORA_TARGETS = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 """Every linear layer of the language model's blocks."""
 
 
+CLASSES = {
+    "qwen2_vl": Qwen2VLForConditionalGeneration,
+    "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
+}
+"""The kinds of base model. Qwen3-VL is none of them: its vision tower also feeds the language
+model's first layers, and it is told times in words between the frames."""
+
+
 class BackboneError(Exception):
     """A base model that cannot be loaded; one line that says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A Qwen2-VL, perhaps with adapters, and its tokenizer."""
+    """A Qwen2-VL or Qwen2.5-VL, perhaps with adapters, and its tokenizer."""
 
     model: nn.Module
     """What is trained: a `Qwen2VLForConditionalGeneration`, the peft model around it, or the
@@ -47,8 +57,8 @@ class Backbone:
     """Features of pairs seen before; keeps nothing unless told to."""
 
     @property
-    def base(self) -> Qwen2VLForConditionalGeneration:
-        """The Qwen2-VL itself."""
+    def base(self) -> PreTrainedModel:
+        """The Qwen2-VL or Qwen2.5-VL itself."""
         inner = self.model.base if isinstance(self.model, NTLBGModel) else self.model
         return inner.get_base_model() if isinstance(inner, PeftModel) else inner
 
@@ -67,6 +77,12 @@ class Backbone:
     def video_token(self) -> int:
         """Id of the token that stands for one merged vision feature."""
         return int(self.base.config.video_token_id)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Temporal ids a second (Qwen2.5-VL, arXiv:2502.13923); None: a pair is one."""
+        rate: float | None = getattr(self.base.config.vision_config, "tokens_per_second", None)
+        return rate
 
 
 def answer_logits(
@@ -102,7 +118,7 @@ def load_backbone(
     'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
     Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
     where `dtype` is float16: a GradScaler takes no fp16 gradients. Raises BackboneError where there
-    is no such model or it is no Qwen2-VL.
+    is no such model or it is none of `CLASSES`.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()
@@ -131,7 +147,7 @@ def _widen_trained(model: nn.Module) -> None:
 
 def _with_connector(
     tuned: nn.Module,
-    base: Qwen2VLForConditionalGeneration,
+    base: PreTrainedModel,
     config: ModelConfig,
     seed: int,
     cache: VisionCache,
@@ -148,24 +164,21 @@ def _with_connector(
 
 def _pretrained(
     source: str, name: str, dtype: torch.dtype, attention: kernels.Attention
-) -> tuple[Qwen2VLForConditionalGeneration, PreTrainedTokenizerBase]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         kind = AutoConfig.from_pretrained(source).model_type
-        if kind != "qwen2_vl":
-            raise BackboneError(f"model.base_model {name!r} is a {kind!r}, not a 'qwen2_vl'")
+        if kind not in CLASSES:
+            kinds = " or ".join(repr(known) for known in CLASSES)
+            raise BackboneError(f"model.base_model {name!r} is a {kind!r}, not a {kinds}")
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = Qwen2VLForConditionalGeneration.from_pretrained(
-            source, dtype=dtype, attn_implementation=attention
-        )
+        model = CLASSES[kind].from_pretrained(source, dtype=dtype, attn_implementation=attention)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
     return model, tokenizer
 
 
-def _with_adapters(
-    model: Qwen2VLForConditionalGeneration, config: ModelConfig, seed: int
-) -> PeftModel:
+def _with_adapters(model: PreTrainedModel, config: ModelConfig, seed: int) -> PeftModel:
     adapters = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,

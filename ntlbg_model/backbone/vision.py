@@ -43,8 +43,8 @@ def patchify(pixels: Tensor) -> Tensor:
 class BatchedVisionAttention(qwen2_vl.VisionAttention):  # type: ignore[misc]
     """Attention of equally large frame pairs in one call, where the stock module loops over them.
 
-    Needs equal segments: `vision_features` makes no others. Any other use (images of several
-    sizes through the stock forward) falls back to the loop.
+    Needs equal segments, which `vision_features` and windows of Qwen2.5-VL that fill the frame are.
+    Anything else (images of several sizes, a last window that is cut) falls back to the loop.
     """
 
     def forward(
@@ -82,7 +82,10 @@ class LinearPatchEmbed(qwen2_vl.PatchEmbed):  # type: ignore[misc]
 
 
 def use_batched_attention(visual: nn.Module) -> None:
-    """Make a Qwen2-VL vision tower run frame pairs in one batch; parameters and names stay."""
+    """Make a vision tower run frame pairs in one batch; parameters and names stay.
+
+    Qwen2.5-VL's modules, of other names, are the same but for their constructors.
+    """
     visual.patch_embed.__class__ = LinearPatchEmbed
     for block in visual.blocks:  # type: ignore[union-attr]
         block.attn.__class__ = BatchedVisionAttention

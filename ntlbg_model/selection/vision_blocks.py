@@ -48,7 +48,8 @@ def first_blocks(visual: nn.Module, blocks: int) -> nn.Module:
     tower = copy.copy(visual)
     tower._modules = dict(visual._modules)
     tower.blocks = nn.ModuleList(list(visual.blocks)[:blocks])  # type: ignore[arg-type]
-    tower.merger = nn.Identity()
+    # What the merger takes together stays together, since a windowed tower reorders its output.
+    tower.merger = nn.Sequential(nn.Unflatten(0, (-1, MERGE**2)), nn.Flatten(1))
     return tower
 
 

@@ -130,6 +130,7 @@ def test_an_unknown_model_is_taken_for_the_large_one() -> None:
     assert shape_of("Qwen/Qwen2-VL-2B-Instruct") is QWEN2_VL_2B
     assert shape_of("Qwen/Qwen2-VL-7B-Instruct") is QWEN2_VL_7B
     assert shape_of("/models/mine") is QWEN2_VL_7B
+    assert shape_of("Qwen/Qwen2.5-VL-7B-Instruct") == replace(QWEN2_VL_7B, traced=False)
 
 
 def test_work_grows_with_steps_and_frames() -> None:

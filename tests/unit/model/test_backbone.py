@@ -250,5 +250,5 @@ def test_a_missing_base_model_is_one_line(tmp_path):
 
 def test_another_architecture_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(BackboneError, match="is a 'llama', not a 'qwen2_vl'"):
+    with pytest.raises(BackboneError, match="is a 'llama', not a 'qwen2_vl' or 'qwen2_5_vl'"):
         load(tmp_path)
