@@ -25,7 +25,7 @@ def what_is_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | No
     device = next(model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         value = loss()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
     wrong = [name for name, weight in model.named_parameters() if _is_broken(weight.grad)]
     model.zero_grad(set_to_none=True)
     if not value.isfinite():

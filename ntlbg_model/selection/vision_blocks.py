@@ -73,6 +73,6 @@ def _in_parts(tower: nn.Module, pixels: Tensor, pairs: int = 64) -> list[Tensor]
     device = next(tower.parameters()).device
     even = pixels[: pixels.shape[0] // PAIR * PAIR]
     return [
-        vision_features(tower, small_pairs(part.to(device)))
+        vision_features(tower, small_pairs(part.to(device)), chunk=max(1, len(part) // PAIR))
         for part in torch.split(even, PAIR * pairs)
     ]
