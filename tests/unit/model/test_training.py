@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from small_qwen import question, random_model
 from transformers import TrainerCallback
 
-from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import (
     Config,
@@ -20,6 +21,7 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
+from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.sampling import StreamSampler
@@ -238,10 +240,18 @@ def test_a_selection_through_a_tower_that_changes_is_refused(
 
 def test_what_is_tuned_in_fp16_is_kept_in_fp32(stored: Path):
     config = ModelConfig(base_model=str(stored), tuning="full", vision="frozen")
-    model = load_backbone(config, dtype=torch.float16, device="cpu", attention="sdpa").base
+    mixed = load_backbone(config, dtype=torch.float16, device="cpu", attention="sdpa")
+    model = mixed.base
     kinds = {weight.dtype for weight in model.parameters() if weight.requires_grad}
     assert kinds == {torch.float32}
     assert {weight.dtype for weight in model.model.visual.parameters()} == {torch.float16}
+    sample = Sample(
+        prompt=build_prompt(question(1), mixed.tokenizer, "option_words"),
+        pixels=torch.zeros(2, 2, 28, 28, 3, dtype=torch.uint8),
+        pairs=torch.arange(2),
+        answer=1,
+    )
+    assert answer_logits(mixed, collate([sample], mixed.video_token)).isfinite().all()
 
 
 def test_the_split_must_make_the_global_batch(tmp_path: Path, frames: Reader):
