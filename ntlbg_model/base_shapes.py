@@ -1,6 +1,6 @@
 """Sizes of the base models that memory is predicted for. Standard library only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,8 @@ class Shape:
     lora_targets_width: int
     """Sum over the adapted matrices of one layer of (inputs + outputs)."""
     vision_flops_per_patch: float
+    vision_width: int
+    vision_layers: int
     text_tokens: int
     """Tokens of question, options and markers assumed beside the video's."""
     traced: bool
@@ -27,6 +29,8 @@ QWEN2_VL_7B = Shape(
     layers=28,
     lora_targets_width=90112,
     vision_flops_per_patch=338.6e9 / 256,
+    vision_width=1280,
+    vision_layers=32,
     text_tokens=128,
     traced=True,
 )
@@ -37,6 +41,8 @@ QWEN2_VL_2B = Shape(
     layers=28,
     lora_targets_width=42752,
     vision_flops_per_patch=338.6e9 / 256,
+    vision_width=1280,
+    vision_layers=32,
     text_tokens=128,
     traced=False,
 )
@@ -47,6 +53,8 @@ TINY = Shape(
     layers=3,
     lora_targets_width=3200,
     vision_flops_per_patch=2 * 0.9e6,
+    vision_width=128,
+    vision_layers=2,
     text_tokens=24,
     traced=False,
 )
@@ -56,4 +64,7 @@ def shape_of(base_model: str) -> Shape:
     """Sizes of a base model by name; an unknown name is taken for the 7B, the larger one."""
     if base_model == "tiny":
         return TINY
+    if "qwen2.5" in base_model.lower():
+        # Its tower has another inner width: alike in size, not what was traced.
+        return replace(QWEN2_VL_7B, traced=False)
     return QWEN2_VL_2B if "2b" in base_model.lower() else QWEN2_VL_7B

@@ -218,6 +218,22 @@ class SelectionConfig:
         _above("temperature", self.temperature, 0)
         _at_least("refine_iterations", self.refine_iterations, 0)
 
+    @property
+    def compares_frames(self) -> bool:
+        """Whether the method compares frames with each other."""
+        return self.method in ("ntlbg", "median_contour", "kmeans", "farthest_point", "dpp")
+
+    @property
+    def compares_with_question(self) -> bool:
+        """Whether the method compares frames with the question: a choice for each question."""
+        return self.method in ("clip_topk", "aks", "bolt", "q_frame", "dpp")
+
+    @property
+    def looks_through_backbone(self) -> bool:
+        """Whether the base model's vision tower shows the method its frames."""
+        by_features = self.compares_frames and self.features == "backbone"
+        return by_features or (self.compares_with_question and self.similarity == "backbone")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RichPointsConfig:
@@ -273,7 +289,8 @@ class ModelConfig:
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
 
     base_model: str = "Qwen/Qwen2-VL-7B-Instruct"
-    """A hub name, a local folder, or 'tiny': the 2 M-parameter Qwen2-VL in this package."""
+    """A hub name or a local folder of a Qwen2-VL or Qwen2.5-VL, or 'tiny': the 2 M-parameter
+    Qwen2-VL in this package."""
     architecture: Architecture = "qwen2_vl"
     """What base_model is. qwen2_vl is the backbone of this project; the others are published video
     models that answer through their own class as they are, over the frames that the selection
@@ -290,6 +307,8 @@ class ModelConfig:
     tuning: Literal["lora", "full", "none"] = "lora"
     """Low-rank adapters, every weight of the language model, or none of it: evaluation only, or
     training of a learned selector alone."""
+    vision: Literal["frozen", "trained"] = "frozen"
+    """Whether the vision tower with its merger is trained too (with tuning 'full')."""
     lora_rank: int = 16
     """Rank of the adapters."""
     lora_alpha: int = 32
@@ -300,8 +319,15 @@ class ModelConfig:
     """Storage of the frozen base weights."""
     flash_attention: bool = True
     """Use FlashAttention where the hardware has it."""
+    liger: bool = False
+    """Use Liger's fused kernels where there is a GPU and liger-kernel is installed; elsewhere the
+    log says that the model's own layers run."""
     gradient_checkpointing: bool = True
     """Allow the fit to recompute activations in the backward pass."""
+    vision_cache_mib: int = 512
+    """Host memory for vision features of the frame pairs seen last, MiB a worker, where the tower
+    is frozen; answers are the same with any value. A pair of 224 x 224 pixels takes 0.44 MiB with
+    the 7B. 0: none."""
     feature_alignment: Literal["none", "statistical_distribution", "structural_similarity"] = "none"
     """How the kept points are aligned with the video, as part of training.loss.feature_alignment
     beside the alignment with the question. statistical_distribution: their first two moments with
@@ -317,6 +343,11 @@ class ModelConfig:
         _at_least("lora_rank", self.lora_rank, 1)
         _at_least("lora_alpha", self.lora_alpha, 1)
         _between("lora_dropout", self.lora_dropout, 0, 1)
+        _at_least("vision_cache_mib", self.vision_cache_mib, 0)
+        _check(
+            self.vision == "frozen" or self.tuning == "full",
+            f"vision 'trained' needs tuning 'full', got {self.tuning!r}",
+        )
         _check(
             self.quantisation == "none" or self.tuning != "full",
             "quantisation of the base excludes tuning 'full': nothing can be trained in it",
@@ -552,6 +583,13 @@ class Config:
                 f"training.loss.{term.name} needs selection.query 'learned': without it nothing "
                 f"that is trained depends on the term, got {weight}",
             )
+        _check(
+            self.model.vision == "frozen"
+            or not (self.selection.looks_through_backbone or loss.distillation > 0),
+            "model.vision 'trained' changes what a selection through the backbone looks at: it "
+            "needs another selection.features and selection.similarity than 'backbone', and "
+            "training.loss.distillation 0",
+        )
         _check(
             self.model.feature_alignment == "none" or loss.feature_alignment > 0,
             f"model.feature_alignment {self.model.feature_alignment!r} needs "

@@ -97,6 +97,8 @@ def _ask(
             answer=question.answer,
             points=points.points(question.video_id, pixels, pairs, found.times),
             layout=layout_of(config.model),
+            tokens_per_second=backbone.tokens_per_second,
+            video=str(question.video_path),
         )
     kept = tuple(int(found.indices[PAIR * pair + half]) for pair in pairs for half in range(PAIR))
     return _Asked(question, sample, kept, time.perf_counter() - started)

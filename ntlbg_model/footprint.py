@@ -1,8 +1,9 @@
 """Memory, FLOPs and tokens of a training step in closed form. Standard library only.
 
 The coefficients are fitted to traces of the real Qwen2-VL-7B step with a frozen vision tower run
-in chunks, answer-only logits and a memory-efficient attention kernel; everything about CUDA is
-predicted, not measured. Other shapes are scaled from them and say so.
+in chunks, answer-only logits and a memory-efficient attention kernel; those of a trained tower to
+what autograd keeps of it. Everything about CUDA is predicted, not measured. Other shapes are scaled
+from them and say so.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ntlbg_model.selector_size import selector_parameters
 from ntlbg_model.visual_tokens import layout_of
 
 GIB = 1024**3
+MIB = 1024**2
 PATCH = 14
 MERGE = 2
 
@@ -68,6 +70,8 @@ class Footprint:
     context: float
     """Driver context, kernels and workspaces; on a CPU the interpreter with its libraries."""
     traced: bool
+    vision_cache: float = 0.0
+    """Features of pairs seen before, at their bound: on a CPU they share the memory."""
 
     @property
     def total(self) -> float:
@@ -79,6 +83,7 @@ class Footprint:
             + self.activations
             + self.reserve
             + self.context
+            + self.vision_cache
         )
 
 
@@ -93,8 +98,8 @@ def training_footprint(
 ) -> Footprint:
     """Peak memory of one training step on one device.
 
-    `master_weights`: fp32 copies and moments (16 bytes a trained parameter) instead of pure
-    16-bit states (8 bytes), as fp16 full fine-tuning needs.
+    `master_weights`: fp32 weights, gradients and moments and a 16-bit copy for the step (18 bytes
+    a trained parameter) instead of pure 16-bit states (8 bytes), as fp16 full fine-tuning needs.
     """
     if config.model.architecture != "qwen2_vl":
         return _native_footprint(config, bytes_per_weight, cpu)
@@ -107,13 +112,15 @@ def training_footprint(
     trained = _trained(shape, config)
     if config.model.tuning == "full":
         bytes_of_states = 12 if master_weights else 2 * bytes_per_weight
-        bytes_of_gradients = bytes_per_weight
+        bytes_of_gradients = 4 if master_weights else bytes_per_weight
     else:
         bytes_of_states, bytes_of_gradients = 8 + 4 - bytes_per_weight, 4
     gradients = trained * bytes_of_gradients / GIB
     dynamic = _activations(shape, tokens, patches, checkpointing) * bytes_per_weight / 2
     if config.model.tuning == "full" and checkpointing:
         dynamic = _activations_of_full(shape, tokens, gradients) * bytes_per_weight / 2
+    if config.model.vision == "trained":
+        dynamic += _activations_of_tower(shape, patches, checkpointing) * bytes_per_weight / 2
     added = connector_parameters(config.model, shape.hidden) / GIB
     added += selector_parameters(config, shape.hidden) / GIB
     dynamic += _connector_activations(config, shape, load, micro_batch) * bytes_per_weight / 2
@@ -126,6 +133,7 @@ def training_footprint(
         reserve=0.0 if cpu else 0.22 * dynamic,
         context=0.0 if cpu else 0.6,
         traced=shape.traced,
+        vision_cache=config.model.vision_cache_mib * MIB / GIB if cpu else 0.0,
     )
 
 
@@ -149,7 +157,8 @@ def _trained(shape: Shape, config: Config) -> float:
     if config.model.tuning == "none":
         return 0.0
     if config.model.tuning == "full":
-        return shape.language_parameters
+        tower = shape.vision_parameters if config.model.vision == "trained" else 0.0
+        return shape.language_parameters + tower
     return shape.layers * config.model.lora_rank * shape.lora_targets_width
 
 
@@ -167,6 +176,18 @@ def _activations_of_full(shape: Shape, tokens: float, gradients: float) -> float
     return max(0.306 * width * tokens, width * (1.14 + 0.4948 * tokens) - gradients)
 
 
+def _activations_of_tower(shape: Shape, patches: float, checkpointing: bool) -> float:
+    """GiB of a trained tower in 16 bit, patches in thousands.
+
+    Checkpointed, a trace keeps 0.0886 a thousand patches (the blocks' inputs) and peaks at 0.123;
+    without, autograd keeps 2.274, to which one block's temporaries (0.071) are added.
+    """
+    reference = QWEN2_VL_7B
+    size = shape.vision_width * shape.vision_layers
+    scale = size / (reference.vision_width * reference.vision_layers)
+    return (0.123 if checkpointing else 2.345) * scale * patches
+
+
 def _activations(shape: Shape, tokens: float, patches: float, checkpointing: bool) -> float:
     """GiB of activations and temporaries in 16 bit; tokens and patches in thousands."""
     per_token = 0.6152 if checkpointing else 8.78
@@ -182,6 +203,7 @@ def training_flops(config: Config) -> float:
     load = load_of(config)
     attention = 2 * load.tokens**2 * shape.hidden * shape.layers
     language = 2 * shape.language_parameters * load.tokens + attention
-    vision = shape.vision_flops_per_patch * load.patches
+    passes = 4 if config.model.vision == "trained" else 1
+    vision = passes * shape.vision_flops_per_patch * load.patches
     samples = config.training.max_steps * config.training.global_batch
     return samples * (4 * language + vision)

@@ -43,6 +43,7 @@ class QuestionCandidates(Dataset[Candidates]):
         self._teacher = Teacher(backbone)
         self._points = PointReader(config)
         self._layout = layout_of(config.model)
+        self._tokens_per_second = backbone.tokens_per_second
         self._prompts = [
             build_prompt(question, backbone.tokenizer, config.evaluation.scoring)
             for question in questions
@@ -80,6 +81,8 @@ class QuestionCandidates(Dataset[Candidates]):
             answer=question.answer,
             points=self._points.points(question.video_id, pixels, pairs, times),
             layout=self._layout,
+            tokens_per_second=self._tokens_per_second,
+            video=str(question.video_path),
         )
 
     def _others(self, index: int) -> tuple[Tensor, ...]:

@@ -13,7 +13,8 @@ from transformers import PreTrainedModel, Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.gate import KEY_GATE, use_gated_attention
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
-from ntlbg_model.backbone.vision import merge_grid, vision_features
+from ntlbg_model.backbone.vision import merge_grid
+from ntlbg_model.backbone.vision_cache import VisionCache
 from ntlbg_model.config import ModelConfig, RichPointsConfig, SelectionConfig, TemporalConfig
 from ntlbg_model.connector import Connector, build_connector
 from ntlbg_model.joint import Questions, draw_batch, gated_prompt, selection_terms
@@ -38,12 +39,14 @@ class NTLBGModel(nn.Module):
         connector: Connector | None,
         selector: nn.Module | None = None,
         options: dict[str, Any] | None = None,
+        vision_cache: VisionCache | None = None,
     ) -> None:
         super().__init__()
         self.base = base
         self.connector = connector
         self.selector = selector
         self.options = options or {}
+        self.vision_cache = vision_cache or VisionCache()
         if isinstance(selector, NTLBGSelector):
             use_gated_attention(self.qwen.model.language_model)
 
@@ -75,7 +78,7 @@ class NTLBGModel(nn.Module):
     def _logits(self, prompt: VideoPrompt, features: Tensor | None) -> Tensor:
         if features is None:
             with torch.autocast(prompt.pixels.device.type, enabled=False):
-                features = vision_features(self.qwen.model.visual, prompt.pixels)
+                features = self.vision_cache.features(self.qwen.model.visual, prompt)
         gate = self._key_gate(prompt) if self.connector is None else {}
         return next_token_logits(self.base, prompt, self.visual_tokens(prompt, features), **gate)
 

@@ -21,6 +21,7 @@ from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.finite import ADVICE, NonFiniteLossError, refusal, what_is_not_finite
 from ntlbg_model.joint import Questions
 from ntlbg_model.joint_data import QuestionCandidates
 from ntlbg_model.loss_schedule import loss_weights
@@ -34,10 +35,6 @@ logger = logging.getLogger(__name__)
 
 FrameReader = Callable[[Question], Frames]
 """Candidate frames of a question's video. Raises VideoError."""
-
-
-class NonFiniteLossError(Exception):
-    """The loss became NaN or infinite."""
 
 
 class NoTrainingDataError(ValueError):
@@ -60,6 +57,7 @@ class QuestionSamples(Dataset[Sample]):
         self._selector = VideoSelector(config.video, config.selection, seed, backbone)
         self._points = PointReader(config)
         self._layout = layout_of(config.model)
+        self._tokens_per_second = backbone.tokens_per_second
         self._prompts = [
             build_prompt(question, backbone.tokenizer, config.evaluation.scoring)
             for question in questions
@@ -80,6 +78,8 @@ class QuestionSamples(Dataset[Sample]):
             answer=question.answer,
             points=self._points.points(question.video_id, pixels, pairs, found.times),
             layout=self._layout,
+            tokens_per_second=self._tokens_per_second,
+            video=str(question.video_path),
         )
 
 
@@ -116,6 +116,7 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         self._config = config
         self._backbone = backbone
         self._sample_seed = sample_seed
+        self._probed = False
         # Every micro-batch has one answer a sample, so the mean of means is the global mean.
         self.model_accepts_loss_kwargs = False
         self._terms = TermMeans()
@@ -129,6 +130,20 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             len(self.train_dataset), args.max_steps * samples_a_step, self._sample_seed
         )
 
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any) -> Tensor:
+        """One micro-batch, before the first of which half precision is probed on it. Raises
+        NonFiniteLossError."""
+        precision = "fp16" if self.args.fp16 else "bf16" if self.args.bf16 else "fp32"
+        if not self._probed and self.state.global_step == 0 and precision in ADVICE:
+            found = what_is_not_finite(model, lambda: self._loss(model, inputs)[0])
+            # All workers must agree, or those that go on wait for those that do not.
+            broken = torch.tensor([found is not None], device=self.args.device)
+            if self.accelerator.gather(broken).any():
+                raise refusal(precision, found)
+        self._probed = True
+        loss: Tensor = super().training_step(model, inputs, *args)
+        return loss
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -137,7 +152,17 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """Cross-entropy of the answer over the vocabulary, mean over the micro-batch, and the
-        weighted terms of the selection."""
+        weighted terms of the selection. Raises NonFiniteLossError."""
+        loss, logits, weighted = self._loss(model, inputs)
+        self._terms.add(weighted)
+        if not math.isfinite(loss.item()):
+            raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
+        return (loss, logits) if return_outputs else loss
+
+    def _loss(
+        self, model: nn.Module, inputs: dict[str, Any]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The loss, the answers' logits, and the weighted terms that the loss is the sum of."""
         device = self.args.device
         step = self.state.global_step
         weights = loss_weights(self._config.training.loss, step, self.args.max_steps)
@@ -148,11 +173,7 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             logits = answer_logits(self._backbone, inputs["prompt"].to(device), model)
         task = functional.cross_entropy(logits, inputs["targets"].to(device))
         weighted = {name: weights[name] * value for name, value in {"task": task, **terms}.items()}
-        self._terms.add(weighted)
-        loss = torch.as_tensor(sum(weighted.values()))
-        if not math.isfinite(loss.item()):
-            raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
-        return (loss, logits) if return_outputs else loss
+        return torch.as_tensor(sum(weighted.values())), logits, weighted
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """The Trainer's numbers and, beside the loss, the mean of each of its weighted terms."""

@@ -165,6 +165,7 @@ class NTLBGVideoQA:
                 answer=None,
                 points=self._looker.points(watched, chosen.pairs),
                 layout=layout_of(self._config.model),
+                tokens_per_second=self._backbone.tokens_per_second,
             )
             batch = collate([sample], self._backbone.video_token).to(self._backbone.device)
             option, shares = self._pick(batch, seen, prompt) if query.candidates else (None, [])

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import CONFIG_NAME
 
 from ntlbg_model.backbone.attention import Attention, available, register
-from ntlbg_model.backbone.model import TINY, Backbone, BackboneError, load_backbone
+from ntlbg_model.backbone.model import CLASSES, TINY, Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.model import OPTIONS, NTLBGModel
@@ -101,7 +101,10 @@ def _tuned(folder: Path, device: Device, base: str | None) -> Backbone:
             raise ValueError("no tokenizer beside the weights; say which base model they are of")
         words = AutoTokenizer.from_pretrained(str(TINY) if base == "tiny" else base)
         register()
-        model = Qwen2VLForConditionalGeneration.from_pretrained(
+        kind = AutoConfig.from_pretrained(folder).model_type
+        if kind not in CLASSES:
+            raise ValueError(f"the weights are of a {kind!r}")
+        model = CLASSES[kind].from_pretrained(
             folder, dtype=device.dtype, attn_implementation=available(device.attention)
         )
     use_batched_attention(model.model.visual)

@@ -24,11 +24,17 @@ WIDTH = 8
 
 
 def use_gated_attention(language_model: nn.Module) -> None:
-    """Make a language model understand `KEY_GATE`; without it nothing changes."""
+    """Make a language model understand `KEY_GATE`; without it nothing changes.
+
+    In the place of the flash-attn package, which transformers finds by the very name of the
+    attention, torch's own flash kernel runs.
+    """
     config: Any = language_model.config
     usual = config._attn_implementation
     if usual.startswith(GATED):
         return
+    if usual.startswith("flash_attention"):
+        usual = "sdpa"
     name = GATED + usual
     kernel = ALL_ATTENTION_FUNCTIONS.get_interface(usual, sdpa_repeated)
 

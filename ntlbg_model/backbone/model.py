@@ -1,7 +1,7 @@
 """Qwen2-VL as this project uses it: loaded, tuned, asked for one token."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
@@ -11,13 +11,17 @@ from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
+    Qwen2_5_VLForConditionalGeneration,
     Qwen2VLForConditionalGeneration,
 )
 
 from ntlbg_model.backbone import attention as kernels
+from ntlbg_model.backbone.liger import use_liger
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
-from ntlbg_model.backbone.vision import use_batched_attention, vision_features
+from ntlbg_model.backbone.vision import use_batched_attention
+from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.connector import build_connector
 from ntlbg_model.connector_size import CONTEXT_WIDTH
@@ -30,22 +34,32 @@ LORA_TARGETS = r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 """Every linear layer of the language model's blocks."""
 
 
+CLASSES = {
+    "qwen2_vl": Qwen2VLForConditionalGeneration,
+    "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
+}
+"""The kinds of base model. Qwen3-VL is none of them: its vision tower also feeds the language
+model's first layers, and it is told times in words between the frames."""
+
+
 class BackboneError(Exception):
     """A base model that cannot be loaded; one line that says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A Qwen2-VL, perhaps with adapters, and its tokenizer."""
+    """A Qwen2-VL or Qwen2.5-VL, perhaps with adapters, and its tokenizer."""
 
     model: nn.Module
     """What is trained: a `Qwen2VLForConditionalGeneration`, the peft model around it, or the
     `NTLBGModel` around either where options add parts."""
     tokenizer: PreTrainedTokenizerBase
+    vision_cache: VisionCache = field(default_factory=VisionCache)
+    """Features of pairs seen before; keeps nothing unless told to."""
 
     @property
-    def base(self) -> Qwen2VLForConditionalGeneration:
-        """The Qwen2-VL itself."""
+    def base(self) -> PreTrainedModel:
+        """The Qwen2-VL or Qwen2.5-VL itself."""
         inner = self.model.base if isinstance(self.model, NTLBGModel) else self.model
         return inner.get_base_model() if isinstance(inner, PeftModel) else inner
 
@@ -65,6 +79,12 @@ class Backbone:
         """Id of the token that stands for one merged vision feature."""
         return int(self.base.config.video_token_id)
 
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Temporal ids a second (Qwen2.5-VL, arXiv:2502.13923); None: a pair is one."""
+        rate: float | None = getattr(self.base.config.vision_config, "tokens_per_second", None)
+        return rate
+
 
 def answer_logits(
     backbone: Backbone,
@@ -82,7 +102,7 @@ def answer_logits(
         logits: Tensor = model(prompt, features)
         return logits
     if features is None:
-        features = vision_features(backbone.visual, prompt.pixels)
+        features = backbone.vision_cache.features(backbone.visual, prompt)
     return next_token_logits(model, prompt, features.flatten(0, 1))
 
 
@@ -96,26 +116,42 @@ def load_backbone(
 ) -> Backbone:
     """The base model of `config.base_model` with what `config.tuning` trains made trainable.
 
-    'tiny' is the checkpoint in this package; anything else is a local folder or a hub name. The
-    vision tower is always frozen; adapters and connectors are float32 and initialised from
-    `seed`. Raises
-    BackboneError where there is no such model or it is no Qwen2-VL.
+    'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
+    Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
+    where `dtype` is float16: a GradScaler takes no fp16 gradients. Raises BackboneError where there
+    is no such model or it is none of `CLASSES`.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()
     model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
     use_batched_attention(model.model.visual)
+    if config.liger:
+        use_liger(model, device)
     model.requires_grad_(False)
     if config.tuning == "full":
         model.model.language_model.requires_grad_(True)
         model.lm_head.requires_grad_(True)
+        model.model.visual.requires_grad_(config.vision == "trained")
+        _widen_trained(model)
     model.to(device)
     tuned = _with_adapters(model, config, seed) if config.tuning == "lora" else model
-    return Backbone(model=_with_connector(tuned, model, config, seed), tokenizer=tokenizer)
+    cache = VisionCache(config.vision_cache_mib * MIB)
+    whole = _with_connector(tuned, model, config, seed, cache)
+    return Backbone(model=whole, tokenizer=tokenizer, vision_cache=cache)
+
+
+def _widen_trained(model: nn.Module) -> None:
+    for weight in model.parameters():
+        if weight.requires_grad and weight.dtype == torch.float16:
+            weight.data = weight.data.float()
 
 
 def _with_connector(
-    tuned: nn.Module, base: Qwen2VLForConditionalGeneration, config: ModelConfig, seed: int
+    tuned: nn.Module,
+    base: PreTrainedModel,
+    config: ModelConfig,
+    seed: int,
+    cache: VisionCache,
 ) -> nn.Module:
     """`tuned` as it is where no option adds anything, so that its checkpoints stay plain ones."""
     hidden = base.config.text_config.hidden_size
@@ -124,20 +160,18 @@ def _with_connector(
         return tuned
     connector.requires_grad_(config.tuning != "none").to(base.device)
     options = {"connector": connector_options(config, hidden, CONTEXT_WIDTH)}
-    return NTLBGModel(tuned, connector, options=options)
+    return NTLBGModel(tuned, connector, options=options, vision_cache=cache)
 
 
 def _pretrained(
     source: str, name: str, dtype: torch.dtype, attention: kernels.Attention
-) -> tuple[Qwen2VLForConditionalGeneration, PreTrainedTokenizerBase]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
         kind = AutoConfig.from_pretrained(source).model_type
-        if kind != "qwen2_vl":
+        if kind not in CLASSES:
             raise BackboneError(f"model.base_model {name!r} is a {kind!r}, {_instead(kind)}")
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = Qwen2VLForConditionalGeneration.from_pretrained(
-            source, dtype=dtype, attn_implementation=attention
-        )
+        model = CLASSES[kind].from_pretrained(source, dtype=dtype, attn_implementation=attention)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
@@ -151,9 +185,7 @@ def _instead(kind: str) -> str:
     return f"which has no adapter; supported types: {', '.join(known)}"
 
 
-def _with_adapters(
-    model: Qwen2VLForConditionalGeneration, config: ModelConfig, seed: int
-) -> PeftModel:
+def _with_adapters(model: PreTrainedModel, config: ModelConfig, seed: int) -> PeftModel:
     adapters = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,

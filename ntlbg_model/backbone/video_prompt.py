@@ -26,6 +26,8 @@ class VideoPrompt:
     gate: Tensor | None = None
     """[pairs of all rows], zero in value: how the answer tells a learned selection which pairs
     served it."""
+    sources: tuple[tuple[str, int], ...] = ()
+    """Video and pair index of each pair of all rows; empty where a video is not known by name."""
 
     def to(self, device: torch.device | str) -> "VideoPrompt":
         """The same batch on `device`."""
@@ -36,6 +38,7 @@ class VideoPrompt:
             answer_at=self.answer_at.to(device),
             videos=tuple(points.to(device) for points in self.videos),
             gate=None if self.gate is None else self.gate.to(device),
+            sources=self.sources,
         )
 
 

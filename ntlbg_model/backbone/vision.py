@@ -43,8 +43,8 @@ def patchify(pixels: Tensor) -> Tensor:
 class BatchedVisionAttention(qwen2_vl.VisionAttention):  # type: ignore[misc]
     """Attention of equally large frame pairs in one call, where the stock module loops over them.
 
-    Needs equal segments: `vision_features` makes no others. Any other use (images of several
-    sizes through the stock forward) falls back to the loop.
+    Needs equal segments, which `vision_features` and windows of Qwen2.5-VL that fill the frame are.
+    Anything else (images of several sizes, a last window that is cut) falls back to the loop.
     """
 
     def forward(
@@ -82,21 +82,34 @@ class LinearPatchEmbed(qwen2_vl.PatchEmbed):  # type: ignore[misc]
 
 
 def use_batched_attention(visual: nn.Module) -> None:
-    """Make a Qwen2-VL vision tower run frame pairs in one batch; parameters and names stay."""
+    """Make a vision tower run frame pairs in one batch; parameters and names stay.
+
+    Qwen2.5-VL's modules, of other names, are the same but for their constructors.
+    """
     visual.patch_embed.__class__ = LinearPatchEmbed
     for block in visual.blocks:  # type: ignore[union-attr]
         block.attn.__class__ = BatchedVisionAttention
 
 
-def vision_features(visual: nn.Module, pixels: Tensor, chunk: int = 64) -> Tensor:
+def is_trained(visual: nn.Module) -> bool:
+    """Whether any weight of a tower is trained."""
+    return any(parameter.requires_grad for parameter in visual.parameters())
+
+
+def vision_features(visual: nn.Module, pixels: Tensor, chunk: int = 8) -> Tensor:
     """Features [k, h w, hidden] of uint8 frame pairs [k, 2, H, W, 3], `chunk` pairs at a time.
 
     Without gradient where the tower is frozen: left in the graph, even with checkpointing, a
-    frozen tower keeps the inputs of all its blocks.
+    frozen tower keeps the inputs of all its blocks. The last chunk of a frozen tower is filled up,
+    since the bits of a matrix product depend on its shape: a pair's features are the same whatever
+    it is computed with, and may be remembered.
     """
-    trained = any(parameter.requires_grad for parameter in visual.parameters())
+    trained = is_trained(visual)
+    missing = 0 if trained else -len(pixels) % chunk
+    filled = torch.cat((pixels, pixels[-1:].expand(missing, -1, -1, -1, -1)))
     with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-        return torch.cat([_features(visual, part) for part in torch.split(pixels, chunk)])
+        parts = [_features(visual, part) for part in torch.split(filled, chunk)]
+    return torch.cat(parts)[: len(pixels)]
 
 
 def _features(visual: nn.Module, pixels: Tensor) -> Tensor:

@@ -30,6 +30,10 @@ class Sample:
     """The pairs' times and context; None: as if a pair took a second."""
     layout: TokenLayout = field(default_factory=TokenLayout)
     """What the model makes of the vision grid."""
+    tokens_per_second: float | None = None
+    """Temporal ids a second; None: a pair's id is its index among the candidates."""
+    video: str = ""
+    """The video's file, by which features of its pairs are remembered; empty: they are not."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -56,6 +60,7 @@ def collate(samples: Sequence[Sample], video_token: int) -> VideoPrompt:
         pixels=torch.cat([sample.pixels for sample in samples]),
         answer_at=torch.tensor([row.numel() - 1 for row in rows]),
         videos=tuple(_points(sample) for sample in samples),
+        sources=_sources(samples),
     )
 
 
@@ -81,8 +86,21 @@ def _row(sample: Sample, video_token: int) -> Tensor:
 
 def _positions(sample: Sample) -> Tensor:
     before, after = len(sample.prompt.before), len(sample.prompt.after)
-    video = token_positions(sample.layout, sample.pairs, sample.grid)
+    video = token_positions(sample.layout, _temporal_ids(sample), sample.grid)
     return around_video(before, video, after)
+
+
+def _temporal_ids(sample: Sample) -> Tensor:
+    """Ids [k] of the pairs, rounded down as transformers does but for the rounding of times."""
+    if sample.tokens_per_second is None:
+        return sample.pairs
+    return (_points(sample).times * sample.tokens_per_second + 1e-3).long()
+
+
+def _sources(samples: Sequence[Sample]) -> tuple[tuple[str, int], ...]:
+    if not all(sample.video for sample in samples):
+        return ()
+    return tuple((sample.video, pair) for sample in samples for pair in sample.pairs.tolist())
 
 
 def _points(sample: Sample) -> VideoPoints:

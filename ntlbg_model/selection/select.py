@@ -71,12 +71,12 @@ def select_pairs(
 
 def needs_features(config: SelectionConfig) -> bool:
     """Whether the method compares frames with each other."""
-    return config.method in ("ntlbg", "median_contour", "kmeans", "farthest_point", "dpp")
+    return config.compares_frames
 
 
 def needs_similarity(config: SelectionConfig) -> bool:
     """Whether the method compares frames with the question: a choice for each question."""
-    return config.method in ("clip_topk", "aks", "bolt", "q_frame", "dpp")
+    return config.compares_with_question
 
 
 def _by_similarity(

@@ -48,7 +48,8 @@ def first_blocks(visual: nn.Module, blocks: int) -> nn.Module:
     tower = copy.copy(visual)
     tower._modules = dict(visual._modules)
     tower.blocks = nn.ModuleList(list(visual.blocks)[:blocks])  # type: ignore[arg-type]
-    tower.merger = nn.Identity()
+    # What the merger takes together stays together, since a windowed tower reorders its output.
+    tower.merger = nn.Sequential(nn.Unflatten(0, (-1, MERGE**2)), nn.Flatten(1))
     return tower
 
 
@@ -72,6 +73,6 @@ def _in_parts(tower: nn.Module, pixels: Tensor, pairs: int = 64) -> list[Tensor]
     device = next(tower.parameters()).device
     even = pixels[: pixels.shape[0] // PAIR * PAIR]
     return [
-        vision_features(tower, small_pairs(part.to(device)))
+        vision_features(tower, small_pairs(part.to(device)), chunk=max(1, len(part) // PAIR))
         for part in torch.split(even, PAIR * pairs)
     ]

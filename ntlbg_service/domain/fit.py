@@ -171,6 +171,7 @@ def _fit(
             "activations": round(footprint.activations, 3),
             "reserve": round(footprint.reserve, 3),
             "context": round(footprint.context + process, 3),
+            "vision_cache": round(footprint.vision_cache, 3),
         },
         reasons=_reasons(config, profile, precision, micro_batch, accumulation, checkpointing),
     )

@@ -10,8 +10,8 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
 
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.data.longvideobench import DatasetError
+    from ntlbg_model.finite import NonFiniteLossError
     from ntlbg_model.selection.image_text import EncoderError
-    from ntlbg_model.training import NonFiniteLossError
 
     line = next((part for part in str(error).splitlines() if part.strip()), "").strip()
     message = f"{type(error).__name__}: {line}"[:500]

@@ -65,6 +65,39 @@ def test_full_tuning_is_not_predicted_below_the_traces(
     assert found.total - found.context >= 0.97 * traced_gib
 
 
+@pytest.mark.parametrize(
+    ("kept", "batch", "recipe_gib", "naive_gib"),
+    [(256, 1, 62.2, 69.5), (256, 2, 65.9, 91.8), (512, 1, 65.8, 91.5), (1024, 2, 82.4, 224.1)],
+)
+def test_a_trained_tower_is_counted(
+    kept: int, batch: int, recipe_gib: float, naive_gib: float
+) -> None:
+    """Between the trace of a frozen tower with what a trained one adds at least (16-bit gradients
+    and moments; the inputs of its checkpointed blocks), and that with all logits besides."""
+    found = predicted(config(kept, tuning="full", vision="trained"), micro_batch=batch)
+    least = 0.97 * recipe_gib + 0.676e9 * 6 / 1024**3 + 0.0886 * batch * kept / 2 * 256 / 1000
+    assert least <= found.total - found.context <= 1.03 * naive_gib
+
+
+def test_without_checkpointing_a_trained_tower_keeps_all_it_computed() -> None:
+    trained, frozen = (
+        predicted(config(64, tuning="full", vision=vision), checkpointing=False)
+        for vision in ("trained", "frozen")
+    )
+    assert trained.activations - frozen.activations >= 2.274 * 32 * 256 / 1000
+    tower = QWEN2_VL_7B.vision_parameters
+    assert trained.optimizer - frozen.optimizer == pytest.approx(4 * tower / 1024**3)
+
+
+def test_remembered_features_take_host_memory() -> None:
+    tiny = config(64, base_model="tiny", vision_cache_mib=1024)
+    assert predicted(tiny, cpu=True).vision_cache == 1.0
+    assert predicted(tiny).vision_cache == 0.0
+    assert (
+        predicted(tiny, cpu=True).total > predicted(config(64, base_model="tiny"), cpu=True).total
+    )
+
+
 def test_the_load_counts_the_longest_video() -> None:
     load = load_of(config(256))
     assert (load.frames, load.patches, load.visual_tokens, load.tokens) == (256, 32768, 8192, 8320)
@@ -95,6 +128,7 @@ def test_an_unknown_model_is_taken_for_the_large_one() -> None:
     assert shape_of("Qwen/Qwen2-VL-2B-Instruct") is QWEN2_VL_2B
     assert shape_of("Qwen/Qwen2-VL-7B-Instruct") is QWEN2_VL_7B
     assert shape_of("/models/mine") is QWEN2_VL_7B
+    assert shape_of("Qwen/Qwen2.5-VL-7B-Instruct") == replace(QWEN2_VL_7B, traced=False)
 
 
 def test_work_grows_with_steps_and_frames() -> None:

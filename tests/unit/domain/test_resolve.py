@@ -151,6 +151,14 @@ def test_a_later_layer_can_correct_an_earlier_one() -> None:
             "model.temporal.hierarchical: needs temporal layers above 0",
         ),
         (
+            {"model.vision": "trained"},
+            "model.vision: 'trained' needs tuning 'full', got 'lora'",
+        ),
+        (
+            {"model.vision_cache_mib": -1},
+            "model.vision_cache_mib: must be at least 0, got -1",
+        ),
+        (
             {"evaluation.metrics": ["acuracy"]},
             "evaluation.metrics.0: 'acuracy' is not a choice; did you mean 'accuracy'?",
         ),

@@ -9,16 +9,19 @@ from safetensors.torch import load_file, save_file
 from small_qwen import question, random_model
 from transformers import TrainerCallback
 
-from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import (
     Config,
     EvaluationConfig,
     ModelConfig,
     SelectionConfig,
+    TemporalConfig,
     TrainingConfig,
     VideoConfig,
 )
+from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.sampling import StreamSampler
@@ -168,6 +171,87 @@ def test_gradient_checkpointing_changes_nothing_that_is_learned(
     plain.train()
     saving.train()
     assert losses(saving) == pytest.approx(losses(plain), rel=1e-4)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_trained_tower_is_trained_saved_and_resumed(
+    tmp_path: Path, frames: Reader, stored: Path, checkpointing: bool
+):
+    def start(folder: str, *callbacks: TrainerCallback) -> NTLBGTrainer:
+        return trainer(
+            tmp_path / folder,
+            frames,
+            backbone=loaded(stored, tuning="full", vision="trained"),
+            gradient_checkpointing=checkpointing,
+            callbacks=list(callbacks),
+        )
+
+    part = start("part", StopAt(3))
+    before = weights(part)
+    part.train()
+    after = weights(part)
+    tower = {name for name in before if "visual" in name}
+    assert tower and all(not torch.equal(before[name], after[name]) for name in tower)
+    kept = load_file(tmp_path / "part" / "checkpoint-3" / "model.safetensors")
+    assert all(torch.equal(kept[name], after[name]) for name in tower)
+    whole, resumed = start("whole"), start("part")
+    whole.train()
+    resumed.train(resume_from_checkpoint=str(tmp_path / "part" / "checkpoint-3"))
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_checkpointing_a_trained_tower_changes_nothing_and_it_learns_beside_a_connector(
+    tmp_path: Path, frames: Reader, stored: Path
+):
+    found = []
+    for flag in (False, True):
+        layers = TemporalConfig(layers=2)
+        model = loaded(stored, tuning="full", vision="trained", temporal=layers)
+        before = [weight.detach().clone() for weight in model.visual.parameters()]
+        run = trainer(tmp_path / str(flag), frames, backbone=model, gradient_checkpointing=flag)
+        run.train()
+        found.append(losses(run))
+        pairs = zip(before, model.visual.parameters(), strict=True)
+        assert all(not torch.equal(was, weight) for was, weight in pairs)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "looks", "through"),
+    [
+        ("ntlbg", {"features": "backbone"}, True),
+        ("aks", {"similarity": "backbone"}, True),
+        ("uniform", {"features": "backbone", "similarity": "backbone"}, False),
+        ("ntlbg", {"similarity": "backbone"}, False),
+    ],
+)
+def test_a_selection_through_a_tower_that_changes_is_refused(
+    method: str, looks: dict[str, str], through: bool
+):
+    selection = SelectionConfig(method=method, **looks)
+    trained = ModelConfig(tuning="full", vision="trained")
+    assert selection.looks_through_backbone == through
+    if through:
+        with pytest.raises(ValueError, match=r"model.vision 'trained' changes what a selection"):
+            Config(selection=selection, model=trained)
+    assert Config(selection=SelectionConfig(method=method), model=trained).model == trained
+
+
+def test_what_is_tuned_in_fp16_is_kept_in_fp32(stored: Path):
+    config = ModelConfig(base_model=str(stored), tuning="full", vision="frozen")
+    mixed = load_backbone(config, dtype=torch.float16, device="cpu", attention="sdpa")
+    model = mixed.base
+    kinds = {weight.dtype for weight in model.parameters() if weight.requires_grad}
+    assert kinds == {torch.float32}
+    assert {weight.dtype for weight in model.model.visual.parameters()} == {torch.float16}
+    sample = Sample(
+        prompt=build_prompt(question(1), mixed.tokenizer, "option_words"),
+        pixels=torch.zeros(2, 2, 28, 28, 3, dtype=torch.uint8),
+        pairs=torch.arange(2),
+        answer=1,
+    )
+    assert answer_logits(mixed, collate([sample], mixed.video_token)).isfinite().all()
 
 
 def test_the_split_must_make_the_global_batch(tmp_path: Path, frames: Reader):

@@ -1,0 +1,46 @@
+"""Losses that are not finite, and the probe that finds them before half precision trains."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+ADVICE = {
+    "fp16": "use training.precision 'bf16' on a card that has it, or 'fp32'",
+    "bf16": "use training.precision 'fp32'",
+}
+"""What to do instead, by half precision. fp16 ends at 65504, bf16 at fp32's 3.4e38."""
+
+
+class NonFiniteLossError(Exception):
+    """The loss, or in a probe its gradient, became NaN or infinite."""
+
+
+def what_is_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | None:
+    """Runs one forward and backward pass and says what is not finite in it, or None.
+
+    No trace is left: gradients are dropped, and the state of torch's random numbers is restored.
+    The loss is not scaled up as for a GradScaler, whose skipped steps are no error.
+    """
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+    wrong = [name for name, weight in model.named_parameters() if _is_broken(weight.grad)]
+    model.zero_grad(set_to_none=True)
+    if not value.isfinite():
+        return f"the loss is {value.item()}"
+    return f"the gradient of {wrong[0]} is not finite" if wrong else None
+
+
+def _is_broken(gradient: Tensor | None) -> bool:
+    return gradient is not None and not bool(gradient.isfinite().all())
+
+
+def refusal(precision: str, found: str | None) -> NonFiniteLossError:
+    """The error of a probe, in one line; `found` is None where another worker found it."""
+    what = found or "another worker's loss or gradient is not finite"
+    return NonFiniteLossError(
+        f"training.precision {precision}: {what} on the first batch, before any step; "
+        f"{ADVICE[precision]}"
+    )
