@@ -33,6 +33,8 @@ import psutil
 import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
+from ntlbg_model.asking.stages import STAGES, Stages
+from ntlbg_model.asking.watched import watch
 from ntlbg_model.backbone.attention import available, register
 from ntlbg_model.backbone.checkpoint import Device, best_device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, answer_logits
@@ -49,9 +51,7 @@ from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import read_frames
 from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.select import select_pairs
-from ntlbg_model.stages import STAGES, Stages
 from ntlbg_model.tiny_base import architecture
-from ntlbg_model.watched import watch
 
 SEED = 7100
 SIDE = {"tiny": 56, "7b": 224}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from ntlbg_model.base_shapes import QWEN2_VL_7B, Shape, shape_of
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.connector_size import connector_bytes, connector_parameters
 from ntlbg_model.native.size import FRAME_TOKENS, activation_gib
 from ntlbg_model.selector_size import selector_parameters
-from ntlbg_model.visual_tokens import layout_of
+from ntlbg_model.tokens.connector_size import connector_bytes, connector_parameters
+from ntlbg_model.tokens.visual_tokens import layout_of
 
 GIB = 1024**3
 MIB = 1024**2

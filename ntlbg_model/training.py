@@ -21,15 +21,15 @@ from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
-from ntlbg_model.finite import ADVICE, NonFiniteLossError, refusal, what_is_not_finite
-from ntlbg_model.joint import Questions
-from ntlbg_model.joint_data import QuestionCandidates
-from ntlbg_model.loss_schedule import loss_weights
-from ntlbg_model.loss_terms import PREFIX, TermMeans
+from ntlbg_model.learning.finite import ADVICE, NonFiniteLossError, refusal, what_is_not_finite
+from ntlbg_model.learning.joint import Questions
+from ntlbg_model.learning.joint_data import QuestionCandidates
+from ntlbg_model.learning.loss_schedule import loss_weights
+from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
+from ntlbg_model.learning.sampling import StreamSampler
 from ntlbg_model.model import NTLBGModel, save_plain
-from ntlbg_model.sampling import StreamSampler
 from ntlbg_model.selection.video import VideoSelector, video_seed
-from ntlbg_model.visual_tokens import layout_of
+from ntlbg_model.tokens.visual_tokens import layout_of
 
 logger = logging.getLogger(__name__)
 

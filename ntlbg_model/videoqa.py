@@ -10,7 +10,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ntlbg_model.asked import QuestionError, asked, prompt_of
+from ntlbg_model.asking.asked import QuestionError, asked, prompt_of
+from ntlbg_model.asking.looking import Looker, needs_frames
+from ntlbg_model.asking.stages import Stages
+from ntlbg_model.asking.watched import KEPT_BYTES, Progress, WatchedVideo, WatchedVideos
 from ntlbg_model.backbone.checkpoint import Device, best_device, load_for_answers
 from ntlbg_model.backbone.generation import generate
 from ntlbg_model.backbone.model import Backbone, answer_logits
@@ -26,11 +29,8 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_model.data.collate import Sample, collate
-from ntlbg_model.looking import Looker, needs_frames
 from ntlbg_model.model import NTLBGModel, model_of
-from ntlbg_model.stages import Stages
-from ntlbg_model.visual_tokens import layout_of
-from ntlbg_model.watched import KEPT_BYTES, Progress, WatchedVideo, WatchedVideos
+from ntlbg_model.tokens.visual_tokens import layout_of
 
 __all__ = ["Answer", "NTLBGVideoQA", "QuestionError", "default_config"]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.points import CellContext, VideoPoints, voronoi_cells
 from ntlbg_model.selection import gaussian
 from ntlbg_model.selection.features import pair_features
+from ntlbg_model.tokens.points import CellContext, VideoPoints, voronoi_cells
 
 
 class PointReader:

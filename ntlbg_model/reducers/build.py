@@ -13,7 +13,7 @@ from ntlbg_model.reducers.valley import Valley
 from ntlbg_model.reducers.video_chatgpt import SpaceAndTimeMeans
 from ntlbg_model.reducers.video_llama2 import SpatialTemporalConvolution
 from ntlbg_model.reducers.videollama import TwoQFormers
-from ntlbg_model.visual_tokens import TokenLayout, halved
+from ntlbg_model.tokens.visual_tokens import TokenLayout, halved
 
 REDUCERS: dict[ReducerName, type[Reducer]] = {
     "qwen2_vl": Identity,

@@ -9,7 +9,7 @@ from ray.train import Checkpoint
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ntlbg_model.loss_terms import PREFIX
+from ntlbg_model.learning.loss_terms import PREFIX
 from ntlbg_service.domain.launch import CheckpointMarker, to_json
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage

@@ -10,7 +10,7 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
 
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.data.longvideobench import DatasetError
-    from ntlbg_model.finite import NonFiniteLossError
+    from ntlbg_model.learning.finite import NonFiniteLossError
     from ntlbg_model.selection.image_text import EncoderError
 
     line = next((part for part in str(error).splitlines() if part.strip()), "").strip()

@@ -22,8 +22,8 @@ from ntlbg_model.config import (
     TemporalConfig,
     TrainingConfig,
 )
-from ntlbg_model.loss_schedule import AUXILIARY
-from ntlbg_model.visual_tokens import COUNTS
+from ntlbg_model.learning.loss_schedule import AUXILIARY
+from ntlbg_model.tokens.visual_tokens import COUNTS
 
 
 def selection(**options: object) -> Config:

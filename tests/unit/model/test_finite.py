@@ -21,7 +21,7 @@ from ntlbg_model.config import (
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
-from ntlbg_model.finite import NonFiniteLossError, refusal, what_is_not_finite
+from ntlbg_model.learning.finite import NonFiniteLossError, refusal, what_is_not_finite
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NTLBGTrainer, build_trainer
 from ntlbg_service.domain.recovery import FailureClass, decide

@@ -31,7 +31,7 @@ from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.loss_schedule import AUXILIARY
+from ntlbg_model.learning.loss_schedule import AUXILIARY
 from ntlbg_model.model import NTLBGModel
 from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.selection.video import VideoSelector

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ntlbg_model import losses
 from ntlbg_model.config import LossConfig
-from ntlbg_model.loss_schedule import AUXILIARY, loss_weights
+from ntlbg_model.learning import losses
+from ntlbg_model.learning.loss_schedule import AUXILIARY, loss_weights
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import time_cells
 from ntlbg_model.selection.conditioned import QuestionGaussian, conditioned_distances

@@ -25,10 +25,10 @@ from ntlbg_model.config import (
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
-from ntlbg_model.points import VideoPoints
 from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.selection.vision_blocks import block_features
 from ntlbg_model.tiny_base import architecture
+from ntlbg_model.tokens.points import VideoPoints
 from ntlbg_model.training import build_trainer
 
 Reader = Callable[[Question], Frames]

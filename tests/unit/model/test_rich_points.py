@@ -4,10 +4,16 @@ import pytest
 import torch
 
 from ntlbg_model.config import RichPointsConfig
-from ntlbg_model.connector_size import CONTEXT_WIDTH
 from ntlbg_model.data.points import candidate_statistics, cell_context
-from ntlbg_model.points import CellContext, VideoPoints, attention_pool, members, voronoi_cells
-from ntlbg_model.rich_points import RichPoints, appended, coarser
+from ntlbg_model.tokens.connector_size import CONTEXT_WIDTH
+from ntlbg_model.tokens.points import (
+    CellContext,
+    VideoPoints,
+    attention_pool,
+    members,
+    voronoi_cells,
+)
+from ntlbg_model.tokens.rich_points import RichPoints, appended, coarser
 
 PAIRS = torch.tensor([1, 4, 9])
 

@@ -24,7 +24,7 @@ from ntlbg_model.config import (
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
-from ntlbg_model.sampling import StreamSampler
+from ntlbg_model.learning.sampling import StreamSampler
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NoTrainingDataError, NTLBGTrainer, build_trainer
 

@@ -13,6 +13,9 @@ import pytest
 import torch
 from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
+from ntlbg_model.asking.looking import MOST_KEPT, kept_frames
+from ntlbg_model.asking.stages import STAGES, Stages
+from ntlbg_model.asking.watched import summarise, watch
 from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.prompt import TURN
@@ -34,17 +37,14 @@ from ntlbg_model.data.stream import BLOCK, FrameBlock, blocks
 from ntlbg_model.data.timeline import scan
 from ntlbg_model.data.video import FrameCache, VideoError
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.looking import MOST_KEPT, kept_frames
 from ntlbg_model.model import NTLBGModel
 from ntlbg_model.selection.attach import with_selector
-from ntlbg_model.stages import STAGES, Stages
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.videoqa import (
     NTLBGVideoQA,
     QuestionError,
     default_config,
 )
-from ntlbg_model.watched import summarise, watch
 
 PLAN = sample_video(NeedlesSpec(split="clean", videos=1, seed=8, resolution=56), 0)
 ASKED = questions(PLAN)

@@ -9,9 +9,9 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ntlbg_model.config import RichPointsConfig
-from ntlbg_model.connector_size import FACTS, TIME_WIDTH
-from ntlbg_model.points import CellContext, VideoPoints, attention_pool, members
-from ntlbg_model.time_encoding import time_encoding
+from ntlbg_model.tokens.connector_size import FACTS, TIME_WIDTH
+from ntlbg_model.tokens.points import CellContext, VideoPoints, attention_pool, members
+from ntlbg_model.tokens.time_encoding import time_encoding
 
 
 class Residual(nn.Module):

@@ -1,0 +1,1 @@
+"""Questions about a video file of any length, read as a stream."""

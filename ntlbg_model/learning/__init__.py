@@ -1,0 +1,1 @@
+"""What learning to select needs beside the Trainer: losses, draws, teacher, sample order."""

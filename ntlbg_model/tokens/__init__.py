@@ -1,0 +1,1 @@
+"""From the vision tower's grid to the language model's tokens."""
