@@ -25,7 +25,7 @@ from ntlbg_model.data.needles.plan import NeedlesSpec, VideoPlan
 from ntlbg_model.data.needles.render import render
 from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.selection.features import pair_features
-from ntlbg_model.selection.select import needs_features, select_pairs
+from ntlbg_model.selection.select import select_pairs
 
 METHODS = ("uniform", "random", "median_contour", "ntlbg")
 PAIRS = 32
@@ -37,7 +37,7 @@ def measure_video(plan: VideoPlan, pixels: torch.Tensor, method: str) -> tuple[f
     config = SelectionConfig(method=method)  # type: ignore[arg-type]
     started = time.perf_counter()
     candidates = pixels.shape[0] // 2
-    features = pair_features(pixels) if needs_features(config) else torch.zeros(candidates, 1)
+    features = pair_features(pixels) if config.compares_frames else torch.zeros(candidates, 1)
     kept = set(select_pairs(features, PAIRS, config, plan.index).pairs.tolist())
     seconds = time.perf_counter() - started
     hits = [any(frame // 2 in kept for frame in needle.frames) for needle in plan.needles]

@@ -8,7 +8,7 @@ from torch import Tensor
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import SelectionConfig, SelectionMethod
 from ntlbg_model.selection.baselines import uniform
-from ntlbg_model.selection.select import needs_similarity, select_pairs
+from ntlbg_model.selection.select import select_pairs
 from ntlbg_model.selection.word_match import best_word, word_vectors
 from ntlbg_model.tiny_base.examples import Flash, oracle
 from quality.footage import Ask, Clip
@@ -63,7 +63,7 @@ def _published(name: str, similarity: Similarity, seed: int) -> Select:
     def select(clip: Clip, ask: Ask, count: int) -> Tensor:
         looks = name in (TRAINING_FREE, "median_contour")
         features = clip.pixels if looks else pooled(clip.tokens)
-        against = similarity(clip, ask.text) if needs_similarity(config) else None
+        against = similarity(clip, ask.text) if config.compares_with_question else None
         return select_pairs(features, count, config, seed, against).pairs
 
     return select

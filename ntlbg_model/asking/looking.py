@@ -15,8 +15,6 @@ from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.scoring import FrameScorer
 from ntlbg_model.selection.select import (
     Selection,
-    needs_features,
-    needs_similarity,
     select_pairs,
 )
 from ntlbg_model.selection.video import LearnedChoice, video_seed
@@ -51,9 +49,9 @@ class Looker:
         name, features, similarity = watched.path.stem, features_of(watched.statistics), None
         if watched.frames is not None and needs_frames(options):
             pixels = torch.from_numpy(watched.frames)
-            if needs_features(options):
+            if options.compares_frames:
                 features = self._scorer.features(key, pixels)
-            if needs_similarity(options):
+            if options.compares_with_question:
                 similarity = self._scorer.similarity(key, pixels, question)
                 features, name = features.to(similarity.device), f"{name}:{question}"
         if self._learned is not None and count < len(features):
@@ -76,8 +74,8 @@ class Looker:
 
 def needs_frames(selection: SelectionConfig) -> bool:
     """Whether a selection looks at more of the candidate frames than their thumbnails."""
-    looks = needs_features(selection) and selection.features != "pixels"
-    return looks or needs_similarity(selection)
+    looks = selection.compares_frames and selection.features != "pixels"
+    return looks or selection.compares_with_question
 
 
 def kept_frames(video: VideoConfig, candidates: int, wanted: int | None) -> int:

@@ -13,7 +13,6 @@ from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import SelectionConfig
 from ntlbg_model.selection.features import pair_features
 from ntlbg_model.selection.image_text import CHECKPOINTS, EncoderKind, load_encoder
-from ntlbg_model.selection.select import needs_features, needs_similarity
 from ntlbg_model.selection.vision_blocks import block_features, merged_tokens
 from ntlbg_model.selection.word_match import best_word, word_vectors
 
@@ -32,8 +31,8 @@ class FrameScorer:
         self._config = config
         self._backbone = backbone
         self._seen = VideoCache(cache_bytes)
-        asked = {config.features} if needs_features(config) else set()
-        asked |= {config.similarity} if needs_similarity(config) else set()
+        asked = {config.features} if config.compares_frames else set()
+        asked |= {config.similarity} if config.compares_with_question else set()
         if "backbone" in asked and backbone is None:
             raise ValueError("the selection looks through the backbone, and there is none")
         device = "cpu" if backbone is None else backbone.device

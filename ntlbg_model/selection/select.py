@@ -37,7 +37,7 @@ def select_pairs(
 ) -> Selection:
     """Exactly `pairs` of the P candidate pairs with `features` [P, d], by `config.method`.
 
-    `similarity` [P] to the question is for the methods that `needs_similarity` names, on the
+    `similarity` [P] to the question is for methods that compare with the question, on the
     features' device. The same arguments give the same pairs; `seed` matters to 'random',
     'q_frame' and 'kmeans' alone. All candidates are kept where `pairs` is P or the method is
     'all_frames'. Raises ValueError where a similarity is missing and unless 0 < pairs <= P.
@@ -67,16 +67,6 @@ def select_pairs(
         raise ValueError(f"selection method {config.method!r} needs the similarity to a question")
     chosen = _by_similarity(features, similarity, pairs, config.method, seed)
     return Selection(pairs=chosen, scores=similarity)
-
-
-def needs_features(config: SelectionConfig) -> bool:
-    """Whether the method compares frames with each other."""
-    return config.compares_frames
-
-
-def needs_similarity(config: SelectionConfig) -> bool:
-    """Whether the method compares frames with the question: a choice for each question."""
-    return config.compares_with_question
 
 
 def _by_similarity(

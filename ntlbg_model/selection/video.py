@@ -11,7 +11,7 @@ from ntlbg_model.learning.joint import draw
 from ntlbg_model.model import NTLBGModel
 from ntlbg_model.selection.index import VideoIndex
 from ntlbg_model.selection.scoring import FrameScorer
-from ntlbg_model.selection.select import needs_features, needs_similarity, select_pairs
+from ntlbg_model.selection.select import select_pairs
 from ntlbg_model.selection.selector import NTLBGSelector
 
 MOST_VIDEOS = 64
@@ -44,7 +44,7 @@ class VideoSelector:
         `question` is its text, without options. Raises ValueError where there are fewer than two
         frames.
         """
-        asks = self._learned is not None or needs_similarity(self._selection)
+        asks = self._learned is not None or self._selection.compares_with_question
         key = (video_id, question if asks else "")
         if key not in self._chosen:
             self._chosen[key] = self._choose(*key, pixels)
@@ -57,9 +57,9 @@ class VideoSelector:
         candidates = frames // PAIR
         count = self._video.representatives(frames) // PAIR
         features, similarity = torch.zeros(candidates, 1), None
-        if count < candidates and needs_features(self._selection):
+        if count < candidates and self._selection.compares_frames:
             features = self._scorer.features(video_id, pixels)
-        if count < candidates and needs_similarity(self._selection):
+        if count < candidates and self._selection.compares_with_question:
             similarity = self._scorer.similarity(video_id, pixels, question)
             features = features.to(similarity.device)
         if count < candidates and self._learned is not None:

@@ -15,7 +15,7 @@ from ntlbg_model.selection.dpp import RELEVANCE, WIDTHS, dpp
 from ntlbg_model.selection.farthest_point import farthest_point
 from ntlbg_model.selection.kmeans import kmeans
 from ntlbg_model.selection.q_frame import SPREAD, TEMPERATURE, q_frame
-from ntlbg_model.selection.select import Selection, needs_similarity, select_pairs
+from ntlbg_model.selection.select import Selection, select_pairs
 
 SIMILARITY = ("clip_topk", "aks", "bolt", "q_frame", "dpp")
 METHODS = (*SIMILARITY, "kmeans", "farthest_point")
@@ -65,7 +65,7 @@ def test_the_seed_decides_where_chance_does(method: str):
 @pytest.mark.parametrize("method", SIMILARITY)
 def test_a_missing_similarity_is_named(method: str):
     config = SelectionConfig(method=method)
-    assert needs_similarity(config)
+    assert config.compares_with_question
     with pytest.raises(ValueError, match=f"'{method}' needs the similarity to a question"):
         select_pairs(drawn(8, 4), 4, config, 0)
 
