@@ -1,7 +1,6 @@
 """Attention kernels of the language model, by name."""
 
 import logging
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -9,10 +8,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 from transformers.utils import is_flash_attn_2_available
 
+from ntlbg_model.footprint.step import Attention
+
 logger = logging.getLogger(__name__)
 
-Attention = Literal["eager", "sdpa", "sdpa_repeated", "flash_attention_2"]
-"""sdpa_repeated is for cards below sm_80: see `sdpa_repeated`."""
+__all__ = ["Attention", "available", "register", "sdpa_repeated"]
 
 
 def sdpa_repeated(

@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ntlbg_model.config import STRICT, Config
-from ntlbg_model.footprint import Footprint, training_flops, training_footprint
+from ntlbg_model.footprint import (
+    Attention,
+    Footprint,
+    Offload,
+    Precision,
+    Step,
+    training_flops,
+    training_footprint,
+)
 from ntlbg_service.domain.profiles import NodeShape, Profile
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 SAFETY = 0.97
 """Share of the card that a prediction may fill (memory: limit = 0.97 x device)."""
@@ -28,7 +34,7 @@ class Fit:
 
     profile: str
     precision: Precision
-    attention: Literal["sdpa", "flash_attention_2", "sdpa_repeated"]
+    attention: Attention
     """Kernel; sdpa_repeated keeps cards without FlashAttention off the S x S path."""
     micro_batch: int
     accumulation: int
@@ -43,11 +49,41 @@ class Fit:
     """Predicted GiB by item."""
     reasons: tuple[str, ...]
     """What each choice bought, in words."""
+    nodes: int = 1
+    """Nodes that the workers are spread over, evenly."""
+    vision_chunk: int = 8
+    """Frame pairs that go through a frozen vision tower together."""
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    """What DeepSpeed shards over the workers; 0 without DeepSpeed."""
+    offload: Offload = "none"
+    """What DeepSpeed keeps in host memory."""
+    host_gib: float = 0.0
+    """Predicted host memory of one worker, GiB."""
+    traced: bool = False
+    """The prediction is a trace of the whole step, not the closed form."""
+    calibration: float = 1.0
+    """Factor learned from measured peaks on this profile, already in `predicted_gib`."""
 
     @property
     def numerics(self) -> str:
         """The numerics class: what must agree within a comparison group."""
         return f"{self.precision} {self.attention}"
+
+    @property
+    def step(self) -> Step:
+        """The settings as memory and time are predicted from them."""
+        return Step(
+            precision=self.precision,
+            attention=self.attention,
+            micro_batch=self.micro_batch,
+            accumulation=self.accumulation,
+            workers=self.workers,
+            checkpointing=self.gradient_checkpointing,
+            vision_chunk=self.vision_chunk,
+            zero_stage=self.zero_stage,
+            offload=self.offload,
+            cpu=self.profile == "cpu",
+        )
 
     @property
     def gpu_hours(self) -> float:
@@ -117,15 +153,23 @@ def _process(profile: Profile) -> float:
 
 def predict(config: Config, profile: Profile, micro_batch: int, checkpointing: bool) -> Footprint:
     """Predicted peak of one worker on a profile."""
-    precision = choose_precision(config, profile)
-    return training_footprint(
-        config,
+    workers = config.hardware.num_gpus or 1
+    step = Step(
+        precision=choose_precision(config, profile),
+        attention=_attention(config, profile),
         micro_batch=micro_batch,
-        bytes_per_weight=4 if precision == "fp32" else 2,
-        master_weights=precision == "fp16",
+        accumulation=max(1, config.training.global_batch // (workers * micro_batch)),
+        workers=workers,
         checkpointing=checkpointing,
         cpu=profile.is_cpu,
     )
+    return training_footprint(config, step)
+
+
+def _attention(config: Config, profile: Profile) -> Attention:
+    if profile.flash_attention and config.model.flash_attention:
+        return "flash_attention_2"
+    return "sdpa" if profile.is_cpu or profile.bf16 else "sdpa_repeated"
 
 
 def choose_precision(config: Config, profile: Profile) -> Precision:
@@ -147,16 +191,13 @@ def _fit(
     limit: float,
 ) -> Fit:
     precision = choose_precision(config, profile)
-    flash = profile.flash_attention and config.model.flash_attention
     accumulation = config.training.global_batch // (workers * micro_batch)
     process = _process(profile)
     seconds = training_flops(config) / (profile.peak_tflops * 1e12 * EFFICIENCY * workers)
     return Fit(
         profile=profile.name,
         precision=precision,
-        attention="flash_attention_2"
-        if flash
-        else ("sdpa" if profile.is_cpu or profile.bf16 else "sdpa_repeated"),
+        attention=_attention(config, profile),
         micro_batch=micro_batch,
         accumulation=accumulation,
         workers=workers,
@@ -165,14 +206,11 @@ def _fit(
         limit_gib=round(limit, 3),
         hours=seconds / 3600,
         memory={
-            "parameters": round(footprint.parameters, 3),
-            "optimizer": round(footprint.optimizer, 3),
-            "gradients": round(footprint.gradients, 3),
-            "activations": round(footprint.activations, 3),
-            "reserve": round(footprint.reserve, 3),
-            "context": round(footprint.context + process, 3),
-            "vision_cache": round(footprint.vision_cache, 3),
+            name: round(gib + (process if name == "context" else 0.0), 3)
+            for name, gib in footprint.items().items()
         },
+        host_gib=round(footprint.host, 3),
+        traced=footprint.traced,
         reasons=_reasons(config, profile, precision, micro_batch, accumulation, checkpointing),
     )
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from ntlbg_model.base_shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, shape_of
 from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.footprint import (
     Footprint,
+    Step,
     load_of,
     training_flops,
     training_footprint,
 )
+from ntlbg_model.footprint.shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, shape_of
 from ntlbg_model.selector_size import selector_parameters
 
 
@@ -28,13 +29,11 @@ def config(kept: int, **model: Any) -> Config:
 
 def predicted(config: Config, **changed: Any) -> Footprint:
     arguments: dict[str, Any] = {
-        "micro_batch": 1,
-        "bytes_per_weight": 2,
+        "precision": "bf16",
+        "attention": "sdpa",
         "master_weights": False,
-        "checkpointing": True,
-        "cpu": False,
     }
-    return training_footprint(config, **arguments | changed)
+    return training_footprint(config, Step(**arguments | changed))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,6 @@ def predicted(config: Config, **changed: Any) -> Footprint:
 )
 def test_adapters_agree_with_traces(kept: int, batch: int, traced_gib: float) -> None:
     found = predicted(config(kept), micro_batch=batch)
-    assert found.traced
     assert found.total - found.context == pytest.approx(traced_gib, rel=0.05)
 
 
@@ -65,26 +63,12 @@ def test_full_tuning_is_not_predicted_below_the_traces(
     assert found.total - found.context >= 0.97 * traced_gib
 
 
-@pytest.mark.parametrize(
-    ("kept", "batch", "recipe_gib", "naive_gib"),
-    [(256, 1, 62.2, 69.5), (256, 2, 65.9, 91.8), (512, 1, 65.8, 91.5), (1024, 2, 82.4, 224.1)],
-)
-def test_a_trained_tower_is_counted(
-    kept: int, batch: int, recipe_gib: float, naive_gib: float
-) -> None:
-    """Between the trace of a frozen tower with what a trained one adds at least (16-bit gradients
-    and moments; the inputs of its checkpointed blocks), and that with all logits besides."""
-    found = predicted(config(kept, tuning="full", vision="trained"), micro_batch=batch)
-    least = 0.97 * recipe_gib + 0.676e9 * 6 / 1024**3 + 0.0886 * batch * kept / 2 * 256 / 1000
-    assert least <= found.total - found.context <= 1.03 * naive_gib
-
-
 def test_without_checkpointing_a_trained_tower_keeps_all_it_computed() -> None:
     trained, frozen = (
         predicted(config(64, tuning="full", vision=vision), checkpointing=False)
         for vision in ("trained", "frozen")
     )
-    assert trained.activations - frozen.activations >= 2.274 * 32 * 256 / 1000
+    assert trained.vision - frozen.vision >= 2.274 * 32 * 256 / 1000 - 0.0022 * 8.192
     tower = QWEN2_VL_7B.vision_parameters
     assert trained.optimizer - frozen.optimizer == pytest.approx(4 * tower / 1024**3)
 
@@ -108,17 +92,18 @@ def test_the_load_counts_the_longest_video() -> None:
 def test_masters_and_quantisation_change_what_is_stored() -> None:
     full = config(64, tuning="full")
     assert predicted(full, master_weights=True).optimizer == pytest.approx(
-        3 * predicted(full).optimizer
+        2 * predicted(full).optimizer
     )
     stored = [
         predicted(config(64, quantisation=kind)).parameters for kind in ("none", "int8", "nf4")
     ]
     assert stored == sorted(stored, reverse=True)
-    assert stored[0] == pytest.approx(2 * stored[1])
+    blocks = QWEN2_VL_7B.layers * QWEN2_VL_7B.linear_parameters
+    assert stored[0] - stored[1] == pytest.approx(blocks / 1024**3)
 
 
 def test_a_cpu_has_no_driver_and_no_caching_allocator() -> None:
-    found = predicted(config(64, base_model="tiny"), cpu=True, bytes_per_weight=4)
+    found = predicted(config(64, base_model="tiny"), cpu=True, precision="fp32")
     assert found.reserve == found.context == 0.0
     assert not found.traced
 
@@ -126,9 +111,8 @@ def test_a_cpu_has_no_driver_and_no_caching_allocator() -> None:
 def test_an_unknown_model_is_taken_for_the_large_one() -> None:
     assert shape_of("tiny") is TINY
     assert shape_of("Qwen/Qwen2-VL-2B-Instruct") is QWEN2_VL_2B
-    assert shape_of("Qwen/Qwen2-VL-7B-Instruct") is QWEN2_VL_7B
-    assert shape_of("/models/mine") is QWEN2_VL_7B
-    assert shape_of("Qwen/Qwen2.5-VL-7B-Instruct") == replace(QWEN2_VL_7B, traced=False)
+    assert shape_of("Qwen/Qwen2-VL-7B-Instruct") == QWEN2_VL_7B
+    assert shape_of("/models/mine") == replace(QWEN2_VL_7B, traced=False)
 
 
 def test_work_grows_with_steps_and_frames() -> None:

@@ -1,0 +1,104 @@
+"""Weights, gradients and optimizer states, and how they are spread. Standard library only.
+
+ZeRO is arXiv:1910.02054; the sizes of its buckets are DeepSpeed's defaults. What a trace follows
+and what the closed form adds up have these numbers from here.
+"""
+
+from dataclasses import dataclass
+
+from ntlbg_model.config import Config
+from ntlbg_model.footprint.items import GIB
+from ntlbg_model.footprint.step import Step
+
+STORED = {"none": None, "int8": 1.0, "nf4": 0.56}
+"""Bytes of a frozen weight of the language model's blocks by quantisation; None: the compute type.
+nf4: half a byte, a scale for 64 weights in fp32, quantised again (arXiv:2305.14314)."""
+REDUCE_BUCKET = 5e8
+"""Elements that DeepSpeed reduces at once; two such buckets overlap."""
+PREFETCH_BUCKET = 5e7
+"""Elements that ZeRO-3 gathers ahead."""
+PERSISTENT = 1e9
+"""Most gathered elements that ZeRO-3 keeps alive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Numbers of parameters, by what becomes of them."""
+
+    trained_base: float
+    """Of the base model itself (full tuning)."""
+    trained_added: float
+    """Adapters, connector, selector: fp32 outside DeepSpeed."""
+    frozen: float
+    """Not trained, in the compute type."""
+    quantised: float = 0.0
+    """Not trained, stored as `model.quantisation` says."""
+    largest: float = 0.0
+    """Largest matrix, which ZeRO-3 gathers whole."""
+    block: float = 0.0
+    """One block of the language model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class States:
+    """GiB on one worker, and on its host."""
+
+    parameters: float
+    gradients: float
+    """All of them; a backward pass reaches this at its end."""
+    optimizer: float
+    communication: float
+    host: float
+
+
+def states_of(config: Config, step: Step, weights: Weights) -> States:
+    """What stands through a whole step."""
+    if step.deepspeed:
+        return _sharded(config, step, weights)
+    trained = weights.trained_base + weights.trained_added
+    wide = step.master_weights or step.precision == "fp32"
+    base = 4 if wide else step.bytes_per_value
+    gradients = base * weights.trained_base + 4 * weights.trained_added
+    parameters = base * weights.trained_base + 4 * weights.trained_added
+    return States(
+        parameters=(parameters + _frozen(config, step, weights)) / GIB,
+        gradients=gradients / GIB,
+        optimizer=2 * gradients / GIB,
+        communication=gradients / GIB if step.workers > 1 and trained else 0.0,
+        host=0.0,
+    )
+
+
+def _frozen(config: Config, step: Step, weights: Weights) -> float:
+    stored = STORED[config.model.quantisation] or step.bytes_per_value
+    return step.bytes_per_value * weights.frozen + stored * weights.quantised
+
+
+def _sharded(config: Config, step: Step, weights: Weights) -> States:
+    """16-bit weights and gradients, fp32 masters and moments, each over the workers or on the
+    host as stage and offload say."""
+    size, trained = step.bytes_per_value, weights.trained_base + weights.trained_added
+    shard_weights = step.workers if step.zero_stage == 3 else 1
+    shard_gradients = step.workers if step.zero_stage >= 2 else 1
+    states = (8 if step.precision == "fp32" else 12) * trained / step.workers
+    parameters = (size * trained + _frozen(config, step, weights)) / shard_weights
+    gradients = size * trained / shard_gradients
+    host = 0.0
+    if step.offload != "none":
+        host += states + 4 * trained / step.workers
+        states = gradients = 0.0
+    if step.offload == "all":
+        host += parameters
+        parameters = 0.0
+    buckets = 2 * size * min(REDUCE_BUCKET, trained)
+    if step.zero_stage == 3:
+        whole = trained + weights.frozen + weights.quantised
+        alive = max(weights.block, weights.largest) + min(PREFETCH_BUCKET, whole)
+        buckets += size * min(alive, whole)
+    return States(
+        parameters=parameters / GIB,
+        gradients=gradients / GIB,
+        optimizer=states / GIB,
+        communication=buckets / GIB,
+        host=host / GIB,
+    )
