@@ -77,8 +77,7 @@ class NTLBGModel(nn.Module):
 
     def _logits(self, prompt: VideoPrompt, features: Tensor | None) -> Tensor:
         if features is None:
-            with torch.autocast(prompt.pixels.device.type, enabled=False):
-                features = self.vision_cache.features(self.qwen.model.visual, prompt)
+            features = self.vision_cache.features(self.qwen.model.visual, prompt)
         gate = self._key_gate(prompt) if self.connector is None else {}
         return next_token_logits(self.base, prompt, self.visual_tokens(prompt, features), **gate)
 

@@ -170,7 +170,9 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         if "candidates" in inputs:
             logits, terms = model(self._questions(inputs["candidates"], step).to(device))
         else:
-            logits = answer_logits(self._backbone, inputs["prompt"].to(device), model)
+            # A trained tower runs beside the wrapped model, and is to compute in its precision.
+            with self.accelerator.autocast():
+                logits = answer_logits(self._backbone, inputs["prompt"].to(device), model)
         task = functional.cross_entropy(logits, inputs["targets"].to(device))
         weighted = {name: weights[name] * value for name, value in {"task": task, **terms}.items()}
         return torch.as_tensor(sum(weighted.values())), logits, weighted

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -53,7 +53,7 @@ class Backbone:
     model: nn.Module
     """What is trained: a `Qwen2VLForConditionalGeneration`, the peft model around it, or the
     `NTLBGModel` around either where options add parts."""
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Any
     vision_cache: VisionCache = field(default_factory=VisionCache)
     """Features of pairs seen before; keeps nothing unless told to."""
 
@@ -124,6 +124,17 @@ def load_backbone(
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()
     model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
+    return assembled(model, tokenizer, config, device, seed)
+
+
+def assembled(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    config: ModelConfig,
+    device: torch.device | str,
+    seed: int = 0,
+) -> Backbone:
+    """A base model made ready as `load_backbone` says; without a tokenizer it cannot be asked."""
     use_batched_attention(model.model.visual)
     if config.liger:
         use_liger(model, device)

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 from transformers.models.qwen2_vl import modeling_qwen2_vl as qwen2_vl
+from transformers.vision_utils import get_vision_position_ids
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -102,22 +103,35 @@ def vision_features(visual: nn.Module, pixels: Tensor, chunk: int = 8) -> Tensor
     Without gradient where the tower is frozen: left in the graph, even with checkpointing, a
     frozen tower keeps the inputs of all its blocks. The last chunk of a frozen tower is filled up,
     since the bits of a matrix product depend on its shape: a pair's features are the same whatever
-    it is computed with, and may be remembered.
+    it is computed with, and may be remembered. For the same reason autocast never reaches it; a
+    tower that is trained computes as the caller's autocast says.
     """
-    trained = is_trained(visual)
-    missing = 0 if trained else -len(pixels) % chunk
+    if not is_trained(visual):
+        with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+            return _in_chunks(visual, pixels, chunk)
+    return torch.cat([tower_features(visual, part) for part in torch.split(pixels, chunk)])
+
+
+def _in_chunks(visual: nn.Module, pixels: Tensor, chunk: int) -> Tensor:
+    missing = -len(pixels) % chunk
     filled = torch.cat((pixels, pixels[-1:].expand(missing, -1, -1, -1, -1)))
-    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-        parts = [_features(visual, part) for part in torch.split(filled, chunk)]
+    parts = [tower_features(visual, part) for part in torch.split(filled, chunk)]
     return torch.cat(parts)[: len(pixels)]
 
 
-def _features(visual: nn.Module, pixels: Tensor) -> Tensor:
+def tower_features(visual: nn.Module, pixels: Tensor) -> Tensor:
+    """Features [k, h w, hidden] of frame pairs [k, 2, H, W, 3], all at once.
+
+    Grid, segments and places are made on the CPU: read from a GPU, they would stall it.
+    """
     patches = patchify(pixels)
     pairs, count, width = patches.shape
     rows, columns = merge_grid(pixels.shape[2], pixels.shape[3])
-    grid = torch.tensor([[pairs, rows * MERGE, columns * MERGE]], device=pixels.device)
+    grid = torch.tensor([[pairs, rows * MERGE, columns * MERGE]])
+    places = get_vision_position_ids(grid, MERGE).to(pixels.device)
     boundaries = torch.arange(0, (pairs + 1) * count, count, dtype=torch.int32)
     patches = patches.view(pairs * count, width)
-    output: Tensor = visual(patches, grid_thw=grid, cu_seqlens=boundaries).pooler_output
+    output: Tensor = visual(
+        patches, grid_thw=grid, cu_seqlens=boundaries, position_ids=places
+    ).pooler_output
     return output.view(pairs, rows * columns, -1)
