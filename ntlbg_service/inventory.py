@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.plan import Inventory, NodeGroup
+from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.profiles import recognise
 
 GIB = 1024**3

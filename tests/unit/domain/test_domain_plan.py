@@ -13,7 +13,8 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.plan import Inventory, NodeGroup, plan
+from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.plan import plan
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import Variant
 
@@ -51,7 +52,11 @@ def test_an_unknown_kind_names_the_inventory() -> None:
     ("row", "message"),
     [
         ({"profile": "cpu", "gpus": 0}, "groups.0.gpus: must be at least 1, got 0"),
-        ({"profile": "cpu", "gpus": 1, "nodes": 0}, "groups.0.nodes: must be at least 1, got 0"),
+        (
+            {"profile": "cpu", "gpus": 1, "nodes": 0},
+            "groups.0.nodes: must be at least 1, got 0 (max_nodes names what an autoscaler could "
+            "add)",
+        ),
         (
             {"profile": "cpu", "gpus": 1, "host_memory_gib": 0},
             "groups.0.host_memory_gib: must be above 0, got 0.0",
