@@ -4,14 +4,15 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service.domain.bound import lower_bound
-from ntlbg_service.domain.cluster import Cluster, Job, Placement, makespan
+from ntlbg_service.domain.bound import Way, lower_bound
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, makespan
 from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.placing import demand
 from ntlbg_service.domain.plan import Plan, plan
@@ -89,8 +90,17 @@ def quality(jobs: list[Job], inventory: Inventory, replays: int | None = None) -
         first_come=found.first_come,
         first_come_skipping=found.first_come_skipping,
         replayed=makespan(replay(jobs, cluster)) / ours,
-        replayed_noisy=makespan(replay(jobs, cluster, _noisy(replays))) / ours,
+        replayed_noisy=_to_real_bound(replay(jobs, cluster, _noisy(replays)), cluster),
     )
+
+
+def _to_real_bound(intervals: Sequence[Interval], cluster: Cluster) -> float:
+    """The makespan over the bound for what ran, with the hours that it took."""
+    ran = Counter(
+        (Way(row.placement.fit.profile, row.placement.fit.workers, row.end - row.start),)
+        for row in intervals
+    )
+    return makespan(intervals) / lower_bound(ran, cluster.capacity()).hours
 
 
 def _noisy(seed: int) -> Callable[[Placement], float]:

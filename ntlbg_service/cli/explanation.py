@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from ntlbg_service.cli.plan_table import duration, new_console, settings, where
+from ntlbg_service.cli.plan_table import batch, duration, new_console, number, settings, where
 from ntlbg_service.domain.explain import why_here, why_then
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.plan import Plan, PlannedVariant, RunKey
@@ -52,8 +52,7 @@ def _settings(console: Console, fit: Fit) -> None:
     _say(
         console,
         1,
-        f"settings on {where(fit)}: {fit.numerics}, batch {fit.micro_batch} x {fit.accumulation} "
-        f"x {fit.workers}, {settings(fit)}",
+        f"settings on {where(fit)}: {fit.numerics}, batch {batch(fit)}, {settings(fit)}",
     )
     for reason in fit.reasons:
         _say(console, 2, escape(reason))
@@ -79,7 +78,7 @@ def _others(console: Console, plan: Plan, row: PlannedVariant, used: Sequence[Fi
         _say(
             console,
             1,
-            f"instead {where(fit)}: {fit.gpu_hours:.1f} GPU-hours in {duration(fit.hours)}, "
+            f"instead {where(fit)}: {number(fit.gpu_hours)} GPU-hours in {duration(fit.hours)}, "
             f"{fit.predicted_gib:.1f} of {fit.limit_gib:.1f} GiB, {settings(fit)}{shut}",
         )
 

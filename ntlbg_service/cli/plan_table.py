@@ -1,6 +1,6 @@
 """A plan as a table that a person reads, on a terminal and in a pipe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -15,6 +15,8 @@ UNFOLDED = 200
 """Width of a table that goes to a file or a pipe."""
 NARROW = 120
 """Below this width the table has fewer columns and shorter words."""
+LEAST_NAME = 12
+"""Least width of the names' column."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ COLUMNS = (
     Column("numerics", narrow=False),
     Column("batch"),
     Column("memory"),
-    Column("peak / limit, GiB", right=True),
+    Column("peak / limit\nGiB", right=True),
     Column("each", right=True),
-    Column("GPU-hours each", narrow=False, right=True),
+    Column("GPU-hours\neach", narrow=False, right=True),
     Column("first at", narrow=False, right=True),
 )
 
@@ -52,7 +54,9 @@ def print_plan(plan: Plan) -> None:
     """The plan as a table, what it comes to, and what cannot run or compare."""
     console = new_console()
     if plan.intervals:
-        console.print(_table(plan, console.width < NARROW))
+        console.print(f"Plan on {escape(plan.inventory.name)}", style="italic")
+        for part in _tables(plan, console.width):
+            console.print(part)
         console.print(_totals(plan), highlight=False)
         console.print(_legend(plan), style="dim", highlight=False)
     for line in (*_rented(plan), *_numerics(plan)):
@@ -65,27 +69,49 @@ def print_plan(plan: Plan) -> None:
         )
 
 
-def _table(plan: Plan, narrow: bool) -> Table:
-    title = f"Plan on {escape(plan.inventory.name)}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    columns = [column for column in COLUMNS if column.narrow or not narrow]
-    for column in columns:
-        table.add_column(
-            column.heading, justify="right" if column.right else "left", overflow="fold"
-        )
-    group = None
+def _tables(plan: Plan, width: int) -> Iterator[Table | str]:
+    """The column headings, then each comparison group under its name, all of the same columns."""
+    narrow = width < NARROW
+    chosen = [index for index, column in enumerate(COLUMNS) if column.narrow or not narrow]
+    columns = [COLUMNS[index] for index in chosen]
+    groups: dict[str, list[list[str]]] = {}
     for row, fit, intervals in _rows(plan):
-        if row.variant.group != group:
-            group = row.variant.group
-            table.add_row(f"[bold]{escape(group)}[/]")
         cells = _cells(row, fit, intervals, narrow)
-        table.add_row(
-            *(
-                cell
-                for cell, column in zip(cells, COLUMNS, strict=True)
-                if column.narrow or not narrow
-            )
+        groups.setdefault(row.variant.group, []).append([cells[index] for index in chosen])
+    gap = 1 if narrow else 2
+    widths = _widths(columns, [line for lines in groups.values() for line in lines], width, gap)
+    yield _part(columns, widths, gap, [])
+    for group, lines in groups.items():
+        yield f"[bold]{escape(group)}[/]"
+        yield _part(columns, widths, gap, lines)
+
+
+def _widths(
+    columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int, gap: int
+) -> list[int]:
+    """As wide as what stands in a column; names give way where the terminal is too narrow."""
+    wanted = [
+        max(max(map(len, column.heading.split("\n"))), *(len(line[place]) for line in lines))
+        for place, column in enumerate(columns)
+    ]
+    rest = sum(wanted[1:]) + gap * len(columns)
+    return [max(LEAST_NAME, min(wanted[0], width - rest)), *wanted[1:]]
+
+
+def _part(
+    columns: Sequence[Column], widths: Sequence[int], gap: int, lines: Sequence[Sequence[str]]
+) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), show_header=not lines)
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(
+            column.heading,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            width=width,
+            vertical="bottom",
         )
+    for line in lines:
+        table.add_row(*map(escape, line))
     return table
 
 
@@ -107,11 +133,11 @@ def _cells(
     closed = "" if fit.traced else "~"
     first = min(interval.start for interval in intervals)
     return (
-        f"  {escape(row.variant.name)}{mark}",
+        f"  {row.variant.name}{mark}",
         str(len(intervals)),
         where(fit),
         fit.numerics,
-        f"{fit.micro_batch} x {fit.accumulation} x {fit.workers}",
+        batch(fit, short=narrow),
         settings(fit, short=narrow),
         f"{closed}{fit.predicted_gib:.1f} / {fit.limit_gib:.1f}",
         duration(fit.hours),
@@ -126,6 +152,11 @@ def where(fit: Fit) -> str:
     return gang if fit.nodes == 1 else f"{gang} on {fit.nodes} nodes"
 
 
+def batch(fit: Fit, *, short: bool = False) -> str:
+    """How the global batch is split."""
+    return (" x ", "x")[short].join(map(str, (fit.micro_batch, fit.accumulation, fit.workers)))
+
+
 def settings(fit: Fit, *, short: bool = False) -> str:
     """What a fit does to save memory."""
     words = {
@@ -133,7 +164,7 @@ def settings(fit: Fit, *, short: bool = False) -> str:
         f"Z{fit.zero_stage}" if short else f"ZeRO-{fit.zero_stage}": fit.zero_stage > 0,
         f"off. {fit.offload[:3]}" if short else f"offload {fit.offload}": fit.offload != "none",
     }
-    return (" " if short else ", ").join(word for word, used in words.items() if used) or "-"
+    return (" " if short else ", ").join(word for word, used in words.items() if used) or "plain"
 
 
 def duration(hours: float) -> str:

@@ -84,7 +84,7 @@ def why_here(plan: Plan, row: PlannedVariant, interval: Interval) -> str:
     if chosen.gpu_hours <= cheapest.gpu_hours:
         return "takes the fewest GPU-hours of all kinds open to it"
     return (
-        f"the suite ends sooner so; {cheapest.profile} would take "
-        f"{cheapest.gpu_hours:.1f} GPU-hours instead of {chosen.gpu_hours:.1f} but is wanted more "
-        "by others or free later"
+        f"the suite ends sooner so: {cheapest.profile} would take {cheapest.gpu_hours:.1f} "
+        f"GPU-hours instead of {chosen.gpu_hours:.1f}, but other runs gain more from it, or it is "
+        "free later"
     )

@@ -34,6 +34,8 @@ class Pinned:
     """The class of each group that is kept in one."""
     unpinned_hours: float
     """The makespan if every group were free."""
+    jobs: Sequence[Job]
+    """With the fits that they may run with."""
 
 
 def classes_of(fits: Iterable[Fit]) -> frozenset[str]:
@@ -58,16 +60,17 @@ def pin(jobs: Sequence[Job], cluster: Cluster, share: float = SHARE) -> Pinned:
     groups = _by_group(jobs)
     if all(len(classes_of(_fits(members))) == 1 for members in groups.values()):
         classes = {name: next(iter(classes_of(_fits(members)))) for name, members in groups.items()}
-        return Pinned(intervals=free, classes=classes, unpinned_hours=least)
+        return Pinned(intervals=free, classes=classes, unpinned_hours=least, jobs=jobs)
     classes = _choose(groups, cluster)
     released = 0
     while released < len(classes):
         kept = dict(list(classes.items())[released:])
-        intervals = look_ahead(_narrowed(jobs, kept), cluster)
+        narrowed = _narrowed(jobs, kept)
+        intervals = look_ahead(narrowed, cluster)
         if makespan(intervals) <= (1 + share) * least:
-            return Pinned(intervals=intervals, classes=kept, unpinned_hours=least)
+            return Pinned(intervals=intervals, classes=kept, unpinned_hours=least, jobs=narrowed)
         released = max(1, 2 * released)
-    return Pinned(intervals=free, classes={}, unpinned_hours=least)
+    return Pinned(intervals=free, classes={}, unpinned_hours=least, jobs=jobs)
 
 
 def _by_group(jobs: Sequence[Job]) -> dict[str, list[Job]]:

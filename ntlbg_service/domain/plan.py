@@ -47,7 +47,7 @@ class Plan:
     intervals: Mapping[RunKey, Interval] = field(default_factory=dict)
     """To place and time, in the order of their starts; refused variants have none."""
     least_hours: float = 0.0
-    """A makespan that no schedule of these fits can undercut."""
+    """A makespan that no schedule of these fits, in these classes, can undercut."""
     classes: Mapping[str, str] = field(default_factory=dict)
     """The numerics class that each comparison group is kept in."""
     unpinned_hours: float = 0.0
@@ -123,7 +123,7 @@ def plan(
             jobs.append(Job(run_id=run_id, fits=row.fits, group=row.variant.group))
     cluster = Cluster(nodes=inventory.nodes())
     pinned = pin(jobs, cluster, share)
-    least = lower_bound(demand(jobs), cluster.capacity(), within=makespan(pinned.intervals))
+    least = lower_bound(demand(pinned.jobs), cluster.capacity(), within=makespan(pinned.intervals))
     return Plan(
         inventory=inventory,
         variants=planned,
