@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ntlbg_service.cli.plan_table import batch, duration, new_console, number, settings, where
-from ntlbg_service.domain.explain import why_here, why_then
+from ntlbg_service.domain.explain import why_here, why_so_many, why_then
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.plan import Plan, PlannedVariant, RunKey
 
@@ -42,6 +42,9 @@ def _run(console: Console, plan: Plan, row: PlannedVariant, key: RunKey) -> None
         f"after {duration(interval.end)}",
     )
     _say(console, 2, f"why there: {why_here(plan, row, interval)}")
+    more = why_so_many(row, interval)
+    if more:
+        _say(console, 2, f"why {interval.placement.fit.workers} GPUs: {more}")
     _say(console, 2, f"why then: {escape(why_then(plan, key))}")
 
 
@@ -70,16 +73,23 @@ def _settings(console: Console, fit: Fit) -> None:
 
 
 def _others(console: Console, plan: Plan, row: PlannedVariant, used: Sequence[Fit]) -> None:
-    open_to_it = plan.fits_of(row)
+    """What else there was: each kind of GPU with the fewest that do, and what more would buy."""
+    kinds: dict[tuple[str, str], list[Fit]] = {}
     for fit in row.fits:
-        if fit in used:
+        kinds.setdefault((fit.profile, fit.numerics), []).append(fit)
+    open_to_it = plan.fits_of(row)
+    for alike in kinds.values():
+        least, most = (pick(alike, key=lambda fit: fit.workers) for pick in (min, max))
+        if least in used and len(alike) == 1:
             continue
-        shut = "" if fit in open_to_it else "; left out: its group is in another numerics class"
+        more = "" if most is least else f"; on {most.workers} in {duration(most.hours)}"
+        shut = "" if least in open_to_it else "; left out: another numerics class than its group's"
         _say(
             console,
             1,
-            f"instead {where(fit)}: {number(fit.gpu_hours)} GPU-hours in {duration(fit.hours)}, "
-            f"{fit.predicted_gib:.1f} of {fit.limit_gib:.1f} GiB, {settings(fit)}{shut}",
+            f"could be {where(least)}: {number(least.gpu_hours)} GPU-hours in "
+            f"{duration(least.hours)}, {least.predicted_gib:.1f} of {least.limit_gib:.1f} GiB, "
+            f"{settings(least)}{more}{shut}",
         )
 
 

@@ -35,6 +35,8 @@ class Bound:
     """A makespan that nothing can undercut, and the prices that prove it."""
 
     hours: float
+    work: float
+    """What of it the work alone takes, spread evenly, however long a single job is."""
     prices: Mapping[str, float]
     """Worth of a device-hour by profile, relative to the whole cluster's hour."""
 
@@ -60,15 +62,15 @@ def lower_bound(
     held = {name: hours for name, hours in (busy or {}).items() if name in capacity}
     profiles = sorted({name for _, row in rows for name in row} | set(held))
     if not profiles:
-        return Bound(hours=0.0, prices={})
+        return Bound(hours=0.0, work=0.0, prices={})
     prices = dict.fromkeys(profiles, 1.0 / sum(capacity[name] for name in profiles))
-    best = Bound(hours=0.0, prices=prices)
+    work, best = 0.0, prices
     for turn in range(rounds if len(profiles) > 1 else 1):
         value, loads = _earned(rows, prices, held)
-        if value > best.hours:
-            best = Bound(hours=value, prices=prices)
+        if value > work:
+            work, best = value, prices
         prices = _dearer(prices, loads, capacity, turn)
-    return Bound(hours=max(best.hours, _waves(jobs, capacity)), prices=best.prices)
+    return Bound(hours=max(work, _waves(jobs, capacity)), work=work, prices=best)
 
 
 def _waves(jobs: Mapping[tuple[Way, ...], int], capacity: Mapping[str, int]) -> float:

@@ -70,6 +70,19 @@ def why_then(plan: Plan, key: RunKey) -> str:
     return f"waits for {', '.join(interval.placement.nodes)} to be added and started"
 
 
+def why_so_many(row: PlannedVariant, interval: Interval) -> str | None:
+    """What a run's further GPUs buy; None for one that has no more than it needs."""
+    chosen = interval.placement.fit
+    alike = [fit for fit in row.fits if fit.profile == chosen.profile]
+    least = min(alike, key=lambda fit: fit.workers)
+    if least.workers == chosen.workers:
+        return None
+    return (
+        f"{chosen.hours:.1f} h instead of {least.hours:.1f} h on {least.workers}, for "
+        f"{chosen.gpu_hours:.1f} GPU-hours instead of {least.gpu_hours:.1f}"
+    )
+
+
 def why_here(plan: Plan, row: PlannedVariant, interval: Interval) -> str:
     """Why a run is on this kind of GPU and not on another that it fits."""
     chosen = interval.placement.fit

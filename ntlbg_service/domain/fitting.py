@@ -1,5 +1,6 @@
 """Fits of many variants to an inventory, each distinct shape once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ntlbg_model.config import Config, DataConfig, SelectionConfig, TrainingConfig
@@ -7,7 +8,7 @@ from ntlbg_service.domain.board import ask_of, has_room
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import Fit, Misfit, fit
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.profiles import profile_named
+from ntlbg_service.domain.profiles import CPU, profile_named
 
 _TRAINING, _SELECTION = TrainingConfig(), SelectionConfig()
 
@@ -54,6 +55,7 @@ class Fitter:
     inventory: Inventory
     estimates: Estimates = CLOSED_FORM
     known: dict[Config, Fits] = field(default_factory=dict)
+    widened: dict[Config, tuple[Fit, ...]] = field(default_factory=dict)
 
     def __call__(self, config: Config) -> Fits:
         """Fits and misfits of a config; the same objects for configs of one shape."""
@@ -61,6 +63,29 @@ class Fitter:
         if shape not in self.known:
             self.known[shape] = self._fit(shape)
         return self.known[shape]
+
+    def wider(self, config: Config) -> tuple[Fit, ...]:
+        """Fits of a config on more GPUs than it needs, each faster than on half as many.
+
+        None where the config says how many it wants.
+        """
+        shape = shape_of(config)
+        if shape not in self.widened:
+            free = shape.hardware.num_gpus is None
+            self.widened[shape] = tuple(self._wider(shape)) if free else ()
+        return self.widened[shape]
+
+    def _wider(self, config: Config) -> Iterator[Fit]:
+        least = {fit.profile: fit for fit in self(config)[0]}
+        for group in _distinct(self.inventory):
+            last = least.get(profile_named(group.profile, self.inventory.name).name)
+            while last is not None and last.profile != CPU.name and 2 * last.workers <= group.gpus:
+                hardware = replace(config.hardware, num_gpus=2 * last.workers)
+                found = self._on(group, replace(config, hardware=hardware))
+                if isinstance(found, Misfit) or found.hours >= last.hours:
+                    break
+                yield found
+                last = found
 
     def _fit(self, config: Config) -> Fits:
         results = [self._on(group, config) for group in _distinct(self.inventory)]

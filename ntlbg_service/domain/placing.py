@@ -72,8 +72,11 @@ def place(
     taste: Taste,
     weight: Mapping[int, float] | None = None,
 ) -> Placed:
-    """Place the longest first; takes the board. `weight`: by kind, what its hours count for in
-    the order."""
+    """Place the longest first, and promise their places on the board.
+
+    Each fit must be one that the board's nodes could hold. `weight`: by kind, what its hours count
+    for in the order.
+    """
     weight = weight or {}
     kinds: dict[int, _Kind] = {}
     rank: dict[int, tuple[float, int]] = {}

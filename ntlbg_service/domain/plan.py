@@ -1,19 +1,24 @@
 """The plan of a suite on an inventory: who runs where, for how long, and who cannot, and why."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ntlbg_model.built import unbuilt
-from ntlbg_service.domain.bound import lower_bound
+from ntlbg_service.domain.bound import Way, lower_bound
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, makespan
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import Fit, Misfit
 from ntlbg_service.domain.fitting import Fitter
 from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.numerics import SHARE, allowed, pin
-from ntlbg_service.domain.placing import demand
+from ntlbg_service.domain.placing import demand, ways
 from ntlbg_service.domain.spending import Rented, rented, total_cost
 from ntlbg_service.domain.suite import Variant
+
+LONG = 0.25
+"""Share of the time that the whole suite's work takes, spread evenly, above which a run is long
+enough to be worth more GPUs than it needs."""
 
 RunKey = tuple[str, str, int]
 """Group, variant, seed."""
@@ -99,6 +104,27 @@ def _fitted(variant: Variant, fitter: Fitter) -> PlannedVariant:
     )
 
 
+def _widened(
+    rows: Sequence[PlannedVariant], seeds: int, cluster: Cluster, fitter: Fitter
+) -> tuple[PlannedVariant, ...]:
+    """Rows with fits on more GPUs beside their own, where a run would outlast what the work of
+    the whole suite takes when it is spread evenly."""
+    kinds: Counter[tuple[Way, ...]] = Counter()
+    for row in rows:
+        if row.refusal is None:
+            kinds[ways(row.fits)] += seeds
+    work = lower_bound(kinds, cluster.capacity()).work
+    known: dict[int, tuple[Fit, ...]] = {}
+    wide = []
+    for row in rows:
+        if row.refusal is None and min(fit.hours for fit in row.fits) > LONG * work:
+            if id(row.fits) not in known:
+                known[id(row.fits)] = row.fits + fitter.wider(row.variant.config)
+            row = replace(row, fits=known[id(row.fits)])
+        wide.append(row)
+    return tuple(wide)
+
+
 def plan(
     variants: Sequence[Variant],
     seeds: Sequence[int],
@@ -112,7 +138,9 @@ def plan(
     `share`: how much longer the suite may take for its groups to stay in one numerics class each.
     """
     fitter = Fitter(inventory, estimates)
+    cluster = Cluster(nodes=inventory.nodes())
     planned = tuple(_fitted(variant, fitter) for variant in variants)
+    planned = _widened(planned, len(seeds), cluster, fitter)
     keys: dict[str, RunKey] = {}
     jobs: list[Job] = []
     for row in planned:
@@ -121,7 +149,6 @@ def plan(
             run_id = "/".join(map(str, key))
             keys[run_id] = key
             jobs.append(Job(run_id=run_id, fits=row.fits, group=row.variant.group))
-    cluster = Cluster(nodes=inventory.nodes())
     pinned = pin(jobs, cluster, share)
     least = lower_bound(demand(pinned.jobs), cluster.capacity(), within=makespan(pinned.intervals))
     return Plan(

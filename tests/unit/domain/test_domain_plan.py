@@ -13,7 +13,7 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.explain import find_runs, waits_for, why_here, why_then
+from ntlbg_service.domain.explain import find_runs, waits_for, why_here, why_so_many, why_then
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.plan import Plan, plan
 from ntlbg_service.domain.resolve import parse
@@ -204,3 +204,20 @@ def test_runs_are_found_by_variant_group_and_seed() -> None:
         with pytest.raises(UserError) as caught:
             find_runs(made, name)
         assert str(caught.value) == f"--explain: {said}"
+
+
+def test_a_long_run_gets_more_gpus_than_it_needs_where_they_would_idle() -> None:
+    made = plan([variant("a", config())], [1], LAB)
+    (interval,) = made.intervals.values()
+    (row,) = made.variants
+    fit = interval.placement.fit
+    assert fit.workers == 4  # A node of the faster kind has four.
+    said = why_so_many(row, interval)
+    assert said is not None
+    assert said.startswith(f"{fit.hours:.1f} h instead of {4 * fit.hours:.1f} h on 1, for ")
+
+
+def test_short_runs_of_a_long_queue_keep_to_the_gpus_they_need() -> None:
+    made = plan([variant(str(number), config()) for number in range(40)], [1, 2, 3], LAB)
+    assert {interval.placement.fit.workers for interval in made.intervals.values()} == {1}
+    assert all(why_so_many(made.variants[0], row) is None for row in made.intervals.values())

@@ -1,6 +1,7 @@
 """Each shape is fitted once; what is left out of a shape changes no fit."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -65,3 +66,22 @@ def test_each_shape_is_fitted_once_for_each_kind_of_node(monkeypatch: pytest.Mon
     found = [fitter(replace(CONFIG, training=training)) for training in rates]
     assert asked == [("V100-32GB", 1), ("A100-40GB", 2)]
     assert found[0] is found[1] is found[2]
+
+
+def test_wider_fits_double_the_gpus_as_long_as_that_is_faster() -> None:
+    fitter = Fitter(LAB)
+    least = {found.profile: found for found in fitter(CONFIG)[0]}
+    wider = fitter.wider(CONFIG)
+    assert wider is fitter.wider(CONFIG)
+    for profile, one in least.items():
+        gangs = [found for found in wider if found.profile == profile]
+        assert [found.workers for found in gangs] == [one.workers * 2**n for n in (1, 2, 3)]
+        for narrow, wide in pairwise([one, *gangs]):
+            assert wide.hours < narrow.hours
+            assert wide.numerics == narrow.numerics
+            assert wide.micro_batch * wide.accumulation * wide.workers == 32
+
+
+def test_a_config_that_says_how_many_gpus_is_not_widened() -> None:
+    fixed = replace(CONFIG, hardware=replace(CONFIG.hardware, num_gpus=2))
+    assert Fitter(LAB).wider(fixed) == ()

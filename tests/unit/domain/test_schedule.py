@@ -20,6 +20,7 @@ from tests.unit.domain.made_up_jobs import (
     a_job,
     check,
     clusters,
+    could_hold,
     placeable,
     queues,
 )
@@ -78,8 +79,11 @@ def test_nobody_is_delayed_by_a_run_of_lower_priority(jobs: list[Job], cluster: 
 def test_nobody_is_delayed_by_a_run_further_back(
     jobs: list[Job], cluster: Cluster, taste: Taste, count: int
 ) -> None:
-    jobs = placeable(jobs, cluster)
-    bound = Bound(hours=2.0, prices={"a": 0.3, "b": 0.2})
+    jobs = [
+        replace(job, fits=tuple(fit for fit in job.fits if could_hold(cluster, fit)))
+        for job in placeable(jobs, cluster)
+    ]
+    bound = Bound(hours=2.0, work=2.0, prices={"a": 0.3, "b": 0.2})
     whole = place(jobs, Board(cluster.nodes), bound, taste).intervals
     first = {row.placement.run_id for row in whole[:count]}
     front = [job for job in jobs if job.run_id in first]
