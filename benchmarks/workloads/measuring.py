@@ -38,11 +38,16 @@ class Quality:
     """First come, first served over the schedule's."""
     first_come_skipping: float
     """The same where runs that find a place overtake those that find none."""
-    replayed: float | None = None
-    """Decided one end at a time, over the schedule's."""
-    replayed_noisy: float | None = None
-    """The same with real hours off by a log-normal factor, over the bound for the real hours of
-    the fits that were chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """Makespans of one suite decided run end by run end, as ratios."""
+
+    as_predicted: float
+    """With hours as predicted, over the schedule's."""
+    noisy: float
+    """With real hours off by a log-normal factor, over a bound for what ran as long as it did."""
 
 
 def jobs_of(values: dict[str, Any], inventory: Inventory) -> list[Job]:
@@ -73,24 +78,25 @@ def planned(values: dict[str, Any], inventory: Inventory) -> tuple[Plan, dict[st
     return made, {"read": read, "plan": fitted, "json": written, "total": times[-1] - times[0]}
 
 
-def quality(jobs: list[Job], inventory: Inventory, replays: int | None = None) -> Quality:
-    """The ratios of one suite; with `replays`, a seed, it is also decided end by end."""
+def quality(jobs: list[Job], inventory: Inventory) -> Quality:
+    """The ratios of one suite."""
     cluster = Cluster(nodes=inventory.nodes())
     ours = makespan(look_ahead(jobs, cluster))
     bound = lower_bound(demand(jobs), cluster.capacity(), within=ours).hours
-    found = Quality(
+    return Quality(
         to_bound=ours / bound,
         first_come=makespan(first_come(jobs, cluster)) / ours,
         first_come_skipping=makespan(first_come(jobs, cluster, skip=True)) / ours,
     )
-    if replays is None:
-        return found
-    return Quality(
-        to_bound=found.to_bound,
-        first_come=found.first_come,
-        first_come_skipping=found.first_come_skipping,
-        replayed=makespan(replay(jobs, cluster)) / ours,
-        replayed_noisy=_to_real_bound(replay(jobs, cluster, _noisy(replays)), cluster),
+
+
+def replayed(jobs: list[Job], inventory: Inventory, seed: int) -> Replayed:
+    """The ratios of one suite that is decided as a controller does."""
+    cluster = Cluster(nodes=inventory.nodes())
+    ours = makespan(look_ahead(jobs, cluster))
+    return Replayed(
+        as_predicted=makespan(replay(jobs, cluster)) / ours,
+        noisy=_to_real_bound(replay(jobs, cluster, _noisy(seed)), cluster),
     )
 
 

@@ -76,13 +76,13 @@ def lower_bound(
 def _waves(jobs: Mapping[tuple[Way, ...], int], capacity: Mapping[str, int]) -> float:
     """The bound by counting: long jobs come in waves.
 
-    In less than k times h hours a device ends fewer than k jobs of at least h hours. So jobs that
-    only some kinds of device can hold, and that take at least h hours on any, need h for each time
-    that their devices fill those kinds.
+    Take the longest of the jobs that only some kinds of device can hold. Once they want more than
+    k - 1 times those devices, some device is wanted by k of them, one after another: at best by
+    the k shortest.
     """
     kinds = sorted(
         (
-            (min(way.hours for way in ways), min(way.devices for way in ways), ways, count)
+            (min(way.hours for way in ways), min(way.devices for way in ways), count, ways)
             for ways, count in jobs.items()
         ),
         key=lambda kind: -kind[0],
@@ -90,12 +90,28 @@ def _waves(jobs: Mapping[tuple[Way, ...], int], capacity: Mapping[str, int]) -> 
     least = 0.0
     for places in _places(jobs):
         room = sum(capacity.get(name, 0) for name in places)
-        devices = 0
-        for hours, width, ways, count in kinds:
-            if room and places.issuperset(way.profile for way in ways):
-                devices += width * count
-                least = max(least, hours * -(-devices // room))
+        taken: list[tuple[float, int]] = []
+        wanted = 0
+        for hours, width, count, ways in kinds if room else ():
+            if not places.issuperset(way.profile for way in ways):
+                continue
+            waves = -(-wanted // room)
+            first = (waves * room - wanted) // width + 1
+            for number in {min(first, count), count}:
+                waves = -(-(wanted + number * width) // room)
+                least = max(least, _shortest(waves, [*taken[-waves:], (hours, number)]))
+            wanted += count * width
+            taken.append((hours, count))
     return least
+
+
+def _shortest(number: int, taken: Sequence[tuple[float, int]]) -> float:
+    """Hours of so many of the last jobs, given from the longest to the shortest."""
+    total = 0.0
+    for hours, count in reversed(taken):
+        total += hours * min(number, count)
+        number -= min(number, count)
+    return total
 
 
 def _places(jobs: Mapping[tuple[Way, ...], int]) -> set[frozenset[str]]:

@@ -26,7 +26,7 @@ CLOSE = 1.02
 """A makespan within this factor of the least possible is not improved further."""
 COMPLAINTS = 6
 """How often the runs that end last may complain."""
-LOUDER = 1.2
+LOUDER = 1.5
 """What a complaint multiplies the hours of a run with, for its turn."""
 
 
