@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from ntlbg_service.cli.plan_table import batch, duration, new_console, number, settings, where
+from ntlbg_service.cli.plan_table import new_console
+from ntlbg_service.cli.plan_words import batch, duration, number, settings, where
 from ntlbg_service.domain.explain import why_here, why_so_many, why_then
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.plan import Plan, PlannedVariant, RunKey

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ntlbg_service.cli.plan_summary import added_nodes, guard, legend, refusals, totals
+from ntlbg_service.cli.plan_words import batch, duration, number, settings, where
 from ntlbg_service.domain.cluster import Interval
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.plan import Plan, PlannedVariant
@@ -57,11 +59,11 @@ def print_plan(plan: Plan) -> None:
         console.print(f"Plan on {escape(plan.inventory.name)}", style="italic")
         for part in _tables(plan, console.width):
             console.print(part)
-        console.print(_totals(plan), highlight=False)
-        console.print(_legend(plan), style="dim", highlight=False)
-    for line in (*_rented(plan), *_numerics(plan)):
+        console.print(totals(plan), highlight=False)
+        console.print(legend(plan), style="dim", highlight=False)
+    for line in (*added_nodes(plan), *guard(plan)):
         console.print(line, highlight=False)
-    for reason, names in _refusals(plan).items():
+    for reason, names in refusals(plan).items():
         console.print(
             f"[red]refused[/] {', '.join(names)}: {escape(reason)}",
             highlight=False,
@@ -144,107 +146,3 @@ def _cells(
         number(fit.gpu_hours),
         "now" if first == 0 else duration(first),
     )
-
-
-def where(fit: Fit) -> str:
-    """The devices of a fit."""
-    gang = fit.profile if fit.workers == 1 else f"{fit.workers} x {fit.profile}"
-    return gang if fit.nodes == 1 else f"{gang} on {fit.nodes} nodes"
-
-
-def batch(fit: Fit, *, short: bool = False) -> str:
-    """How the global batch is split."""
-    return (" x ", "x")[short].join(map(str, (fit.micro_batch, fit.accumulation, fit.workers)))
-
-
-def settings(fit: Fit, *, short: bool = False) -> str:
-    """What a fit does to save memory."""
-    words = {
-        "ckpt" if short else "checkpointing": fit.gradient_checkpointing,
-        f"Z{fit.zero_stage}" if short else f"ZeRO-{fit.zero_stage}": fit.zero_stage > 0,
-        f"off. {fit.offload[:3]}" if short else f"offload {fit.offload}": fit.offload != "none",
-    }
-    return (" " if short else ", ").join(word for word, used in words.items() if used) or "plain"
-
-
-def duration(hours: float) -> str:
-    """Hours, minutes or seconds, whichever reads best."""
-    if hours >= 1:
-        return f"{number(hours)} h"
-    return f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"
-
-
-def number(value: float) -> str:
-    """One decimal, thousands apart."""
-    return f"{value:,.1f}".replace(",", " ")
-
-
-def _totals(plan: Plan) -> str:
-    seeds = sorted({seed for _, _, seed in plan.intervals})
-    over = plan.makespan_hours / plan.least_hours - 1 if plan.least_hours else 0.0
-    least = (
-        "no order ends sooner"
-        if over < 0.005
-        else f"no order takes less than {duration(plan.least_hours)}"
-    )
-    words = (
-        f"{len(plan.intervals)} runs (seeds {', '.join(map(str, seeds))}) take "
-        f"[bold]{duration(plan.makespan_hours)}[/] and {number(plan.gpu_hours)} device-hours; "
-        f"{least}."
-    )
-    return words if plan.cost is None else f"{words} The nodes cost {number(plan.cost)}."
-
-
-def _legend(plan: Plan) -> str:
-    fits = {id(row.placement.fit): row.placement.fit for row in plan.intervals.values()}.values()
-    calibrated = sorted({fit.profile for fit in fits if fit.calibration != 1.0})
-    words = [
-        "* baseline; batch = micro x accumulation x workers; "
-        "~ peak in closed form, without it traced.",
-        "Memory and times are predictions.",
-    ]
-    if calibrated:
-        words.append(f"Peaks on {', '.join(calibrated)} are scaled by what runs there measured.")
-    return " ".join(words)
-
-
-def _rented(plan: Plan) -> Iterator[str]:
-    """What an autoscaler would add, by group of nodes."""
-    added: dict[int, list[tuple[float, float]]] = {}
-    for node in plan.rented:
-        if node.added:
-            added.setdefault(node.node.group, []).append((node.start, node.end))
-    for index, times in added.items():
-        group = plan.inventory.groups[index]
-        first, last = min(start for start, _ in times), max(end for _, end in times)
-        yield (
-            f"[cyan]adds[/] {len(times)} of {group.most} nodes of {group.gpus} x {group.profile}, "
-            f"the first asked for {'now' if first <= 0 else 'in ' + duration(first)}, "
-            f"the last released after {duration(last)}"
-        )
-
-
-def _numerics(plan: Plan) -> Iterator[str]:
-    """What the guard cost, and which groups it could not keep in one class."""
-    extra = plan.makespan_hours / plan.unpinned_hours - 1 if plan.unpinned_hours else 0.0
-    if extra > 0.005:
-        yield (
-            f"[cyan]numerics[/] each group keeps to one class, which takes {extra:.0%} longer; "
-            f"--one-numerics 0 would take {duration(plan.unpinned_hours)}"
-        )
-    for group, classes in plan.mixed_numerics().items():
-        yield (
-            f"[yellow]numerics[/] group {escape(group)} would mix {' and '.join(classes)}; "
-            "pin hardware.profile, or allow more time with --one-numerics, to compare like with "
-            "like"
-        )
-
-
-def _refusals(plan: Plan) -> dict[str, list[str]]:
-    """Why variants are refused, and which."""
-    reasons: dict[str, list[str]] = {}
-    for row in plan.variants:
-        if row.refusal:
-            name = f"{row.variant.group}/{row.variant.name}"
-            reasons.setdefault(row.refusal, []).append(escape(name))
-    return reasons
