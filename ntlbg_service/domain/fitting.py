@@ -115,8 +115,8 @@ class Fitter:
             most = max(node.gpus for node in nodes)
             return f"needs {ask.need.gpus} devices in one node, a node has {most}"
         return (
-            f"needs {found.nodes} nodes alike with {ask.need.gpus} devices and "
-            f"{ask.need.host_gib:.0f} GiB of host memory each"
+            f"needs {ask.need.gpus} devices and {ask.need.host_gib:.0f} GiB of host memory on each "
+            f"of {found.nodes} like nodes"
         )
 
 

@@ -221,3 +221,9 @@ def test_short_runs_of_a_long_queue_keep_to_the_gpus_they_need() -> None:
     made = plan([variant(str(number), config()) for number in range(40)], [1, 2, 3], LAB)
     assert {interval.placement.fit.workers for interval in made.intervals.values()} == {1}
     assert all(why_so_many(made.variants[0], row) is None for row in made.intervals.values())
+
+
+def test_a_run_on_a_slower_gpu_says_that_the_suite_ends_sooner_so() -> None:
+    made = plan([variant(str(n), config()) for n in range(12)], [1, 2, 3], LAB, share=0.0)
+    slow = [row for row in made.intervals.values() if row.placement.fit.profile == "V100-32GB"]
+    assert why_here(made, made.variants[0], slow[0]).startswith("the suite ends sooner so: A100-")
