@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.domain.errors import CapacityError, UserError
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.launch import Trial, Work
-from ntlbg_service.domain.plan import Inventory, Plan, PlannedVariant, fit_variant, plan, to_json
+from ntlbg_service.domain.plan import Plan, PlannedVariant, fit_variant, plan
+from ntlbg_service.domain.plan_record import to_json
 from ntlbg_service.domain.resolve import Layer, resolve
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.domain.suite import (
@@ -43,13 +47,14 @@ def prepare_suite(
     inventory: Inventory,
     *,
     skip_refused: bool = False,
+    estimates: Estimates = CLOSED_FORM,
 ) -> Prepared:
     """Plan and check a suite. Raises before anything is written.
 
     UserError: an option that is not built, or a missing data set. CapacityError: a variant that
     fits no device. With `skip_refused` such variants are left out (and shown by the plan).
     """
-    planned = plan(variants, files.seeds, inventory)
+    planned = plan(variants, files.seeds, inventory, estimates)
     accepted = [row for row in planned.variants if row.refusal is None]
     refused = [row for row in planned.variants if row.refusal is not None]
     if refused and not (skip_refused and accepted):
@@ -59,7 +64,7 @@ def prepare_suite(
         check_data(row.variant.config, workspace.data_root, place)
     identities = DataIdentities(workspace.data_root)
     runs = tuple(
-        _new_run(files.key, row, seed, identities, workspace)
+        _new_run(files.key, row, planned.fits_of(row), seed, identities, workspace)
         for seed in files.seeds
         for row in accepted
     )
@@ -86,7 +91,12 @@ def _refusal(
 
 
 def _new_run(
-    key: str, row: PlannedVariant, seed: int, identities: DataIdentities, workspace: Workspace
+    key: str,
+    row: PlannedVariant,
+    fits: tuple[Fit, ...],
+    seed: int,
+    identities: DataIdentities,
+    workspace: Workspace,
 ) -> NewRun:
     variant = row.variant
     return NewRun(
@@ -102,7 +112,7 @@ def _new_run(
         work=Work.TRAIN,
         baseline=variant.baseline,
         config=asdict(variant.config),
-        fits=row.fits,
+        fits=fits,
         details={
             "data_root": str(workspace.data_root.resolve()),
             "description": variant.description,
@@ -110,13 +120,18 @@ def _new_run(
     )
 
 
-def prepare_sweep(path: Path, workspace: Workspace, inventory: Inventory) -> Prepared:
+def prepare_sweep(
+    path: Path,
+    workspace: Workspace,
+    inventory: Inventory,
+    estimates: Estimates = CLOSED_FORM,
+) -> Prepared:
     """Fit every point of a sweep before launch; the sweep is one run."""
     spec = load_sweep(path)
     files = load_suite(path.parent / spec.suite, spec.scale)
     start = next(row for row in expand(files, variants=[spec.variant]) if row.name == spec.variant)
     trials = tuple(
-        _trial(number, point, spec, start, files, inventory, str(path))
+        _trial(number, point, spec, start, files, inventory, estimates, str(path))
         for number, point in enumerate(spec.points(), start=1)
     )
     for trial in trials:
@@ -144,7 +159,7 @@ def prepare_sweep(path: Path, workspace: Workspace, inventory: Inventory) -> Pre
             "concurrency": spec.concurrency,
         },
     )
-    planned = plan([start], [spec.seed], inventory)
+    planned = plan([start], [spec.seed], inventory, estimates)
     suite = NewSuite(
         key=identity.suite,
         name=spec.name,
@@ -162,6 +177,7 @@ def _trial(
     start: Variant,
     files: SuiteFiles,
     inventory: Inventory,
+    estimates: Estimates,
     source: str,
 ) -> Trial:
     row = next(row for row in files.suite.groups[start.group].variants if row.name == start.name)
@@ -184,7 +200,7 @@ def _trial(
         config=resolved.config,
         provenance=resolved.provenance,
     )
-    planned = fit_variant(variant, inventory)
+    planned = fit_variant(variant, inventory, estimates)
     if planned.refusal is not None:
         kind = UserError if planned.unbuilt else CapacityError
         raise kind(f"{source}: {variant.name} {point}: {planned.refusal}")

@@ -1,14 +1,14 @@
 """Observe, decide with the domain, act through adapters. Stateless: kill it, start it again."""
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ntlbg_model.config import Config
+from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
+from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, to_json
 from ntlbg_service.domain.recovery import FailureClass, decide
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.schedule import Job, Placement, schedule
+from ntlbg_service.domain.schedule import schedule
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState
 from ntlbg_service.executors.contract import Executor, LaunchStatus
 from ntlbg_service.ledger.ledger import Ledger
@@ -17,6 +17,11 @@ from ntlbg_service.results import newest_checkpoint, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.workspace import Workspace
+
+OVERDUE = 0.1
+"""Share of its predicted hours that a run is thought to need still when they have passed."""
+A_SECOND = 1 / 3600
+"""Least hours that something running is thought to need."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,8 @@ class Controller:
     storage: Storage
     executor: Executor
     workspace: Workspace
-    capacity: Mapping[str, int]
-    """Devices by profile."""
+    nodes: tuple[Node, ...]
+    """Where runs may go."""
     suite_key: str | None = None
 
     def step(self) -> bool:
@@ -113,15 +118,14 @@ class Controller:
 
     def _place(self) -> None:
         waiting = {run.run_id: run for run in self.ledger.queued(self.suite_key)}
-        jobs = [Job(run_id=run.run_id, fits=run.fits) for run in waiting.values()]
-        for placement in schedule(jobs, self._free()):
+        jobs = [Job(run_id=run.run_id, fits=run.fits, group=run.group) for run in waiting.values()]
+        for placement in schedule(jobs, self._cluster()) if jobs else ():
             self._start(waiting[placement.run_id], placement)
 
-    def _free(self) -> dict[str, int]:
-        used: Counter[str] = Counter()
-        for attempt in self.ledger.active_attempts():
-            used[attempt.fit.profile] += attempt.fit.workers
-        return {profile: count - used[profile] for profile, count in self.capacity.items()}
+    def _cluster(self) -> Cluster:
+        now = self.ledger.now()
+        running = tuple(_running(attempt, now) for attempt in self.ledger.active_attempts())
+        return Cluster(nodes=self.nodes, running=running)
 
     def _start(self, run: Run, placement: Placement) -> None:
         marker = newest_checkpoint(self.storage, self.ledger.attempts_of(run.run_id))
@@ -141,6 +145,14 @@ class Controller:
         spec = launch_spec(run, attempt, self.workspace)
         self.storage.put(_keys(attempt).spec, to_json(spec))
         self.executor.launch(spec)
+
+
+def _running(attempt: Attempt, now: float) -> Running:
+    """An attempt as what it still holds; one that takes longer than predicted may end any time,
+    but not at once."""
+    left = attempt.fit.hours - (now - attempt.launched_at) / 3600
+    placement = Placement(run_id=attempt.run_id, fit=attempt.fit)
+    return Running(placement=placement, hours=max(left, OVERDUE * attempt.fit.hours, A_SECOND))
 
 
 def _keys(attempt: Attempt) -> AttemptKeys:

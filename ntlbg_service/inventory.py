@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.plan import Inventory, NodeGroup
+from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.profiles import recognise
 
 GIB = 1024**3
@@ -129,26 +129,31 @@ def inventory_of(nodes: Sequence[Node], slots: int | None = None) -> Inventory:
 
     `slots`: small runs at once on a CPU; by default one for every two cores.
     """
-    groups: list[NodeGroup] = []
-    for node in nodes:
-        kinds = Counter(gpu.profile for gpu in node.gpus if gpu.profile)
-        groups += [
-            NodeGroup(
-                profile=kind, gpus=count, cores=node.cores, host_memory_gib=node.host_memory_gib
-            )
-            for kind, count in sorted(kinds.items())
-        ]
-    if groups:
-        return Inventory(name="this cluster", groups=tuple(groups))
-    return Inventory(
-        name="this machine",
-        groups=tuple(
-            NodeGroup(
-                profile="cpu",
-                gpus=slots or max(1, node.cores // 2),
-                cores=node.cores,
-                host_memory_gib=node.host_memory_gib,
-            )
-            for node in nodes
-        ),
+    found = [
+        (kind, count, node)
+        for node in nodes
+        for kind, count in sorted(Counter(gpu.profile for gpu in node.gpus if gpu.profile).items())
+    ]
+    if found:
+        return Inventory(name="this cluster", groups=_alike(found))
+    places = [("cpu", slots or max(1, node.cores // 2), node) for node in nodes]
+    return Inventory(name="this machine", groups=_alike(places))
+
+
+def _alike(found: Sequence[tuple[str, int, Node]]) -> tuple[NodeGroup, ...]:
+    """Like nodes as one group, so that a gang may span them; their memory differs by megabytes,
+    and the least counts."""
+    groups: dict[tuple[str, int, int, int], list[Node]] = {}
+    for kind, gpus, node in found:
+        key = (kind, gpus, node.cores, round(node.host_memory_gib))
+        groups.setdefault(key, []).append(node)
+    return tuple(
+        NodeGroup(
+            profile=kind,
+            gpus=gpus,
+            nodes=len(members),
+            cores=cores,
+            host_memory_gib=min(node.host_memory_gib for node in members),
+        )
+        for (kind, gpus, cores, _), members in groups.items()
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from ntlbg_model.config import Config, DataConfig, DatasetConfig, ModelConfig, TrainingConfig
 from ntlbg_service.controller import Controller
 from ntlbg_service.domain.fit import Fit, fit
+from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.profiles import CPU, NodeShape
 from ntlbg_service.domain.suite import Identity, config_digest
@@ -102,7 +103,7 @@ class Service:
             self.storage,
             self.executor,
             self.workspace,
-            {"cpu": self.places},
+            (Node(name="laptop", group=0, profile="cpu", gpus=self.places),),
         )
 
     def run_all(self, steps: int = 200) -> None:

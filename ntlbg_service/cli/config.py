@@ -109,7 +109,7 @@ def _override(text: str) -> tuple[str, Any]:
 def schema(kind: str) -> None:
     """Print the JSON schema, with the documentation of every option."""
     from ntlbg_model.config import Config
-    from ntlbg_service.domain.plan import Inventory
+    from ntlbg_service.domain.inventory import Inventory
     from ntlbg_service.domain.resolve import json_schema
     from ntlbg_service.domain.suite import ScaleSpec, SuiteSpec
     from ntlbg_service.domain.sweep import SweepSpec

@@ -8,6 +8,7 @@ import click
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller import Controller
+from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.leadership import leadership
@@ -24,7 +25,7 @@ def drive(
     ledger: Ledger,
     workspace: Workspace,
     suite_key: str,
-    capacity: Mapping[str, int],
+    nodes: tuple[Node, ...],
     environment: Mapping[str, str],
     at_end: Callable[[], None] = lambda: None,
 ) -> None:
@@ -40,7 +41,7 @@ def drive(
             _watch(ledger, suite_key, progress)
             return
         executor = LocalExecutor(storage, environment)
-        controller = Controller(ledger, storage, executor, workspace, capacity, suite_key)
+        controller = Controller(ledger, storage, executor, workspace, nodes, suite_key)
         tracker = Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve()))
         publisher = Publisher(ledger, storage, tracker, workspace, time.monotonic)
         _lead(controller, publisher, progress, at_end)

@@ -12,7 +12,7 @@ import click
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ntlbg_service.domain.plan import Inventory
+    from ntlbg_service.domain.inventory import Inventory
     from ntlbg_service.domain.suite import SuiteFiles
     from ntlbg_service.ledger.ledger import Ledger
 

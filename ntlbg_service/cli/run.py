@@ -48,8 +48,9 @@ def command(
     """
     from ntlbg_service.cli.compare import show_comparison
     from ntlbg_service.cli.drive import drive
-    from ntlbg_service.cli.plan import print_plan
+    from ntlbg_service.cli.plan_table import print_plan
     from ntlbg_service.cli.submission import print_submission
+    from ntlbg_service.cli.tracing import telling
     from ntlbg_service.client import prepare_suite, submit
     from ntlbg_service.comparing import write_report
     from ntlbg_service.domain.errors import RunsFailedError
@@ -57,7 +58,10 @@ def command(
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
     inventory = choose_inventory(None, parallel)
-    prepared = prepare_suite(files, chosen, workspace, inventory, skip_refused=skip_refused)
+    with telling(workspace, chosen) as estimates:
+        prepared = prepare_suite(
+            files, chosen, workspace, inventory, skip_refused=skip_refused, estimates=estimates
+        )
     print_plan(prepared.plan)
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
@@ -65,7 +69,7 @@ def command(
     def report() -> None:
         write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)
 
-    drive(ledger, workspace, files.key, inventory.capacity(), os.environ, report)
+    drive(ledger, workspace, files.key, inventory.nodes(), os.environ, report)
     show_comparison(ledger, workspace, files, chosen, html)
     wanted = {(variant.group, variant.name) for variant in chosen}
     failed = [

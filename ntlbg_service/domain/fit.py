@@ -14,6 +14,7 @@ from ntlbg_model.footprint import (
     training_flops,
     training_footprint,
 )
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.profiles import NodeShape, Profile
 
 SAFETY = 0.97
@@ -99,7 +100,14 @@ class Misfit:
     reason: str
 
 
-def fit(config: Config, profile: Profile, node: NodeShape) -> Fit | Misfit:
+def fit(
+    config: Config,
+    profile: Profile,
+    node: NodeShape,
+    *,
+    nodes: int = 1,
+    estimates: Estimates = CLOSED_FORM,
+) -> Fit | Misfit:
     """The first of the candidate settings that keeps the prediction within the limit."""
     wanted = config.hardware.profile
     if wanted is not None and wanted != profile.name and wanted not in profile.aliases:

@@ -1,64 +1,27 @@
 """The plan of a suite on an inventory: who runs where, for how long, and who cannot, and why."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
 
 from ntlbg_model.built import unbuilt
-from ntlbg_model.config import STRICT
-from ntlbg_service.domain.fit import Fit, Misfit, fit
-from ntlbg_service.domain.profiles import NodeShape, profile_named
-from ntlbg_service.domain.schedule import Interval, Job, simulate
+from ntlbg_service.domain.bound import Way, lower_bound
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, makespan
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fit import Fit, Misfit
+from ntlbg_service.domain.fitting import Fitter
+from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.numerics import SHARE, allowed, pin
+from ntlbg_service.domain.placing import demand, ways
+from ntlbg_service.domain.spending import Rented, rented, total_cost
 from ntlbg_service.domain.suite import Variant
 
+LONG = 0.25
+"""Share of the time that the whole suite's work takes, spread evenly, above which a run is long
+enough to be worth more GPUs than it needs."""
 
-@dataclass(frozen=True, kw_only=True)
-class NodeGroup:
-    """Nodes of one kind."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
-
-    profile: str
-    """GPU kind, or 'cpu'."""
-    gpus: int
-    """GPUs a node; for 'cpu' the runs that may go on at once."""
-    nodes: int = 1
-    """Nodes there now."""
-    cores: int = 8
-    """CPU cores a node."""
-    host_memory_gib: float = 64.0
-    """Host memory a node."""
-
-    def __post_init__(self) -> None:
-        for name in ("gpus", "nodes", "cores"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.host_memory_gib <= 0:
-            raise ValueError(f"host_memory_gib must be above 0, got {self.host_memory_gib}")
-
-    @property
-    def shape(self) -> NodeShape:
-        """What one node offers beside GPUs."""
-        return NodeShape(cores=self.cores, host_memory_gib=self.host_memory_gib)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inventory:
-    """Nodes and GPUs that a plan counts on."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
-
-    name: str
-    groups: tuple[NodeGroup, ...]
-    description: str = ""
-
-    def capacity(self) -> dict[str, int]:
-        """Devices by profile."""
-        counts: dict[str, int] = {}
-        for group in self.groups:
-            name = profile_named(group.profile, self.name).name
-            counts[name] = counts.get(name, 0) + group.gpus * group.nodes
-        return counts
+RunKey = tuple[str, str, int]
+"""Group, variant, seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +49,34 @@ class Plan:
 
     inventory: Inventory
     variants: tuple[PlannedVariant, ...]
-    intervals: Mapping[tuple[str, str, int], Interval] = field(default_factory=dict)
-    """(group, variant, seed) to place and time; refused variants have none."""
+    intervals: Mapping[RunKey, Interval] = field(default_factory=dict)
+    """To place and time, in the order of their starts; refused variants have none."""
+    least_hours: float = 0.0
+    """A makespan that no schedule of these fits, in these classes, can undercut."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """The numerics class that each comparison group is kept in."""
+    unpinned_hours: float = 0.0
+    """The makespan if groups were not kept in one class."""
 
     @property
     def makespan_hours(self) -> float:
         """Hours until the last planned run ends."""
-        return max((interval.end for interval in self.intervals.values()), default=0.0)
+        return makespan(self.intervals.values())
 
     @property
     def gpu_hours(self) -> float:
         """Device-hours of all planned runs."""
         return sum(interval.placement.fit.gpu_hours for interval in self.intervals.values())
+
+    @property
+    def rented(self) -> tuple[Rented, ...]:
+        """The nodes that are up while it lasts."""
+        return rented(self.inventory, self.intervals.values())
+
+    @property
+    def cost(self) -> float | None:
+        """What those nodes cost; None where the inventory has no prices."""
+        return total_cost(self.rented)
 
     def mixed_numerics(self) -> dict[str, tuple[str, ...]]:
         """Groups whose runs would compute in more than one numerics class."""
@@ -106,69 +85,77 @@ class Plan:
             classes.setdefault(group, set()).add(interval.placement.fit.numerics)
         return {group: tuple(sorted(found)) for group, found in classes.items() if len(found) > 1}
 
+    def fits_of(self, row: PlannedVariant) -> tuple[Fit, ...]:
+        """The fits that a variant may run with: those of its group's numerics class."""
+        return allowed(row.fits, self.classes.get(row.variant.group))
 
-def fit_variant(variant: Variant, inventory: Inventory) -> PlannedVariant:
-    """Fit one variant to every kind of device of an inventory."""
-    fits: list[Fit] = []
-    misfits: list[Misfit] = []
-    capacity = inventory.capacity()
-    for group in inventory.groups:
-        profile = profile_named(group.profile, inventory.name)
-        result = fit(variant.config, profile, group.shape)
-        if isinstance(result, Fit) and result.workers > capacity[profile.name]:
-            result = Misfit(
-                profile=profile.name,
-                reason=f"needs {result.workers} devices, there are {capacity[profile.name]}",
-            )
-        (fits if isinstance(result, Fit) else misfits).append(result)  # type: ignore[arg-type]
+
+def fit_variant(
+    variant: Variant, inventory: Inventory, estimates: Estimates = CLOSED_FORM
+) -> PlannedVariant:
+    """Fit one variant to every kind of node of an inventory."""
+    return _fitted(variant, Fitter(inventory, estimates))
+
+
+def _fitted(variant: Variant, fitter: Fitter) -> PlannedVariant:
+    fits, misfits = fitter(variant.config)
     return PlannedVariant(
-        variant=variant,
-        fits=tuple(fits),
-        misfits=tuple(misfits),
-        unbuilt=tuple(unbuilt(variant.config)),
+        variant=variant, fits=fits, misfits=misfits, unbuilt=tuple(unbuilt(variant.config))
     )
 
 
-def plan(variants: Sequence[Variant], seeds: Sequence[int], inventory: Inventory) -> Plan:
-    """Fit every variant and simulate the scheduler over all runs that can run."""
-    planned = tuple(fit_variant(variant, inventory) for variant in variants)
-    keys: dict[str, tuple[str, str, int]] = {}
+def _widened(
+    rows: Sequence[PlannedVariant], seeds: int, cluster: Cluster, fitter: Fitter
+) -> tuple[PlannedVariant, ...]:
+    """Rows with fits on more GPUs beside their own, where a run would outlast what the work of
+    the whole suite takes when it is spread evenly."""
+    kinds: Counter[tuple[Way, ...]] = Counter()
+    for row in rows:
+        if row.refusal is None:
+            kinds[ways(row.fits)] += seeds
+    work = lower_bound(kinds, cluster.capacity()).work
+    known: dict[int, tuple[Fit, ...]] = {}
+    wide = []
+    for row in rows:
+        if row.refusal is None and min(fit.hours for fit in row.fits) > LONG * work:
+            if id(row.fits) not in known:
+                known[id(row.fits)] = row.fits + fitter.wider(row.variant.config)
+            row = replace(row, fits=known[id(row.fits)])
+        wide.append(row)
+    return tuple(wide)
+
+
+def plan(
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    inventory: Inventory,
+    estimates: Estimates = CLOSED_FORM,
+    *,
+    share: float = SHARE,
+) -> Plan:
+    """Fit every variant, and look ahead over all runs that can run.
+
+    `share`: how much longer the suite may take for its groups to stay in one numerics class each.
+    """
+    fitter = Fitter(inventory, estimates)
+    cluster = Cluster(nodes=inventory.nodes())
+    planned = tuple(_fitted(variant, fitter) for variant in variants)
+    planned = _widened(planned, len(seeds), cluster, fitter)
+    keys: dict[str, RunKey] = {}
     jobs: list[Job] = []
     for row in planned:
-        if row.refusal is None:
-            for seed in seeds:
-                key = (row.variant.group, row.variant.name, seed)
-                keys["/".join(map(str, key))] = key
-                jobs.append(Job(run_id="/".join(map(str, key)), fits=row.fits))
-    intervals = simulate(jobs, inventory.capacity())
+        for seed in seeds if row.refusal is None else ():
+            key = (row.variant.group, row.variant.name, seed)
+            run_id = "/".join(map(str, key))
+            keys[run_id] = key
+            jobs.append(Job(run_id=run_id, fits=row.fits, group=row.variant.group))
+    pinned = pin(jobs, cluster, share)
+    least = lower_bound(demand(pinned.jobs), cluster.capacity(), within=makespan(pinned.intervals))
     return Plan(
         inventory=inventory,
         variants=planned,
-        intervals={keys[interval.placement.run_id]: interval for interval in intervals},
+        intervals={keys[interval.placement.run_id]: interval for interval in pinned.intervals},
+        least_hours=least.hours,
+        classes=pinned.classes,
+        unpinned_hours=pinned.unpinned_hours,
     )
-
-
-def to_json(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON values."""
-    return {
-        "inventory": asdict(plan.inventory),
-        "makespan_hours": plan.makespan_hours,
-        "gpu_hours": plan.gpu_hours,
-        "mixed_numerics": plan.mixed_numerics(),
-        "runs": [
-            {
-                "group": group,
-                "variant": variant,
-                "seed": seed,
-                "start_hours": interval.start,
-                "end_hours": interval.end,
-                "fit": asdict(interval.placement.fit),
-            }
-            for (group, variant, seed), interval in plan.intervals.items()
-        ],
-        "refused": [
-            {"group": row.variant.group, "variant": row.variant.name, "reason": row.refusal}
-            for row in plan.variants
-            if row.refusal
-        ],
-    }

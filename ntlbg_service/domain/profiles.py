@@ -119,3 +119,5 @@ class NodeShape:
 
     cores: int
     host_memory_gib: float
+    gpus: int = 1
+    """Devices of one kind in the node."""

@@ -103,7 +103,8 @@ def known_paths() -> tuple[str, ...]:
     return tuple(path for path, _ in _leaves(asdict(Config())))
 
 
-def _hints(kind: Any) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _hints(kind: Any) -> Mapping[str, Any]:
     """Types of a dataclass's fields by name; empty for any other type."""
     if not is_dataclass(kind):
         return {}

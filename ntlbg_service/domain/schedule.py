@@ -1,78 +1,118 @@
-"""Who runs next and where. The plan simulates it forward; the controller applies it."""
+"""Who runs next, and where. The plan is its look-ahead; the controller starts its first step.
 
-import heapq
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+`look_ahead` gives every waiting run a place and a start. Runs are placed from the longest to the
+shortest, into the holes that those before it leave and never in their way: backfilling with a
+reservation for every run, so nobody's start is delayed by one further back in the queue. A gang
+gets all of its devices at once, on nodes that really have them.
 
+A run that takes the first free GPU may take it from one that it suits better. So the queue is
+placed several times over: each run where it ends first; where it costs the cluster least, at the
+prices of `bound`, among the places that end in time; and on nothing much dearer than what suits
+it best. Then those that ended last complain and are placed earlier ("Squeaky wheel
+optimization", Joslin and Clements, JAIR 10, 1999). The schedule that ends first is kept.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from ntlbg_service.domain.board import Board, ask_of
+from ntlbg_service.domain.bound import lower_bound
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
 from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.placing import Placed, Taste, demand, kind_of, place
+
+TASTES = (Taste(), Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
+CLOSE = 1.02
+"""A makespan within this factor of the least possible is not improved further."""
+COMPLAINTS = 6
+"""How often the runs that end last may complain."""
+LOUDER = 1.5
+"""What a complaint multiplies the hours of a run with, for its turn."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A run as the scheduler sees it."""
-
-    run_id: str
-    fits: tuple[Fit, ...]
-    """Where it can run; at least one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """A decision: this run, with this fit."""
-
-    run_id: str
-    fit: Fit
+def schedule(waiting: Sequence[Job], cluster: Cluster) -> tuple[Placement, ...]:
+    """Who starts now. The others wait for a better place, or for the reservation of another."""
+    if not _anything_free(cluster):
+        return ()
+    return tuple(
+        interval.placement for interval in look_ahead(waiting, cluster) if interval.start <= 0.0
+    )
 
 
-def schedule(waiting: Sequence[Job], free: Mapping[str, int]) -> tuple[Placement, ...]:
-    """Place waiting runs on free devices, in their order.
+def _anything_free(cluster: Cluster) -> bool:
+    busy = _add({}, ((held.placement.fit, 1.0) for held in cluster.running))
+    return any(count > busy.get(name, 0.0) for name, count in cluster.capacity().items())
 
-    Each takes the fit with the fewest predicted GPU-hours among those that are free. A run that
-    finds no place does not hold up those behind it (the queue is short and the runs are alike;
-    a reservation for the head belongs to the cluster scheduler).
+
+def look_ahead(waiting: Sequence[Job], cluster: Cluster) -> tuple[Interval, ...]:
+    """When and where every waiting run would be, in the order of their starts.
+
+    Jobs that the cluster could never hold are left out.
     """
-    left = dict(free)
-    placed: list[Placement] = []
-    for job in waiting:
-        open_fits = [fit for fit in job.fits if left.get(fit.profile, 0) >= fit.workers]
-        if open_fits:
-            chosen = min(open_fits, key=lambda fit: (fit.gpu_hours, fit.profile))
-            left[chosen.profile] -= chosen.workers
-            placed.append(Placement(run_id=job.run_id, fit=chosen))
-    return tuple(placed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """When a run is planned to be where, in hours from now."""
-
-    placement: Placement
-    start: float
-    end: float
-
-
-def simulate(jobs: Sequence[Job], capacity: Mapping[str, int]) -> tuple[Interval, ...]:
-    """Run `schedule` forward over the predicted hours until every job has had its place.
-
-    Jobs that never fit the capacity must not be passed in.
-    """
-    waiting = list(jobs)
-    free = dict(capacity)
-    ends: list[tuple[float, int, Placement]] = []
+    board = Board(cluster.nodes)
+    board.occupy(cluster.running)
+    busy = _add({}, ((held.placement.fit, held.hours) for held in cluster.running))
     intervals: list[Interval] = []
-    now = 0.0
-    while waiting:
-        placed = schedule(waiting, free)
-        for placement in placed:
-            free[placement.fit.profile] -= placement.fit.workers
-            end = now + placement.fit.hours
-            heapq.heappush(ends, (end, len(intervals), placement))
-            intervals.append(Interval(placement=placement, start=now, end=end))
-        done = {placement.run_id for placement in placed}
-        waiting = [job for job in waiting if job.run_id not in done]
-        if waiting:
-            now = ends[0][0]
-        while waiting and ends and ends[0][0] == now:
-            _, _, ended = heapq.heappop(ends)
-            free[ended.fit.profile] += ended.fit.workers
-    return tuple(intervals)
+    for level in _levels(_that_fit(waiting, board)):
+        best = _best(level, board, cluster.capacity(), busy)
+        board = best.board
+        intervals += best.intervals
+        busy = _add(busy, ((row.placement.fit, row.placement.fit.hours) for row in best.intervals))
+    return tuple(sorted(intervals, key=lambda interval: interval.start))
+
+
+def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[str, float]:
+    """Device-hours by profile with those of what is held besides."""
+    total = dict(busy)
+    for fit, hours in held:
+        total[fit.profile] = total.get(fit.profile, 0.0) + hours * fit.workers
+    return total
+
+
+def _that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
+    """Jobs with the fits that some node could hold; without any, a job is left out."""
+    known: dict[int, tuple[Fit, ...]] = {}
+    for job in waiting:
+        if kind_of(job) not in known:
+            held = tuple(fit for fit in job.fits if board.find(ask_of(fit)) is not None)
+            known[kind_of(job)] = job.fits if len(held) == len(job.fits) else held
+    return [replace(job, fits=known[kind_of(job)]) for job in waiting if known[kind_of(job)]]
+
+
+def _levels(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs of each priority, the highest first."""
+    levels: dict[int, list[Job]] = {}
+    for job in jobs:
+        levels.setdefault(job.priority, []).append(job)
+    return [levels[priority] for priority in sorted(levels, reverse=True)]
+
+
+def _best(
+    jobs: Sequence[Job], board: Board, capacity: Mapping[str, int], busy: Mapping[str, float]
+) -> Placed:
+    bound = lower_bound(demand(jobs), capacity, busy)
+    target = CLOSE * bound.hours
+    best: Placed | None = None
+    for taste in TASTES:
+        tried = place(jobs, board.copy(), bound, taste)
+        if best is None or tried.makespan < best.makespan:
+            best, best_taste = tried, taste
+        if best.makespan <= target:
+            return best
+    assert best is not None
+    tried, weight = best, dict.fromkeys(map(kind_of, jobs), 1.0)
+    for _ in range(COMPLAINTS):
+        for kind in _late(jobs, tried, bound.hours):
+            weight[kind] *= LOUDER
+        tried = place(jobs, board.copy(), bound, best_taste, weight)
+        best = min(best, tried, key=lambda placed: placed.makespan)
+        if best.makespan <= target:
+            break
+    return best
+
+
+def _late(jobs: Sequence[Job], placed: Placed, least: float) -> set[int]:
+    """Kinds of which a run ends in the later half of what exceeds the least makespan."""
+    half = (placed.makespan + least) / 2
+    late = {row.placement.run_id for row in placed.intervals if row.end > half}
+    return {kind_of(job) for job in jobs if job.run_id in late}

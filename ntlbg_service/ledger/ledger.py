@@ -27,6 +27,10 @@ from ntlbg_service.ledger.tables import attempts, events, launches, runs, suites
 class Ledger(Outbox):
     """The durable queue."""
 
+    def now(self) -> float:
+        """The ledger's clock, seconds since the epoch: what its times are measured by."""
+        return self._clock()
+
     def submit(self, suite: NewSuite, new_runs: Sequence[NewRun]) -> Submission:
         """Make a suite's runs durable. The same runs again change nothing but their order."""
         fresh: list[str] = []

@@ -13,7 +13,9 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.plan import Inventory, NodeGroup, plan
+from ntlbg_service.domain.explain import find_runs, waits_for, why_here, why_so_many, why_then
+from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.plan import Plan, plan
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import Variant
 
@@ -51,7 +53,11 @@ def test_an_unknown_kind_names_the_inventory() -> None:
     ("row", "message"),
     [
         ({"profile": "cpu", "gpus": 0}, "groups.0.gpus: must be at least 1, got 0"),
-        ({"profile": "cpu", "gpus": 1, "nodes": 0}, "groups.0.nodes: must be at least 1, got 0"),
+        (
+            {"profile": "cpu", "gpus": 1, "nodes": 0},
+            "groups.0.nodes: must be at least 1, got 0 (max_nodes names what an autoscaler could "
+            "add)",
+        ),
         (
             {"profile": "cpu", "gpus": 1, "host_memory_gib": 0},
             "groups.0.host_memory_gib: must be above 0, got 0.0",
@@ -113,3 +119,111 @@ def test_a_group_that_would_mix_numerics_is_flagged() -> None:
         LAB,
     )
     assert made.mixed_numerics() == {"g": ("bf16 flash_attention_2", "fp16 sdpa_repeated")}
+
+
+def test_runs_are_on_named_nodes_and_the_bound_lies_below() -> None:
+    made = plan([variant(name, config()) for name in "abc"], [1, 2, 3], LAB)
+    names = {node.name for node in LAB.nodes()}
+    for interval in made.intervals.values():
+        assert set(interval.placement.nodes) <= names
+    assert 0 < made.least_hours <= made.makespan_hours
+    assert made.cost is None
+
+
+def test_a_group_keeps_to_the_fits_of_its_class() -> None:
+    made = plan([variant("a", config()), variant("b", config())], [1, 2], LAB)
+    assert made.mixed_numerics() == {}
+    for row in made.variants:
+        assert {fit.numerics for fit in made.fits_of(row)} == {made.classes["g"]}
+        assert len(row.fits) > len(made.fits_of(row))
+
+
+def test_a_plan_without_slack_for_the_guard_may_mix_and_says_so() -> None:
+    variants = [variant(str(number), config()) for number in range(12)]
+    free = plan(variants, [1, 2, 3], LAB, share=0.0)
+    kept = plan(variants, [1, 2, 3], LAB, share=10.0)
+    assert set(free.mixed_numerics()) == {"g"}
+    assert kept.mixed_numerics() == {}
+    assert free.makespan_hours < kept.makespan_hours
+    assert free.makespan_hours == free.unpinned_hours == kept.unpinned_hours
+
+
+def crowded() -> Plan:
+    """Three runs of one GPU each where there is one GPU."""
+    one = Inventory(name="one", groups=(NodeGroup(profile="A100-40GB", gpus=1),))
+    return plan([variant("a", config())], [1, 2, 3], one)
+
+
+def test_a_run_waits_for_the_one_whose_gpu_it_gets() -> None:
+    made = crowded()
+    first, second, _ = made.intervals
+    assert waits_for(made, first) == ()
+    assert waits_for(made, second) == (first,)
+    assert why_then(made, first) == "its GPUs are free"
+    assert why_then(made, second) == "waits for g/a/1 to end"
+
+
+def test_a_run_waits_for_a_node_to_be_added() -> None:
+    cloud = Inventory(
+        name="cloud",
+        groups=(NodeGroup(profile="A100-40GB", gpus=8, nodes=0, max_nodes=2, start_minutes=30),),
+    )
+    made = plan([variant("a", config())], [1], cloud)
+    (key,) = made.intervals
+    assert made.intervals[key].start == 0.5
+    assert why_then(made, key) == "waits for a100-40gb-1 to be added and started"
+    (added,) = made.rented
+    assert (added.start, added.end) == (0.0, made.makespan_hours)
+
+
+def test_why_a_run_is_where_it_is() -> None:
+    made = plan([variant("a", config())], [1], LAB)
+    (key,) = made.intervals
+    (row,) = made.variants
+    assert why_here(made, row, made.intervals[key]) == (
+        "its group is kept in one numerics class: bf16 flash_attention_2"
+    )
+    alone = crowded()
+    (row,) = alone.variants
+    assert why_here(alone, row, next(iter(alone.intervals.values()))) == (
+        "the only kind that it fits"
+    )
+
+
+def test_runs_are_found_by_variant_group_and_seed() -> None:
+    rows = [variant("a", config()), variant("b", config()), variant("a", config(), "other")]
+    made = plan(rows, [1, 2], LAB)
+    assert find_runs(made, "b")[1] == (("g", "b", 1), ("g", "b", 2))
+    assert find_runs(made, "other/a/2")[1] == (("other", "a", 2),)
+    for name, said in (
+        ("a", "'a' is in several groups: g/a, other/a"),
+        ("g/c", "unknown run 'g/c'; did you mean 'g/b'?"),
+        ("xyzzy", "unknown run 'xyzzy'; valid: a, g/a, b, g/b, other/a"),
+        ("b/7", "g/b has no seed 7; valid: 1, 2"),
+    ):
+        with pytest.raises(UserError) as caught:
+            find_runs(made, name)
+        assert str(caught.value) == f"--explain: {said}"
+
+
+def test_a_long_run_gets_more_gpus_than_it_needs_where_they_would_idle() -> None:
+    made = plan([variant("a", config())], [1], LAB)
+    (interval,) = made.intervals.values()
+    (row,) = made.variants
+    fit = interval.placement.fit
+    assert fit.workers == 4  # A node of the faster kind has four.
+    said = why_so_many(row, interval)
+    assert said is not None
+    assert said.startswith(f"{fit.hours:.1f} h instead of {4 * fit.hours:.1f} h on 1, for ")
+
+
+def test_short_runs_of_a_long_queue_keep_to_the_gpus_they_need() -> None:
+    made = plan([variant(str(number), config()) for number in range(40)], [1, 2, 3], LAB)
+    assert {interval.placement.fit.workers for interval in made.intervals.values()} == {1}
+    assert all(why_so_many(made.variants[0], row) is None for row in made.intervals.values())
+
+
+def test_a_run_on_a_slower_gpu_says_that_the_suite_ends_sooner_so() -> None:
+    made = plan([variant(str(n), config()) for n in range(12)], [1, 2, 3], LAB, share=0.0)
+    slow = [row for row in made.intervals.values() if row.placement.fit.profile == "V100-32GB"]
+    assert why_here(made, made.variants[0], slow[0]).startswith("the suite ends sooner so: A100-")

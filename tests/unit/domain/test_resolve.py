@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine
-from ntlbg_service.domain.plan import Inventory
 from ntlbg_service.domain.resolve import (
     DEFAULT,
     Layer,

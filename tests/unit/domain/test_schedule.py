@@ -1,127 +1,210 @@
-"""One scheduler: never more than there is, nothing forgotten, the cheapest free place first."""
+"""One scheduler: gangs whole or not at all, nobody delayed from behind, nothing forgotten."""
 
-from collections import Counter
-from itertools import pairwise
+import subprocess
+import sys
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.schedule import Interval, Job, schedule, simulate
+from benchmarks.workloads.replay import replay
+from ntlbg_service.domain.board import Board
+from ntlbg_service.domain.bound import Bound, lower_bound
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running, makespan
+from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.placing import Taste, demand, place
+from ntlbg_service.domain.schedule import TASTES, look_ahead, schedule
+from tests.unit.domain.made_up_jobs import (
+    a_cluster,
+    a_fit,
+    a_job,
+    check,
+    clusters,
+    could_hold,
+    placeable,
+    queues,
+)
 
 
-def a_fit(profile: str, hours: float = 1.0, workers: int = 1) -> Fit:
-    return Fit(
-        profile=profile,
-        precision="bf16",
-        attention="sdpa",
-        micro_batch=1,
-        accumulation=1,
-        workers=workers,
-        gradient_checkpointing=False,
-        predicted_gib=1.0,
-        limit_gib=2.0,
-        hours=hours,
-        memory={},
-        reasons=(),
-    )
-
-
-CAPACITY = st.fixed_dictionaries({"a": st.integers(1, 6), "b": st.integers(1, 6)})
-
-
-@st.composite
-def workload(draw: st.DrawFn) -> tuple[list[Job], dict[str, int]]:
-    capacity = draw(CAPACITY)
-    jobs = []
-    for number in range(draw(st.integers(0, 25))):
-        profiles = draw(st.lists(st.sampled_from("ab"), min_size=1, unique=True))
-        fits = tuple(
-            a_fit(
-                profile,
-                draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.7])),
-                draw(st.integers(1, capacity[profile])),
-            )
-            for profile in profiles
-        )
-        jobs.append(Job(run_id=str(number), fits=fits))
-    return jobs, capacity
-
-
-@given(workload())
-def test_a_decision_stays_within_what_is_free(load: tuple[list[Job], dict[str, int]]) -> None:
-    jobs, capacity = load
-    taken: Counter[str] = Counter()
-    for placement in schedule(jobs, capacity):
-        taken[placement.fit.profile] += placement.fit.workers
-    assert all(taken[profile] <= capacity[profile] for profile in taken)
-
-
-@given(workload())
-def test_who_waits_finds_no_place(load: tuple[list[Job], dict[str, int]]) -> None:
-    jobs, capacity = load
-    placed = schedule(jobs, capacity)
-    left = Counter(capacity)
-    for placement in placed:
-        left[placement.fit.profile] -= placement.fit.workers
-    waiting = {job.run_id for job in jobs} - {placement.run_id for placement in placed}
-    for job in jobs:
-        if job.run_id in waiting:
-            assert all(fit.workers > left[fit.profile] for fit in job.fits)
-
-
-def in_use(intervals: tuple[Interval, ...], profile: str, moment: float) -> int:
-    return sum(
-        interval.placement.fit.workers
+def where(intervals: tuple[Interval, ...]) -> dict[str, tuple[str, float]]:
+    return {
+        interval.placement.run_id: (interval.placement.fit.profile, interval.start)
         for interval in intervals
-        if interval.placement.fit.profile == profile and interval.start <= moment < interval.end
-    )
-
-
-@given(workload())
-def test_simulation_places_every_job_once_within_the_capacity(
-    load: tuple[list[Job], dict[str, int]],
-) -> None:
-    jobs, capacity = load
-    intervals = simulate(jobs, capacity)
-    assert sorted(interval.placement.run_id for interval in intervals) == sorted(
-        job.run_id for job in jobs
-    )
-    by_id = {job.run_id: job for job in jobs}
-    for interval in intervals:
-        fit = interval.placement.fit
-        assert fit in by_id[interval.placement.run_id].fits
-        assert interval.end == interval.start + fit.hours
-        for profile, devices in capacity.items():
-            assert in_use(intervals, profile, interval.start) <= devices
-    assert all(earlier.start <= later.start for earlier, later in pairwise(intervals))
-
-
-def test_the_cheapest_free_place_is_taken() -> None:
-    job = Job(run_id="r", fits=(a_fit("slow", 4), a_fit("fast", 1, workers=2), a_fit("mid", 3)))
-    (placement,) = schedule([job], {"slow": 1, "fast": 2, "mid": 1})
-    assert placement.fit.profile == "fast"
-    (placement,) = schedule([job], {"slow": 1, "fast": 1, "mid": 1})
-    assert placement.fit.profile == "mid"
-
-
-def test_a_large_run_does_not_hold_up_those_behind_it() -> None:
-    large = Job(run_id="large", fits=(a_fit("a", workers=4),))
-    small = Job(run_id="small", fits=(a_fit("a"),))
-    assert [placement.run_id for placement in schedule([large, small], {"a": 2})] == ["small"]
-
-
-def test_what_ends_at_once_is_free_at_once() -> None:
-    jobs = [Job(run_id=str(n), fits=(a_fit("a", 1.0),)) for n in range(2)]
-    pair = Job(run_id="pair", fits=(a_fit("a", 1.0, workers=2),))
-    late = Job(run_id="late", fits=(a_fit("a", 1.0),))
-    intervals = {
-        interval.placement.run_id: interval for interval in simulate([*jobs, pair, late], {"a": 2})
     }
-    assert intervals["pair"].start == 1.0
-    assert intervals["late"].start == 2.0
+
+
+@given(queues(), clusters())
+def test_every_run_that_can_be_placed_is_once_and_within_what_there_is(
+    jobs: list[Job], cluster: Cluster
+) -> None:
+    intervals = look_ahead(jobs, cluster)
+    check(intervals, jobs, cluster)
+    assert list(intervals) == sorted(intervals, key=lambda interval: interval.start)
+    for interval in intervals:
+        assert interval.end == interval.start + interval.placement.fit.hours
+
+
+@given(queues(), clusters())
+def test_a_decision_is_the_first_step_of_the_look_ahead(jobs: list[Job], cluster: Cluster) -> None:
+    starting = [row.placement for row in look_ahead(jobs, cluster) if row.start == 0]
+    assert list(schedule(jobs, cluster)) == starting
+
+
+@given(queues(), clusters())
+def test_one_decision_after_another_ends_every_run_within_what_there_is(
+    jobs: list[Job], cluster: Cluster
+) -> None:
+    there = replace(cluster, nodes=tuple(replace(n, ready_hours=0.0) for n in cluster.nodes))
+    jobs = placeable(jobs, there)
+    check(replay(jobs, there), jobs, there)
+
+
+@given(queues(), clusters())
+def test_no_schedule_undercuts_the_bound(jobs: list[Job], cluster: Cluster) -> None:
+    jobs = placeable(jobs, cluster)
+    reached = makespan(look_ahead(jobs, cluster))
+    for within in (reached, float("inf")):
+        bound = lower_bound(demand(jobs), cluster.capacity(), within=within)
+        assert bound.hours <= reached + 1e-9
+
+
+@given(queues(), clusters())
+def test_nobody_is_delayed_by_a_run_of_lower_priority(jobs: list[Job], cluster: Cluster) -> None:
+    alone = look_ahead([job for job in jobs if job.priority == 1], cluster)
+    together = where(look_ahead(jobs, cluster))
+    assert where(alone).items() <= together.items()
+
+
+@given(queues(), clusters(), st.sampled_from(TASTES), st.integers(0, 20))
+def test_nobody_is_delayed_by_a_run_further_back(
+    jobs: list[Job], cluster: Cluster, taste: Taste, count: int
+) -> None:
+    jobs = [
+        replace(job, fits=tuple(fit for fit in job.fits if could_hold(cluster, fit)))
+        for job in placeable(jobs, cluster)
+    ]
+    bound = Bound(hours=2.0, work=2.0, prices={"a": 0.3, "b": 0.2})
+    whole = place(jobs, Board(cluster.nodes), bound, taste).intervals
+    first = {row.placement.run_id for row in whole[:count]}
+    front = [job for job in jobs if job.run_id in first]
+    assert place(front, Board(cluster.nodes), bound, taste).intervals == whole[:count]
+
+
+@given(queues(), clusters())
+def test_the_same_question_has_the_same_answer(jobs: list[Job], cluster: Cluster) -> None:
+    assert where(look_ahead(jobs, cluster)) == where(look_ahead(jobs, cluster))
+
+
+def test_no_answer_depends_on_the_order_of_sets() -> None:
+    program = (
+        "from benchmarks.workloads.cluster import mixed_cluster\n"
+        "from benchmarks.workloads.measuring import planned\n"
+        "from benchmarks.workloads.suites import random_mix\n"
+        "inventory = mixed_cluster(8)\n"
+        "made, _ = planned(random_mix(1, 10, 4, inventory), inventory)\n"
+        "print([(key, row.placement.nodes, row.start) for key, row in made.intervals.items()])\n"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(printed) == 1
+    assert "v00009" in printed.pop()
+
+
+def test_a_run_waits_for_the_gpu_on_which_it_ends_first() -> None:
+    held = Running(placement=Placement(run_id="r", fit=a_fit("fast")), hours=1.0)
+    cluster = replace(a_cluster(fast=1, slow=1), running=(held,))
+    for slow_hours, expected in ((5.0, ("fast", 1.0)), (1.5, ("slow", 0.0))):
+        job = a_job("j", a_fit("slow", slow_hours), a_fit("fast", 1.0))
+        assert where(look_ahead([job], cluster))["j"] == expected
+        assert bool(schedule([job], cluster)) == (expected[0] == "slow")
+
+
+def test_a_run_leaves_a_gpu_to_those_that_need_it_more() -> None:
+    """Either kind is as fast for `any`; only `large` holds `only`."""
+    either = [a_job(f"any{n}", a_fit("large", 2.0), a_fit("small", 2.1)) for n in range(4)]
+    only = [a_job(f"only{n}", a_fit("large", 2.0)) for n in range(4)]
+    intervals = look_ahead([*either, *only], a_cluster(large=4, small=4))
+    assert makespan(intervals) == 2.1
+
+
+def test_short_runs_fill_the_hole_before_a_gang_and_long_ones_do_not() -> None:
+    held = Running(placement=Placement(run_id="r", fit=a_fit("a"), nodes=("a-1",)), hours=2.0)
+    cluster = replace(a_cluster(a=4), running=(held,))
+    gang = a_job("gang", a_fit("a", 9.0, 4), priority=1)
+    short, long = a_job("short", a_fit("a", 2.0)), a_job("long", a_fit("a", 8.0))
+    found = where(look_ahead([short, long, gang], cluster))
+    assert found == {"gang": ("a", 2.0), "short": ("a", 0.0), "long": ("a", 11.0)}
+
+
+def test_a_gang_needs_its_gpus_on_one_node_or_evenly_on_like_ones() -> None:
+    cluster = a_cluster(a=(4, 4), b=(8,))
+    one_node = a_job("one", a_fit("a", workers=8))
+    assert look_ahead([one_node], cluster) == ()
+    (spread,) = look_ahead([a_job("two", a_fit("a", workers=8, nodes=2))], cluster)
+    assert spread.placement.nodes == ("a-1", "a-2")
+
+
+def test_host_memory_is_shared_by_what_runs_on_a_node() -> None:
+    node = Node(name="n", group=0, profile="a", gpus=8, host_memory_gib=384.0)
+    jobs = [a_job(str(n), a_fit("a", host_gib=120.0)) for n in range(6)]
+    starts = sorted(row.start for row in look_ahead(jobs, Cluster(nodes=(node,))))
+    assert starts == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+
+
+def test_a_node_is_added_only_where_waiting_would_take_longer() -> None:
+    there = Node(name="there", group=0, profile="a", gpus=1)
+    more = Node(name="more", group=0, profile="a", gpus=1, ready_hours=0.5)
+    cluster = Cluster(nodes=(there, more))
+    short = [a_job(str(n), a_fit("a", 0.1)) for n in range(4)]
+    assert {row.placement.nodes for row in look_ahead(short, cluster)} == {("there",)}
+    long = [a_job(str(n), a_fit("a", 2.0)) for n in range(2)]
+    assert sorted((row.placement.nodes[0], row.start) for row in look_ahead(long, cluster)) == [
+        ("more", 0.5),
+        ("there", 0.0),
+    ]
+
+
+def test_what_runs_on_unknown_nodes_still_holds_its_devices() -> None:
+    held = [
+        Running(placement=Placement(run_id=str(n), fit=a_fit("a", workers=2)), hours=3.0)
+        for n in range(3)
+    ]
+    cluster = replace(a_cluster(a=(4, 4)), running=tuple(held))
+    two = a_job("two", a_fit("a", workers=2))
+    whole = a_job("whole", a_fit("a", workers=4))
+    assert where(look_ahead([two, whole], cluster)) == {"two": ("a", 0.0), "whole": ("a", 3.0)}
+
+
+def test_more_may_run_than_there_is_when_nodes_went_away() -> None:
+    held = [
+        Running(placement=Placement(run_id=str(n), fit=a_fit("a")), hours=1.0 + n) for n in range(3)
+    ]
+    cluster = replace(a_cluster(a=1), running=tuple(held))
+    assert schedule([a_job("j", a_fit("a"))], cluster) == ()
+    gone = replace(a_cluster(b=1), running=tuple(held))
+    assert [row.run_id for row in schedule([a_job("j", a_fit("b"))], gone)] == ["j"]
 
 
 def test_nothing_to_do_takes_no_time() -> None:
-    assert simulate([], {"a": 1}) == ()
-    assert schedule([Job(run_id="r", fits=(a_fit("a"),))], {}) == ()
+    assert look_ahead([], a_cluster(a=1)) == ()
+    assert schedule([a_job("j", a_fit("a"))], Cluster(nodes=())) == ()
+    assert lower_bound({}, {"a": 1}).hours == 0.0
+
+
+def test_the_bound_counts_work_the_longest_run_and_waves() -> None:
+    def least(jobs: list[Job], **capacity: int) -> float:
+        return lower_bound(demand(jobs), capacity).hours
+
+    work = [a_job(str(n), a_fit("a", 1.0)) for n in range(9)]
+    assert least(work, a=2) == 5.0
+    assert least([a_job("l", a_fit("a", 7.0))], a=2) == 7.0
+    spread = [a_job(str(n), a_fit("a", 2.0), a_fit("b", 4.0)) for n in range(6)]
+    assert 0.99 * 8.0 <= least(spread, a=1, b=1) <= 8.0

@@ -1,0 +1,1 @@
+"""Made-up suites to plan: the parts of `benchmarks/planning.py`."""

@@ -1,0 +1,85 @@
+"""First come, first served on the first GPU that fits: what the scheduler is held against."""
+
+import heapq
+from collections.abc import Sequence
+
+from ntlbg_service.domain.board import Ask, ask_of, has_room
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
+from ntlbg_service.domain.fit import Fit
+
+
+class Free:
+    """Free devices and host memory of each node, now."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.nodes = cluster.nodes
+        self.gpus = [node.gpus for node in cluster.nodes]
+        self.host = [node.host_memory_gib for node in cluster.nodes]
+
+    def spot(self, ask: Ask) -> tuple[int, ...] | None:
+        """The first nodes of one group with room now."""
+        groups: dict[int, list[int]] = {}
+        for index, node in enumerate(self.nodes):
+            room = self.gpus[index] >= ask.need.gpus and self.host[index] >= ask.need.host_gib
+            if room and has_room(node, ask):
+                members = groups.setdefault(node.group, [])
+                members.append(index)
+                if len(members) == ask.nodes:
+                    return tuple(members)
+        return None
+
+    def take(self, ask: Ask, spot: Sequence[int], sign: int = 1) -> None:
+        """Take a spot, or give it back with sign -1."""
+        for index in spot:
+            self.gpus[index] -= sign * ask.need.gpus
+            self.host[index] -= sign * ask.need.host_gib
+
+
+def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> list[Interval]:
+    """Each run in its turn on the first GPU kind, in the inventory's order, that is free.
+
+    Strictly, a run that finds no place holds up all behind it; with `skip` those start that can,
+    with no regard for it.
+    """
+    free, waiting, now = Free(cluster), list(jobs), 0.0
+    ends: list[tuple[float, int, Ask, tuple[int, ...]]] = []
+    intervals: list[Interval] = []
+    while waiting:
+        left: list[Job] = []
+        full: set[int] = set()
+        for place, job in enumerate(waiting):
+            found = None if id(job.fits) in full else _first(job, free)
+            if found is None:
+                full.add(id(job.fits))
+                left.append(job)
+                if not skip:
+                    left += waiting[place + 1 :]
+                    break
+                continue
+            fit, ask, spot = found
+            free.take(ask, spot)
+            heapq.heappush(ends, (now + fit.hours, len(intervals), ask, spot))
+            placement = Placement(
+                run_id=job.run_id, fit=fit, nodes=tuple(free.nodes[i].name for i in spot)
+            )
+            intervals.append(Interval(placement=placement, start=now, end=now + fit.hours))
+        waiting = left
+        now = _until_next_end(ends, free) if waiting else now
+    return intervals
+
+
+def _first(job: Job, free: Free) -> tuple[Fit, Ask, tuple[int, ...]] | None:
+    for fit in job.fits:
+        ask = ask_of(fit)
+        spot = free.spot(ask)
+        if spot is not None:
+            return fit, ask, spot
+    return None
+
+
+def _until_next_end(ends: list[tuple[float, int, Ask, tuple[int, ...]]], free: Free) -> float:
+    now = ends[0][0]
+    while ends and ends[0][0] == now:
+        _, _, ask, spot = heapq.heappop(ends)
+        free.take(ask, spot, sign=-1)
+    return now

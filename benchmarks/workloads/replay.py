@@ -1,0 +1,45 @@
+"""A queue driven to its end one decision at a time, as a controller does."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.schedule import schedule
+
+OVERDUE = 0.1
+"""Share of its predicted hours that a run is thought to need still when they have passed."""
+
+
+def exactly(placement: Placement) -> float:
+    """Hours that a run takes if its prediction is right."""
+    return placement.fit.hours
+
+
+def replay(
+    jobs: Sequence[Job], cluster: Cluster, takes: Callable[[Placement], float] = exactly
+) -> list[Interval]:
+    """Decide whenever a run ends; `takes` says how long one really takes."""
+    waiting = {job.run_id: job for job in jobs}
+    active: list[tuple[float, int, Interval]] = []
+    intervals: list[Interval] = []
+    now = 0.0
+    while waiting:
+        running = tuple(_running(interval, now) for _, _, interval in active)
+        placed = schedule(list(waiting.values()), replace(cluster, running=running))
+        for placement in placed:
+            del waiting[placement.run_id]
+            interval = Interval(placement=placement, start=now, end=now + takes(placement))
+            heapq.heappush(active, (interval.end, len(intervals), interval))
+            intervals.append(interval)
+        if waiting:
+            now = active[0][0]
+            while active and active[0][0] == now:
+                heapq.heappop(active)
+    return intervals
+
+
+def _running(interval: Interval, now: float) -> Running:
+    predicted = interval.placement.fit.hours
+    left = max(interval.start + predicted - now, OVERDUE * predicted, 1e-9)
+    return Running(placement=interval.placement, hours=left)

@@ -1,0 +1,81 @@
+"""What a plan comes to: its lines below the table."""
+
+from collections.abc import Iterator
+
+from rich.markup import escape
+
+from ntlbg_service.cli.plan_words import duration, number
+from ntlbg_service.domain.plan import Plan
+
+
+def totals(plan: Plan) -> str:
+    """How long it takes, what it takes, and how far that is from the least possible."""
+    seeds = sorted({seed for _, _, seed in plan.intervals})
+    over = plan.makespan_hours / plan.least_hours - 1 if plan.least_hours else 0.0
+    least = (
+        "no order ends noticeably sooner"
+        if over < 0.005
+        else f"no order takes less than {duration(plan.least_hours)}"
+    )
+    words = (
+        f"{len(plan.intervals)} runs (seeds {', '.join(map(str, seeds))}) take "
+        f"[bold]{duration(plan.makespan_hours)}[/] and {number(plan.gpu_hours)} device-hours; "
+        f"{least}."
+    )
+    return words if plan.cost is None else f"{words} The nodes cost {number(plan.cost)}."
+
+
+def legend(plan: Plan) -> str:
+    """What the marks of the table mean, and where its figures are from."""
+    fits = {id(row.placement.fit): row.placement.fit for row in plan.intervals.values()}.values()
+    calibrated = sorted({fit.profile for fit in fits if fit.calibration != 1.0})
+    words = [
+        "* baseline; batch = micro x accumulation x workers; "
+        "~ peak in closed form, without it traced.",
+        "Memory and times are predictions.",
+    ]
+    if calibrated:
+        words.append(f"Peaks on {', '.join(calibrated)} are scaled by what runs there measured.")
+    return " ".join(words)
+
+
+def added_nodes(plan: Plan) -> Iterator[str]:
+    """What an autoscaler would add, by group of nodes."""
+    added: dict[int, list[tuple[float, float]]] = {}
+    for node in plan.rented:
+        if node.added:
+            added.setdefault(node.node.group, []).append((node.start, node.end))
+    for index, times in added.items():
+        group = plan.inventory.groups[index]
+        first, last = min(start for start, _ in times), max(end for _, end in times)
+        yield (
+            f"[cyan]adds[/] {len(times)} of {group.most} nodes of {group.gpus} x {group.profile}, "
+            f"the first asked for {'now' if first <= 0 else 'in ' + duration(first)}, "
+            f"the last released after {duration(last)}"
+        )
+
+
+def guard(plan: Plan) -> Iterator[str]:
+    """What the guard cost, and which groups it could not keep in one class."""
+    extra = plan.makespan_hours / plan.unpinned_hours - 1 if plan.unpinned_hours else 0.0
+    if extra > 0.005:
+        yield (
+            f"[cyan]numerics[/] each group keeps to one class, which takes {extra:.0%} longer; "
+            f"--one-numerics 0 would take {duration(plan.unpinned_hours)}"
+        )
+    for group, classes in plan.mixed_numerics().items():
+        yield (
+            f"[yellow]numerics[/] group {escape(group)} would mix {' and '.join(classes)}; "
+            "pin hardware.profile, or allow more time with --one-numerics, to compare like with "
+            "like"
+        )
+
+
+def refusals(plan: Plan) -> dict[str, list[str]]:
+    """Why variants are refused, and which."""
+    reasons: dict[str, list[str]] = {}
+    for row in plan.variants:
+        if row.refusal:
+            name = f"{row.variant.group}/{row.variant.name}"
+            reasons.setdefault(row.refusal, []).append(escape(name))
+    return reasons

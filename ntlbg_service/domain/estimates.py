@@ -1,0 +1,46 @@
+"""What a fit asks about memory: predictions, and how far they were off on a kind of device."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ntlbg_model.config import Config
+from ntlbg_model.footprint import Footprint, Step, training_footprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What measured peaks say of predictions on a profile."""
+
+    factor: float = 1.0
+    """On the predicted dynamic part."""
+    runs: int = 0
+    """How many runs it was learned from."""
+
+
+class Estimates(Protocol):
+    """Where predictions come from."""
+
+    def footprint(self, config: Config, step: Step, context: float) -> Footprint:
+        """The closed form."""
+
+    def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
+        """A trace of the whole step; None where no tracer is at hand."""
+
+    def calibration(self, profile: str) -> Calibration:
+        """What was learned on a profile."""
+
+
+class _ClosedForm:
+    """Never traces, has measured nothing."""
+
+    def footprint(self, config: Config, step: Step, context: float) -> Footprint:
+        return training_footprint(config, step, context)
+
+    def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
+        return None
+
+    def calibration(self, profile: str) -> Calibration:
+        return Calibration()
+
+
+CLOSED_FORM: Estimates = _ClosedForm()

@@ -1,0 +1,130 @@
+"""Fits of many variants to an inventory, each distinct shape once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from ntlbg_model.config import Config, DataConfig, SelectionConfig, TrainingConfig
+from ntlbg_service.domain.board import ask_of, has_room
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fit import Fit, Misfit, fit
+from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.profiles import CPU, profile_named
+
+_TRAINING, _SELECTION = TrainingConfig(), SelectionConfig()
+
+
+def shape_of(config: Config) -> Config:
+    """A config with what neither memory nor time depends on at its default.
+
+    Two variants of one shape have the same fits. An option that is not named here counts as one
+    that matters.
+    """
+    return replace(
+        config,
+        data=DataConfig(),
+        model=replace(config.model, lora_alpha=1),
+        training=replace(
+            config.training,
+            learning_rate=_TRAINING.learning_rate,
+            selector_learning_rate=_TRAINING.selector_learning_rate,
+            weight_decay=_TRAINING.weight_decay,
+            warmup_steps=0,
+            lr_scheduler=_TRAINING.lr_scheduler,
+            max_grad_norm=_TRAINING.max_grad_norm,
+            save_steps=_TRAINING.save_steps,
+            logging_steps=_TRAINING.logging_steps,
+        ),
+        selection=replace(
+            config.selection,
+            temperature=_SELECTION.temperature,
+            uniform_floor=_SELECTION.uniform_floor,
+            contour_quantile=_SELECTION.contour_quantile,
+            contour_width=_SELECTION.contour_width,
+            stand_out=_SELECTION.stand_out,
+        ),
+    )
+
+
+Fits = tuple[tuple[Fit, ...], tuple[Misfit, ...]]
+
+
+@dataclass
+class Fitter:
+    """Fits configs to the node groups of one inventory and remembers them by shape."""
+
+    inventory: Inventory
+    estimates: Estimates = CLOSED_FORM
+    known: dict[Config, Fits] = field(default_factory=dict)
+    widened: dict[Config, tuple[Fit, ...]] = field(default_factory=dict)
+
+    def __call__(self, config: Config) -> Fits:
+        """Fits and misfits of a config; the same objects for configs of one shape."""
+        shape = shape_of(config)
+        if shape not in self.known:
+            self.known[shape] = self._fit(shape)
+        return self.known[shape]
+
+    def wider(self, config: Config) -> tuple[Fit, ...]:
+        """Fits of a config on more GPUs than it needs, each faster than on half as many.
+
+        None where the config says how many it wants.
+        """
+        shape = shape_of(config)
+        if shape not in self.widened:
+            free = shape.hardware.num_gpus is None
+            self.widened[shape] = tuple(self._wider(shape)) if free else ()
+        return self.widened[shape]
+
+    def _wider(self, config: Config) -> Iterator[Fit]:
+        least = {fit.profile: fit for fit in self(config)[0]}
+        for group in _distinct(self.inventory):
+            last = least.get(profile_named(group.profile, self.inventory.name).name)
+            while last is not None and last.profile != CPU.name and 2 * last.workers <= group.gpus:
+                hardware = replace(config.hardware, num_gpus=2 * last.workers)
+                found = self._on(group, replace(config, hardware=hardware))
+                if isinstance(found, Misfit) or found.hours >= last.hours:
+                    break
+                yield found
+                last = found
+
+    def _fit(self, config: Config) -> Fits:
+        results = [self._on(group, config) for group in _distinct(self.inventory)]
+        fits = tuple(result for result in results if isinstance(result, Fit))
+        misfits = tuple(result for result in results if isinstance(result, Misfit))
+        return fits, misfits
+
+    def _on(self, group: NodeGroup, config: Config) -> Fit | Misfit:
+        profile = profile_named(group.profile, self.inventory.name)
+        found = fit(config, profile, group.shape, nodes=group.most, estimates=self.estimates)
+        if isinstance(found, Misfit):
+            return found
+        reason = self._too_large(found)
+        return found if reason is None else Misfit(profile=profile.name, reason=reason)
+
+    def _too_large(self, found: Fit) -> str | None:
+        """Why no nodes of the inventory could hold a gang, whatever else runs."""
+        nodes = [node for node in self.inventory.nodes() if node.profile == found.profile]
+        devices = sum(node.gpus for node in nodes)
+        if found.workers > devices:
+            return f"needs {found.workers} devices, there are {devices}"
+        ask = ask_of(found)
+        roomy = [node.group for node in nodes if has_room(node, ask)]
+        if any(roomy.count(group) >= found.nodes for group in set(roomy)):
+            return None
+        if max(node.gpus for node in nodes) < ask.need.gpus:
+            most = max(node.gpus for node in nodes)
+            return f"needs {ask.need.gpus} devices in one node, a node has {most}"
+        return (
+            f"needs {ask.need.gpus} devices and {ask.need.host_gib:.0f} GiB of host memory on each "
+            f"of {found.nodes} like nodes"
+        )
+
+
+def _distinct(inventory: Inventory) -> tuple[NodeGroup, ...]:
+    """Groups that differ in what a fit depends on; of like ones the largest."""
+    best: dict[tuple[object, ...], NodeGroup] = {}
+    for group in inventory.groups:
+        key = (profile_named(group.profile, inventory.name).name, group.shape)
+        if key not in best or group.most > best[key].most:
+            best[key] = group
+    return tuple(best.values())

@@ -1,0 +1,126 @@
+"""Placing a whole queue once: every run gets a place and a start, by one taste."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ntlbg_service.domain.board import Ask, Board, Spot, ask_of
+from ntlbg_service.domain.bound import Bound, Way
+from ntlbg_service.domain.cluster import Interval, Job, Placement, makespan
+from ntlbg_service.domain.fit import Fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taste:
+    """What a run prefers among the places where it could start."""
+
+    dearer: float = math.inf
+    """How much more than where it suits best it may cost the cluster."""
+    deadline: float = 0.0
+    """In multiples of the least makespan: a run takes the cheapest place that ends by then. Where
+    none does, and at 0, the one that ends first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A queue, placed."""
+
+    board: Board
+    intervals: tuple[Interval, ...]
+    makespan: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Option:
+    fit: Fit
+    ask: Ask
+    cost: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """What like runs may choose from."""
+
+    options: tuple[_Option, ...]
+    hours: float
+    """On the fastest that is open to it."""
+    devices: int
+
+
+def ways(fits: Iterable[Fit]) -> tuple[Way, ...]:
+    """Fits as the bound sees them."""
+    return tuple(Way(fit.profile, fit.workers, fit.hours) for fit in fits)
+
+
+def demand(jobs: Sequence[Job]) -> Counter[tuple[Way, ...]]:
+    """How many jobs there are of each kind, as the bound sees them."""
+    known = {kind_of(job): job.fits for job in jobs}
+    seen = {kind: ways(fits) for kind, fits in known.items()}
+    return Counter(seen[kind_of(job)] for job in jobs)
+
+
+def kind_of(job: Job) -> int:
+    """The same for jobs that share their fits: they are alike to the scheduler."""
+    return id(job.fits)
+
+
+def place(
+    jobs: Sequence[Job],
+    board: Board,
+    bound: Bound,
+    taste: Taste,
+    weight: Mapping[int, float] | None = None,
+) -> Placed:
+    """Place the longest first, and promise their places on the board.
+
+    Each fit must be one that the board's nodes could hold. `weight`: by kind, what its hours count
+    for in the order.
+    """
+    weight = weight or {}
+    kinds: dict[int, _Kind] = {}
+    rank: dict[int, tuple[float, int]] = {}
+    for job in jobs:
+        key = kind_of(job)
+        if key not in kinds:
+            kind = kinds[key] = _kind(job, bound, taste.dearer)
+            rank[key] = (-kind.hours * weight.get(key, 1.0), -kind.devices)
+    deadline = taste.deadline * bound.hours
+    intervals = [
+        _take(job, *_choose(kinds[kind_of(job)], board, deadline), board)
+        for job in sorted(jobs, key=lambda job: rank[kind_of(job)])
+    ]
+    return Placed(board=board, intervals=tuple(intervals), makespan=makespan(intervals))
+
+
+def _kind(job: Job, bound: Bound, dearer: float) -> _Kind:
+    options = [
+        _Option(fit=fit, ask=ask_of(fit), cost=bound.cost(way))
+        for fit, way in zip(job.fits, ways(job.fits), strict=True)
+    ]
+    if not math.isinf(dearer):
+        most = (1 + dearer) * min(option.cost for option in options)
+        options = [option for option in options if option.cost <= most]
+    fastest = min(options, key=lambda option: option.fit.hours).fit
+    return _Kind(options=tuple(options), hours=fastest.hours, devices=fastest.workers)
+
+
+def _choose(kind: _Kind, board: Board, deadline: float) -> tuple[_Option, Spot]:
+    """The cheapest option that ends by the deadline, else the one that ends first."""
+    found = [
+        (max(spot.start + option.fit.hours, deadline), option.cost, index, spot)
+        for index, option in enumerate(kind.options)
+        if (spot := board.find(option.ask)) is not None
+    ]
+    _, _, index, spot = min(found)
+    return kind.options[index], spot
+
+
+def _take(job: Job, option: _Option, spot: Spot, board: Board) -> Interval:
+    board.take(option.ask, spot)
+    names = tuple(board.nodes[index].name for index in spot.nodes)
+    return Interval(
+        placement=Placement(run_id=job.run_id, fit=option.fit, nodes=names),
+        start=spot.start,
+        end=spot.start + option.fit.hours,
+    )
