@@ -34,7 +34,7 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value, output, sums = ctx.saved_tensors
+        query, key, value, _, sums = ctx.saved_tensors
         held: list[Tensor] = [grads[0].contiguous(), torch.empty_like(sums)]
         if "fp32_query" in ctx.workspaces:
             held.append(torch.empty_like(query, dtype=torch.float32))
