@@ -60,13 +60,19 @@ def states_of(config: Config, step: Step, weights: Weights) -> States:
     base = 4 if wide else step.bytes_per_value
     gradients = base * weights.trained_base + 4 * weights.trained_added
     parameters = base * weights.trained_base + 4 * weights.trained_added
+    moments = _moments(config, trained) if wide else 2 * gradients
     return States(
         parameters=(parameters + _frozen(config, step, weights)) / GIB,
         gradients=gradients / GIB,
-        optimizer=2 * gradients / GIB,
+        optimizer=moments / GIB,
         communication=gradients / GIB if step.workers > 1 and trained else 0.0,
         host=0.0,
     )
+
+
+def _moments(config: Config, trained: float) -> float:
+    """AdamW's two, in fp32 or in 8 bit (arXiv:2110.02861)."""
+    return trained * (2 if config.training.optimizer == "adamw_8bit" else 8)
 
 
 def _frozen(config: Config, step: Step, weights: Weights) -> float:
@@ -80,7 +86,8 @@ def _sharded(config: Config, step: Step, weights: Weights) -> States:
     size, trained = step.bytes_per_value, weights.trained_base + weights.trained_added
     shard_weights = step.workers if step.zero_stage == 3 else 1
     shard_gradients = step.workers if step.zero_stage >= 2 else 1
-    states = (8 if step.precision == "fp32" else 12) * trained / step.workers
+    masters = 0 if step.precision == "fp32" else 4
+    states = (masters * trained + _moments(config, trained)) / step.workers
     parameters = (size * trained + _frozen(config, step, weights)) / shard_weights
     gradients = size * trained / shard_gradients
     host = 0.0

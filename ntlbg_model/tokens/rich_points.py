@@ -59,7 +59,8 @@ class RichPoints(nn.Module):
         pooled = attention_pool(
             context.features[found].float(), context.scores[found].float(), owners, count
         )
-        lengths = torch.bincount(owners, minlength=count).clamp(min=1).log()
+        members_of = owners.new_zeros(count).index_add(0, owners, torch.ones_like(owners))
+        lengths = members_of.clamp(min=1).log()
         probability = context.inclusion[points.pairs].float()
         distance = context.distances[points.pairs].float().log1p()
         facts = torch.stack((lengths, probability, distance), dim=1)

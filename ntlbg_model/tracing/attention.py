@@ -74,7 +74,7 @@ def attend(
 ) -> Tensor:
     """`scaled_dot_product_attention` by one kernel. A fused kernel that a card cannot run on these
     inputs gives way to the math kernel, silently, as torch does."""
-    if kernel == "cpu":
+    if kernel == "cpu" and query.ndim == 4:
         output: Tensor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
         )[0]
@@ -97,6 +97,8 @@ def attend(
 
 
 def _runs(kernel: Kernel, query: Tensor, mask: Tensor | None, grouped: bool) -> bool:
+    if query.ndim != 4:
+        return False
     if kernel == "flash":
         return query.dtype != torch.float32 and mask is None and query.shape[-1] <= 256
     return kernel == "efficient" and not grouped

@@ -1,7 +1,7 @@
 """The accelerator that the meta device stands for: its attention kernels and its autocast."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -90,7 +90,7 @@ class Device(TorchFunctionMode):
     def __enter__(self) -> Self:
         """Also takes the place of `torch.autocast`, which knows no meta device."""
         torch.autocast = self._switch  # type: ignore[misc, assignment]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -106,7 +106,7 @@ class Device(TorchFunctionMode):
     def _again(self, casting: bool) -> Iterator[None]:
         before, copies = self._casting, self._copies
         self._casting, self._copies = casting, None
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
@@ -122,10 +122,16 @@ class Device(TorchFunctionMode):
         finally:
             self._casting, self._copies = False, None
 
-    def _switch(self, device_type: str, *args: Any, enabled: bool = True, **kwargs: Any) -> Any:
+    def _switch(
+        self,
+        device_type: str,
+        dtype: torch.dtype | None = None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
+    ) -> AbstractContextManager[Any]:
         if device_type != "meta":
-            return self._real(device_type, *args, enabled=enabled, **kwargs)
-        return self._paused() if not enabled else _nothing()
+            return self._real(device_type, dtype, enabled, cache_enabled)
+        return nullcontext() if enabled else self._paused()
 
     @contextmanager
     def _paused(self) -> Iterator[None]:
@@ -169,8 +175,3 @@ class Device(TorchFunctionMode):
 def _widened(value: Any) -> Any:
     half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
     return value.float() if half else value
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

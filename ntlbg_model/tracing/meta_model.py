@@ -43,6 +43,11 @@ def base_model(
         "num_key_value_heads": shape.kv_heads,
         "vocab_size": shape.vocabulary,
         "tie_word_embeddings": shape.tied,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e6,
+            "mrope_section": _sections(shape.hidden // shape.heads // 2),
+        },
         "bos_token_id": 0,
         "eos_token_id": 0,
     }
@@ -71,6 +76,11 @@ def base_model(
     implementation = "sdpa" if attention == "flash_attention_2" else attention
     with _default(dtype), torch.device(device):
         return kind._from_config(config, attn_implementation=implementation)
+
+
+def _sections(half: int) -> list[int]:
+    """Of half a head for time, rows and columns: 16, 24, 24 of 64, as published."""
+    return [half - 2 * (3 * half // 8), 3 * half // 8, 3 * half // 8]
 
 
 @contextmanager

@@ -27,7 +27,9 @@ class Phases:
         language.layers[-1].register_forward_hook(partial(self._mark, "head"))
         for weight in backbone.model.parameters():
             if weight.requires_grad:
-                weight.register_post_accumulate_grad_hook(self._accumulated)
+                weight.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                    self._accumulated
+                )
 
     def begin(self) -> None:
         """The step begins with its frames."""

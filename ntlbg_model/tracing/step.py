@@ -143,7 +143,7 @@ def record_step(config: Config, step: Step, depth: Depth, recipe: Recipe = TRAIN
         recorder.watch(model.parameters(), "parameters")
         recorder.watch(model.buffers(), "parameters")
         recorder.watch((w.grad for w in model.parameters() if w.grad is not None), "kept")
-        recorder.watch((batch.prompt.pixels, batch.prompt.input_ids), "vision")
+        recorder.given((batch.prompt.pixels, batch.prompt.input_ids))
         phases = Phases(batch.backbone, recorder)
         with recorder, device:
             phases.begin()

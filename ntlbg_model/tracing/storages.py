@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -31,16 +30,18 @@ class Block:
     """Number of the event at which it went; -1 while it lives."""
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows all storages on `device` that appear while it is active."""
 
     def __init__(self, device: str = "meta") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._device = device
         self._known: dict[int, Block] = {}
         self.blocks: list[Block] = []
         self.marks: list[tuple[int, str]] = []
         """Event number and name of each phase that began."""
+        self.inputs: list[Block] = []
+        """What the step is given."""
         self.events = 0
         self.kind: Kind = "other"
 
@@ -52,6 +53,12 @@ class Recorder(TorchDispatchMode):
         """Count tensors that are there already."""
         for tensor in tensors:
             self._see(tensor, kind)
+
+    def given(self, tensors: Iterable[Tensor]) -> None:
+        """Count what the step is given: frames and tokens."""
+        before = len(self.blocks)
+        self.watch(tensors, "vision")
+        self.inputs += self.blocks[before:]
 
     def tell(self, tensor: Tensor, kind: Kind) -> None:
         """Say what a tensor's storage is for."""
@@ -89,8 +96,3 @@ class Recorder(TorchDispatchMode):
         block.died = self.events
         if self._known.get(key) is block:
             del self._known[key]
-
-
-def is_meta(tensor: Tensor) -> bool:
-    """Whether a tensor lies on the traced device."""
-    return tensor.device == torch.device("meta")

@@ -1,0 +1,1 @@
+"""Peak memory of a step from its shapes alone. Imports torch and transformers."""

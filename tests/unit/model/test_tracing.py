@@ -1,0 +1,119 @@
+"""A traced step against real ones on a CPU, deep models, and the traces of an earlier study."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.tracer_accuracy import CPU, config, measured, predicted
+from ntlbg_model.config import Config, ModelConfig, VideoConfig
+from ntlbg_model.footprint import Step, weights_of
+from ntlbg_model.footprint.shapes import SHAPES, Shape
+from ntlbg_model.tracing import trace
+from ntlbg_model.tracing.meta_model import Depth, random_backbone
+from ntlbg_model.tracing.step import Recipe
+from ntlbg_model.tracing.trace import trace_step
+
+PLAIN = Recipe(autocast=False, workspaces=False)
+NAIVE = Recipe(autocast=False, workspaces=False, all_logits=True, vision_in_graph=True)
+HALF = Step(precision="bf16", attention="sdpa_repeated", master_weights=False)
+
+
+def seven_billion(kept: int, **model: object) -> Config:
+    return Config(
+        video=VideoConfig(max_frames=8192, num_representatives=kept),
+        model=ModelConfig(**model),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "step"),
+    [
+        (config(64), replace(CPU, micro_batch=2)),
+        (config(64, tuning="full", vision="trained"), replace(CPU, checkpointing=False)),
+        (config(64), replace(CPU, precision="bf16", micro_batch=4, checkpointing=False)),
+        (config(64, tuning="full"), replace(CPU, accumulation=2)),
+    ],
+)
+def test_a_real_step_takes_what_was_traced(case: Config, step: Step) -> None:
+    standing, real = measured(case, step)
+    assert predicted(case, step, standing) == pytest.approx(real, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("kept", "batch", "naive_lora", "lora", "naive_full", "full"),
+    [
+        (64, 1, 20.7, 17.3, 61.8, 58.0),
+        (256, 1, 34.5, 21.1, 65.2, 59.3),
+        (256, 2, 53.1, 26.3, 84.0, 61.9),
+        (512, 1, 52.9, 26.2, 83.7, 61.9),
+        (1024, 1, 89.6, 36.4, 120.9, 67.0),
+        (1024, 2, 163.3, 57.0, 195.5, 77.5),
+    ],
+)
+def test_allocated_peaks_of_the_7b_are_those_of_an_earlier_study(
+    kept: int, batch: int, naive_lora: float, lora: float, naive_full: float, full: float
+) -> None:
+    step = replace(HALF, micro_batch=batch)
+    towers = seven_billion(kept, tuning="full", vision="trained")
+    found = [
+        trace_step(asked, step, recipe=recipe).allocated
+        for asked, recipe in (
+            (seven_billion(kept), NAIVE),
+            (seven_billion(kept), PLAIN),
+            (towers, NAIVE),
+            (seven_billion(kept, tuning="full"), PLAIN),
+        )
+    ]
+    assert found == pytest.approx([naive_lora, lora, naive_full, full], rel=0.03)
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_a_shallow_trace_stands_for_the_whole_depth(
+    tuning: str, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = seven_billion(64, tuning=tuning, vision="trained" if tuning == "full" else "frozen")
+    step = Step(precision="fp16", attention="sdpa", accumulation=4, checkpointing=checkpointing)
+    shallow = trace_step(asked, step)
+    monkeypatch.setattr(trace, "SHALLOW", 64)
+    assert shallow.allocated == pytest.approx(trace_step(asked, step).allocated, rel=1e-6)
+
+
+def test_grouped_heads_take_the_math_kernel_where_no_flash_kernel_is() -> None:
+    """On a V100 the scores themselves are kept unless key and value heads are repeated."""
+    repeated = trace_step(seven_billion(256), HALF, recipe=PLAIN)
+    eager = trace_step(seven_billion(256), replace(HALF, attention="eager"), recipe=PLAIN)
+    assert eager.allocated > 1.5 * repeated.allocated
+
+
+def test_quantised_bases_are_written_out_only_while_they_are_used() -> None:
+    plain, int8, nf4 = (
+        trace_step(seven_billion(64, quantisation=kind), HALF) for kind in ("none", "int8", "nf4")
+    )
+    assert plain.parameters > int8.parameters > nf4.parameters
+    assert plain.allocated - nf4.allocated > 0.9 * (plain.parameters - nf4.parameters)
+
+
+def test_sharding_and_offload_move_states() -> None:
+    asked = seven_billion(64, tuning="full")
+    step = replace(HALF, master_weights=True, workers=4)
+    plain = trace_step(asked, step)
+    sharded = trace_step(asked, replace(step, zero_stage=3))
+    away = trace_step(asked, replace(step, zero_stage=3, offload="all"))
+    assert plain.allocated > sharded.allocated > away.allocated
+    assert plain.host == sharded.host == 0
+    assert away.host * 4 > 100
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_published_sizes_give_the_models_parameters(shape: Shape) -> None:
+    asked = Config(
+        model=ModelConfig(base_model="tiny" if shape.name == "tiny" else f"Qwen/{shape.name}")
+    )
+    depth = Depth(shape.layers, shape.vision_layers)
+    backbone = random_backbone(asked.model, HALF, depth, "meta")
+    weights = weights_of(asked)
+    trained = [w.numel() for w in backbone.model.parameters() if w.requires_grad]
+    assert sum(trained) == weights.trained_added
+    whole = sum(w.numel() for w in backbone.model.parameters())
+    assert whole == weights.trained_added + weights.frozen
