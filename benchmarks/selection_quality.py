@@ -4,7 +4,7 @@
 
 Each seed has test videos of its own, a reader of its own and a selector of its own. The readers
 learn from oracle selections, whole videos and all baselines in equal parts, then are frozen; the
-learned selector learns, on other training videos, from its reader's attention and its answers.
+learned selector learns, on other training videos, from what spoke for its reader's right answers.
 Test videos go through H.264. Selections see the same frozen features; similarity to the question
 is the tiny base's own.
 
@@ -43,7 +43,8 @@ from ntlbg_model.config import ModelConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec
 
 READER_VIDEOS = 101
-SELECTOR_VIDEOS = 202
+SELECTOR_VIDEOS = (202, 303)
+"""Seeds of training videos, `--training-videos` each."""
 FIRST_TEST_SEED = 9000
 BUDGETS = {"12.5 %": 8, "6 %": 16, "3 %": 32}
 """Share of the frames kept: one pair in so many."""
@@ -139,7 +140,7 @@ def run_seed(
     )
     trained = time.monotonic()
     selector = train_selector(
-        batches, reader, similarity, other, budgets, seed=seed, steps=arguments.selector_steps
+        batches, reader, similarity, other, seed=seed, steps=arguments.selector_steps
     )
     print(
         f"seed {seed}: reader {trained - started:.0f} s, "
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=80, help="glitch videos of 512 frames a seed")
     parser.add_argument("--training-videos", type=int, default=300)
     parser.add_argument("--reader-steps", type=int, default=1500)
-    parser.add_argument("--selector-steps", type=int, default=1600)
+    parser.add_argument("--selector-steps", type=int, default=2400)
     parser.add_argument("--work", type=Path, help="keep the rendered features here")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
@@ -190,14 +191,15 @@ def main() -> None:
         attention="sdpa",
     )
     with torch.no_grad():
-        train, other = (
+        train, *others = (
             kept(
                 arguments.work,
                 f"train-{arguments.training_videos}-{seed}",
                 lambda seed=seed: training_clips(backbone, arguments.training_videos, seed),
             )
-            for seed in (READER_VIDEOS, SELECTOR_VIDEOS)
+            for seed in (READER_VIDEOS, *SELECTOR_VIDEOS)
         )
+        other = [clip for clips in others for clip in clips]
         budgets = [train[0].tokens.shape[0] // share for share in BUDGETS.values()]
         chosen = choices(items_of(train), fixed_methods(Similarity(backbone), 0), budgets)
         chosen.pop(ORACLE)

@@ -164,6 +164,14 @@ class SelectionConfig:
     stand_out: float = 1.5
     """Least mass, in multiples of the even share, at which the best pair of a time cell is kept; a
     cell in which nothing stands out keeps its middle pair (query 'learned'). 0: always the best."""
+    beside_peaks: float = 0.0
+    """Second condition on the best pair of a time cell, beside stand_out (query 'learned'): its
+    share of the softmax over scores, floor aside, in multiples of an even share among the effective
+    number of pairs (one over the sum of squares). Where one moment answers, lesser peaks are
+    look-alikes; where many do, each counts. 0: no such condition."""
+    quiet_cells: Literal["middle", "typical"] = "middle"
+    """What a cell in which nothing stands out keeps (query 'learned'): its middle pair, or the most
+    typical one, of least self-information, which is no burst."""
     rank: int = 16
     """Dimensions of the principal subspace in which distances are taken."""
     moments: Literal["plain", "robust"] = "plain"
@@ -196,6 +204,7 @@ class SelectionConfig:
         _at_least("rank", self.rank, 1)
         _at_least("query_rank", self.query_rank, 1)
         _at_least("stand_out", self.stand_out, 0)
+        _at_least("beside_peaks", self.beside_peaks, 0)
         _check(
             self.query == "none" or self.method == "ntlbg",
             f"query 'learned' needs method 'ntlbg', got {self.method!r}",

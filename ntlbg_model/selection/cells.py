@@ -41,22 +41,26 @@ def pick(scores: Tensor, cells: Tensor, count: int) -> Tensor:
     return first.scatter_reduce(-1, cells, torch.where(won, order, pairs), "amin")
 
 
-def standing_out(
-    picks: Tensor, lift: Tensor, present: Tensor, cells: Tensor, least: float
-) -> Tensor:
-    """`picks` [..., K], one a cell, where their `lift` [..., P] is at least `least`; elsewhere the
-    middle of the cell's pairs that are `present` [..., P]. A pick that is no pair (P) stays.
+def middles(present: Tensor, cells: Tensor, count: int) -> Tensor:
+    """The middle [..., count] of each cell's pairs that are `present` [..., P]. Says nothing of a
+    cell that has none."""
+    size = torch.zeros(*cells.shape[:-1], count, dtype=torch.long, device=cells.device)
+    size = size.scatter_add(-1, cells, present.long())
+    rank = size.cumsum(-1) - torch.div(size, 2, rounding_mode="floor")
+    return torch.searchsorted(present.long().cumsum(-1), rank)
+
+
+def standing_out(picks: Tensor, stands: Tensor, quiet: Tensor) -> Tensor:
+    """`picks` [..., K], one a cell, where the pair `stands` [..., P] out; elsewhere `quiet`
+    [..., K]. A pick that is no pair (P) stays.
 
     What a nearly flat distribution prefers is noise: where no pair stands out, a cell is best
-    represented by its middle, and a distribution that is even gives evenly spaced pairs.
+    represented by its middle or a typical pair, and a distribution that is even gives evenly
+    spaced ones.
     """
-    pairs = lift.shape[-1]
-    size = torch.zeros_like(picks).scatter_add(-1, cells, present.long())
-    rank = size.cumsum(-1) - torch.div(size, 2, rounding_mode="floor")
-    middle = torch.searchsorted(present.long().cumsum(-1), rank)
-    there = picks < pairs
-    kept = lift.gather(-1, picks.clamp(max=pairs - 1)) >= least
-    return torch.where(there & ~kept, middle, picks)
+    pairs = stands.shape[-1]
+    kept = stands.gather(-1, picks.clamp(max=pairs - 1))
+    return torch.where((picks < pairs) & ~kept, quiet, picks)
 
 
 def integers(probabilities: Tensor, count: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ntlbg_model.config import SelectionConfig
 from ntlbg_model.selection.capped import inclusion_probabilities
-from ntlbg_model.selection.cells import pick, standing_out, time_cells
+from ntlbg_model.selection.cells import middles, pick, standing_out, time_cells
 from ntlbg_model.selection.conditioned import QuestionHead, conditioned_distances
 from ntlbg_model.selection.contour import contour_level, off_contour
 from ntlbg_model.selection.draw import systematic
@@ -35,6 +35,8 @@ class Scored:
     """[B, 1], uniform share alpha."""
     mass: Tensor
     """[B, P], sums to one."""
+    information: Tensor
+    """[B, P], self-information of each pair in its video, whatever is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,17 +134,16 @@ class NTLBGSelector(nn.Module):
             return described
 
     def select(self, scored: Scored, count: int | Tensor, start: Tensor | None = None) -> Chosen:
-        """One pair a time cell: the best one, or the middle one where none stands out. Where
-        `start` [B] in [0, 1) is given, a random draw in which pair t has probability p_t exactly.
-        `count` is one number or one a row."""
+        """One pair a time cell: the best one, or a quiet one where none stands out. Where `start`
+        [B] in [0, 1) is given, a random draw in which pair t has probability p_t exactly. `count`
+        is one number or one a row."""
         probabilities = inclusion_probabilities(scored.mass, count)
         cells = time_cells(probabilities.detach(), count)
         if start is None:
             most = int(torch.as_tensor(count).max())
             best = pick(scored.scores.detach(), cells, most)
-            present = scored.scores > -torch.inf
-            lift = scored.mass.detach() * present.sum(-1, keepdim=True)
-            pairs = standing_out(best, lift, present, cells, self._config.stand_out)
+            quiet = self._quiet(scored, cells, most)
+            pairs = standing_out(best, self._stand_out(scored), quiet)
         else:
             pairs = systematic(probabilities.detach(), count, start)
         return Chosen(
@@ -161,6 +162,23 @@ class NTLBGSelector(nn.Module):
         weights = chosen.probabilities.detach()
         pairs = refine_rows(index.whitened(), weights, index.mask, counts, sweeps)
         return replace(chosen, pairs=pairs, gate=_gate(chosen.probabilities, pairs))
+
+    def _stand_out(self, scored: Scored) -> Tensor:
+        """[B, P], true for pairs with mass enough, also beside the peaks of the question."""
+        config, scores = self._config, scored.scores.detach()
+        present = scores > -torch.inf
+        lift = scored.mass.detach() * present.sum(-1, keepdim=True)
+        share = floored(scores / config.temperature, 0, present)
+        beside = share.square().sum(-1, keepdim=True) * config.beside_peaks
+        return (lift >= config.stand_out) & (share >= beside)
+
+    def _quiet(self, scored: Scored, cells: Tensor, count: int) -> Tensor:
+        """The pair [B, count] that stands for a cell in which none stands out."""
+        present = scored.scores > -torch.inf
+        if self._config.quiet_cells == "middle":
+            return middles(present, cells, count)
+        ordinary = (-scored.information.detach()).masked_fill(~present, -torch.inf)
+        return pick(ordinary, cells, count)
 
     def _scored(
         self,
@@ -187,7 +205,14 @@ class NTLBGSelector(nn.Module):
         alpha = torch.full_like(level, config.uniform_floor) if floor is None else floor
         scores = scores.masked_fill(~index.mask, -torch.inf)
         mass = floored(scores / config.temperature, alpha, index.mask)
-        return Scored(scores=scores, distances=relative, level=level, floor=alpha, mass=mass)
+        return Scored(
+            scores=scores,
+            distances=relative,
+            level=level,
+            floor=alpha,
+            mass=mass,
+            information=index.information,
+        )
 
     def _level(
         self, relative: Tensor, learned: Tensor, count: int | Tensor, mask: Tensor

@@ -63,7 +63,12 @@ def _select(scores: Tensor, starts: Tensor) -> Chosen:
     mass = floored(scores / TEMPERATURE, FLOOR).expand(rows, -1)
     none = scores.new_zeros(rows, 1)
     scored = Scored(
-        scores=scores.expand(rows, -1), distances=mass, level=none, floor=none, mass=mass
+        scores=scores.expand(rows, -1),
+        distances=mass,
+        level=none,
+        floor=none,
+        mass=mass,
+        information=torch.zeros_like(mass),
     )
     selector = NTLBGSelector(SelectionConfig(query="learned"), 4, 4, 4)
     return selector.select(scored, KEPT, starts.detach())

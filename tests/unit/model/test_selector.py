@@ -57,6 +57,7 @@ MODES = (
     {"contour": "median", "constraint_type": "soft_equicontour"},
     {"contour": "quantile", "constraint_type": "hard_equicontour"},
     {"contour": "rate", "constraint_type": "soft_equicontour", "learned_floor": True},
+    {"beside_peaks": 0.4, "quiet_cells": "typical"},
 )
 
 
@@ -218,6 +219,36 @@ def test_where_nothing_stands_out_a_cell_keeps_its_middle():
     told = replace(flat, mass=peaked / peaked.sum(), scores=even.index_fill(1, torch.tensor(13), 1))
     assert 13 in build().select(told, 8).pairs[0].tolist()
     assert 13 not in build(stand_out=4.0).select(told, 8).pairs[0].tolist()
+
+
+def test_where_one_moment_towers_lesser_peaks_are_not_kept():
+    scored = score(build(), draws(1, 48, WIDTH))
+    scores = torch.zeros(1, 48)
+    scores[0, 13], scores[0, 37] = 6 * 0.7, 4 * 0.7
+    two = replace(scored, scores=scores, mass=floored(scores / 0.7, 0.5))
+    share = (scores / 0.7).softmax(-1)[0]
+    limit = float(share[37] / share.square().sum())
+    for least, kept in ((0.0, True), (0.99 * limit, True), (1.01 * limit, False)):
+        pairs = build(beside_peaks=least).select(two, 8).pairs[0].tolist()
+        assert 13 in pairs and (37 in pairs) is kept
+    scores[0, 37] = scores[0, 13]
+    level = replace(two, scores=scores, mass=floored(scores / 0.7, 0.5))
+    pairs = build(beside_peaks=1.0).select(level, 8).pairs[0].tolist()
+    assert 13 in pairs and 37 in pairs
+
+
+def test_a_quiet_cell_keeps_its_most_typical_pair():
+    selector = build(quiet_cells="typical")
+    mask = torch.arange(48) < torch.tensor([[48], [24]])
+    scored = score(selector, draws(2, 48, WIDTH), mask)
+    scores = torch.zeros(2, 48).masked_fill(~mask, -torch.inf)
+    flat = replace(scored, scores=scores, mass=mask / mask.sum(-1, keepdim=True))
+    chosen = selector.select(flat, torch.tensor([8, 4]))
+    for row, count in enumerate((8, 4)):
+        cells = scored.information[row, : 6 * count].view(count, 6)
+        ordinary = [6 * k + int(cell.argmin()) for k, cell in enumerate(cells)]
+        assert chosen.pairs[row, :count].tolist() == ordinary
+    assert chosen.pairs[1, 4:].tolist() == [48] * 4
 
 
 def test_selecting_is_deterministic_and_a_start_draws_by_probability():
