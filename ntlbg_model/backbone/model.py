@@ -118,7 +118,7 @@ def load_backbone(
 
     'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
     Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
-    where `dtype` is float16: a GradScaler takes no fp16 gradients. Raises BackboneError where there
+    whatever `dtype`: bf16 weights lose small updates, and a GradScaler takes no fp16 gradients. Raises BackboneError where there
     is no such model or it is none of `CLASSES`.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
@@ -153,7 +153,7 @@ def assembled(
 
 def _widen_trained(model: nn.Module) -> None:
     for weight in model.parameters():
-        if weight.requires_grad and weight.dtype == torch.float16:
+        if weight.requires_grad and weight.dtype in (torch.float16, torch.bfloat16):
             weight.data = weight.data.float()
 
 
