@@ -55,8 +55,9 @@ def prepare_suite(
     fits no device. With `skip_refused` such variants are left out (and shown by the plan).
     """
     planned = plan(variants, files.seeds, inventory, estimates)
-    accepted = [row for row in planned.variants if row.refusal is None]
-    refused = [row for row in planned.variants if row.refusal is not None]
+    rows = [_as_built(row, planned.fits_of(row)) for row in planned.variants]
+    accepted = [row for row in rows if row.refusal is None]
+    refused = [row for row in rows if row.refusal is not None]
     if refused and not (skip_refused and accepted):
         raise _refusal(files.source, refused, bool(accepted))
     for row in accepted:
@@ -64,7 +65,7 @@ def prepare_suite(
         check_data(row.variant.config, workspace.data_root, place)
     identities = DataIdentities(workspace.data_root)
     runs = tuple(
-        _new_run(files.key, row, planned.fits_of(row), seed, identities, workspace)
+        _new_run(files.key, row, row.fits, seed, identities, workspace)
         for seed in files.seeds
         for row in accepted
     )
@@ -76,6 +77,15 @@ def prepare_suite(
         spec={"suite": asdict(files.suite), "plan": to_json(planned)},
     )
     return Prepared(suite, runs, planned)
+
+
+def _as_built(row: PlannedVariant, fits: tuple[Fit, ...]) -> PlannedVariant:
+    """A row with those of its `fits` that the runner can run; refused by name where it has none."""
+    if row.refusal is not None:
+        return row
+    built = tuple(fit for fit in fits if fit.unbuilt is None)
+    lacking = tuple(dict.fromkeys(fit.unbuilt for fit in fits if fit.unbuilt is not None))
+    return replace(row, fits=built) if built else replace(row, unbuilt=lacking)
 
 
 def _refusal(
@@ -201,6 +211,7 @@ def _trial(
         provenance=resolved.provenance,
     )
     planned = fit_variant(variant, inventory, estimates)
+    planned = _as_built(planned, planned.fits)
     if planned.refusal is not None:
         kind = UserError if planned.unbuilt else CapacityError
         raise kind(f"{source}: {variant.name} {point}: {planned.refusal}")

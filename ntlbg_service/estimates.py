@@ -1,10 +1,94 @@
-"""Estimates with what this home has: a tracer's cache, and calibration from its ledger."""
+"""Predictions of memory with a tracer at hand, whose traces are kept on disk."""
 
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
-from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+import ntlbg_model
+from ntlbg_model.config import Config, DataConfig, EvaluationConfig, HardwareConfig, TrainingConfig
+from ntlbg_model.footprint import Footprint, Step, training_footprint
+from ntlbg_service.domain.estimates import CLOSED_FORM, Calibration, Estimates
+
+Tracer = Callable[[Config, Step, float], Footprint]
 
 
-def open_estimates(home: Path, *, trace: bool = True) -> Estimates:
+def open_estimates(home: Path, *, trace: bool = True, tracer: Tracer | None = None) -> Estimates:
     """The estimates of a home; `trace` allows traces, which import torch and take seconds."""
-    return CLOSED_FORM
+    return _Traced(home / "traces", tracer or _trace) if trace else CLOSED_FORM
+
+
+def _trace(config: Config, step: Step, context: float) -> Footprint:
+    from ntlbg_model.tracing.trace import trace_step
+
+    return trace_step(config, step, context)
+
+
+class _Traced:
+    """The closed form, and traces that are made once for each key."""
+
+    def __init__(self, folder: Path, tracer: Tracer) -> None:
+        self._folder = folder
+        self._tracer = tracer
+
+    def footprint(self, config: Config, step: Step, context: float) -> Footprint:
+        return training_footprint(config, step, context)
+
+    def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
+        if config.model.architecture != "qwen2_vl" or step.cpu:
+            return None
+        path = self._folder / f"{memory_key(config, step)}.json"
+        found = _read(path)
+        if found is None:
+            try:
+                found = self._tracer(config, step, context)
+            except NotImplementedError:
+                # An operation without a meta kernel: the closed form has to do.
+                return None
+            _write(path, found)
+        return found
+
+    def calibration(self, profile: str) -> Calibration:
+        return Calibration()
+
+
+def memory_key(config: Config, step: Step) -> str:
+    """Digest of what memory depends on: not of learning rates, numbers of steps or data sets."""
+    training, default = config.training, TrainingConfig()
+    matters = replace(
+        config,
+        data=DataConfig(),
+        evaluation=EvaluationConfig(),
+        hardware=HardwareConfig(),
+        model=replace(config.model, lora_alpha=1, lora_dropout=0.0),
+        training=replace(default, optimizer=training.optimizer, loss=training.loss),
+    )
+    text = json.dumps([asdict(matters), asdict(step), _code()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Digest of the code that traces run: the whole model package."""
+    sha = hashlib.sha256()
+    for path in sorted(Path(ntlbg_model.__file__).parent.rglob("*.py")):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
+def _read(path: Path) -> Footprint | None:
+    """A kept trace; one that cannot be read is made again."""
+    try:
+        return Footprint(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(path: Path, found: Footprint) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(asdict(found)), encoding="utf-8")
+    draft.replace(path)

@@ -118,8 +118,8 @@ def load_backbone(
 
     'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
     Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
-    whatever `dtype`: bf16 weights lose small updates, and a GradScaler takes no fp16 gradients. Raises BackboneError where there
-    is no such model or it is none of `CLASSES`.
+    whatever `dtype`: bf16 weights lose small updates, and a GradScaler takes no fp16 gradients.
+    Raises BackboneError where there is no such model or it is none of `CLASSES`.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()

@@ -1,11 +1,12 @@
 """Memory of a training step in closed form. Standard library only.
 
-The coefficients are fitted to traces of the real Qwen2-VL-7B step with a frozen vision tower run
-in chunks, answer-only logits and a memory-efficient attention kernel; those of a trained tower to
-what autograd keeps of it. Everything about CUDA is predicted, not measured.
+What stands through a step is counted; what moves is read off traces (`fitted`). A base model that
+was not traced is scaled from the 7B by its width, from above. Everything about CUDA is predicted,
+not measured.
 """
 
 from ntlbg_model.config import PAIR, Config
+from ntlbg_model.footprint.fitted import moving
 from ntlbg_model.footprint.items import GIB, MIB, Footprint
 from ntlbg_model.footprint.load import MERGE, Load, load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_7B, Shape, shape_of
@@ -28,25 +29,36 @@ def training_footprint(config: Config, step: Step, context: float = CONTEXT_GIB)
         return _native(config, step, context)
     shape, load = shape_of(config.model.base_model), load_of(config)
     states = states_of(config, step, weights_of(config))
-    size = step.bytes_per_value / 2
-    dynamic = size * _language(shape, config, load, step)
-    vision = size * _vision(shape, config, load, step)
+    items = moving(shape, config, step) or _scaled(shape, config, load, step)
     pairs = load.frames // PAIR
     places = load.patches // pairs // MERGE**2
     kept = connector_bytes(config.model, shape.hidden, pairs, places)
-    added = size * step.micro_batch * kept / GIB
+    items["activations"] += step.bytes_per_value / 2 * step.micro_batch * kept / GIB
     return Footprint(
         parameters=states.parameters,
         gradients=states.gradients,
         optimizer=states.optimizer,
-        activations=dynamic + added,
-        vision=vision,
+        activations=items["activations"],
+        temporaries=items["temporaries"],
+        logits=items["logits"],
+        vision=items["vision"],
         communication=states.communication,
-        reserve=0.0 if step.cpu else FRAGMENTATION * (dynamic + added + vision),
+        reserve=0.0 if step.cpu else FRAGMENTATION * sum(items.values()),
         context=context,
         vision_cache=config.model.vision_cache_mib * MIB / GIB if step.cpu else 0.0,
         host=states.host,
     )
+
+
+def _scaled(shape: Shape, config: Config, load: Load, step: Step) -> dict[str, float]:
+    """What moves where no trace of the base model is at hand."""
+    size = step.bytes_per_value / 2
+    return {
+        "activations": size * _language(shape, config, load, step),
+        "temporaries": 0.0,
+        "logits": 0.0,
+        "vision": size * _vision(shape, config, load, step),
+    }
 
 
 def weights_of(config: Config) -> Weights:

@@ -1,6 +1,6 @@
 """A predicted peak, item by item. Standard library only."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 GIB = 1024**3
 MIB = 1024**2
@@ -57,6 +57,11 @@ class Footprint:
     def total(self) -> float:
         """The peak that must stay below the limit."""
         return self.allocated + self.reserve + self.context + self.vision_cache
+
+    def scaled(self, factor: float) -> "Footprint":
+        """With what moves during a step `factor` times as large."""
+        moving = ("activations", "temporaries", "logits", "vision", "communication", "reserve")
+        return replace(self, **{name: factor * getattr(self, name) for name in moving})
 
     def items(self) -> dict[str, float]:
         """GiB by item, without what only describes them."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.fx.experimental import _config
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ntlbg_model.backbone.model import Backbone
@@ -168,12 +169,14 @@ def _loss_of_all(model: nn.Module, prompt: VideoPrompt, tokens: Tensor) -> Tenso
 
 @contextmanager
 def _unchecked() -> Iterator[None]:
-    """Without transformers' check that placeholders are as many as features: meta has no data."""
+    """Meta has no data: no check that placeholders are as many as features, and of what a mask
+    leaves, all is taken."""
     name = "TRANSFORMERS_DISABLE_TORCH_CHECK"
     before = os.environ.get(name)
     os.environ[name] = "1"
     try:
-        yield
+        with _config.patch(meta_nonzero_assume_all_nonzero=True):  # type: ignore[attr-defined]
+            yield
     finally:
         if before is None:
             del os.environ[name]

@@ -1,27 +1,32 @@
 """How one variant runs on one kind of GPU: pure, and never a change of what is learned."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from ntlbg_model.config import STRICT, Config
 from ntlbg_model.footprint import (
+    CONTEXT_GIB,
     Attention,
     Footprint,
     Offload,
     Precision,
     Step,
-    training_flops,
     training_footprint,
+    training_hours,
 )
+from ntlbg_service.domain.candidates import plain_steps, sharded_steps
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fit_words import reasons, sharding_words, words_of
 from ntlbg_service.domain.profiles import NodeShape, Profile
 
 SAFETY = 0.97
 """Share of the card that a prediction may fill (memory: limit = 0.97 x device)."""
-EFFICIENCY = 0.35
-"""Share of the peak rate assumed for the time estimate; not measured."""
-LARGEST_MICRO_BATCH = 16
+BAND = 0.15
+"""Closer to the limit than this share, the closed form does not decide alone."""
+HOST_SHARE = 0.9
+"""Share of a node's memory that offloaded states may fill."""
+LEAST_HOURS = 1e-6
+"""Of a run without training steps: evaluation is not predicted."""
 CPU_PROCESS_GIB = 0.6
 """Resident set of a CPU worker with its libraries loaded, before the model (measured with torch
 2.13 and Ray 2.60 on x86-64 Linux)."""
@@ -87,6 +92,13 @@ class Fit:
         )
 
     @property
+    def unbuilt(self) -> str | None:
+        """What of these settings the runner cannot run yet; None where it can."""
+        if self.zero_stage or self.offload != "none":
+            return f"{sharding_words(self.step)} on {self.workers} x {self.profile}"
+        return None
+
+    @property
     def gpu_hours(self) -> float:
         """Wall time x workers."""
         return self.hours * self.workers
@@ -108,137 +120,117 @@ def fit(
     nodes: int = 1,
     estimates: Estimates = CLOSED_FORM,
 ) -> Fit | Misfit:
-    """The first of the candidate settings that keeps the prediction within the limit."""
-    wanted = config.hardware.profile
-    if wanted is not None and wanted != profile.name and wanted not in profile.aliases:
-        return Misfit(profile=profile.name, reason=f"hardware.profile asks for {wanted}")
-    if config.training.precision == "bf16" and not (profile.bf16 or profile.is_cpu):
-        return Misfit(profile=profile.name, reason="training.precision is bf16, which it lacks")
-    if config.training.precision == "fp16" and profile.is_cpu:
-        return Misfit(profile=profile.name, reason="training.precision is fp16; a CPU has none")
-    workers = config.hardware.num_gpus or 1
-    if config.training.global_batch % workers:
-        return Misfit(
-            profile=profile.name,
-            reason=f"training.global_batch {config.training.global_batch} is not a multiple of "
-            f"hardware.num_gpus {workers}",
-        )
+    """The cheapest settings in predicted device-hours whose memory stays within the limit.
+
+    Plain settings come first: the least recomputation, then the largest micro-batch, on one device
+    or as many as the config asks for. Only where none of them fits does DeepSpeed spread or move
+    the states. Those within 15 % of the limit are traced, and the trace decides.
+    """
+    wrong = _impossible(config, profile, node, nodes)
+    if wrong is not None:
+        return Misfit(profile=profile.name, reason=wrong)
     limit = min(profile.usable_gib, node.host_memory_gib) if profile.is_cpu else profile.usable_gib
     limit *= SAFETY
-    needed = 0.0
-    for micro_batch, checkpointing in _candidates(config, workers):
-        footprint = predict(config, profile, micro_batch, checkpointing)
-        needed = footprint.total + _process(profile)
-        if needed <= limit:
-            return _fit(config, profile, workers, micro_batch, checkpointing, footprint, limit)
+    ways = [plain_steps(config, profile)]
+    if not profile.is_cpu and config.training.max_steps > 0:
+        steps = sharded_steps(config, profile, node)
+        ways.append(iter(sorted(steps, key=lambda step: _device_hours(config, step, profile))))
+    least: tuple[float, Step] | None = None
+    for steps in ways:
+        for step in steps:
+            footprint = _judged(config, step, limit, profile, estimates)
+            needed = footprint.total + _process(profile)
+            if least is None or needed < least[0]:
+                least = needed, step
+            if needed <= limit and _host_holds(footprint, step, node):
+                return _fit(config, profile, step, footprint, limit, estimates)
+    assert least is not None
     return Misfit(
         profile=profile.name,
-        reason=f"needs {needed:.1f} GiB at micro-batch 1, the limit is {limit:.1f} GiB"
-        + _suggestion(config),
+        reason=f"needs {least[0]:.1f} GiB {words_of(least[1])}, the limit is {limit:.1f} GiB"
+        + _suggestion(config, least[1], limit),
     )
 
 
-def _suggestion(config: Config) -> str:
+def _impossible(config: Config, profile: Profile, node: NodeShape, nodes: int) -> str | None:
+    """What excludes a profile whatever the settings."""
+    wanted, workers = config.hardware.profile, config.hardware.num_gpus or 1
+    if wanted is not None and wanted != profile.name and wanted not in profile.aliases:
+        return f"hardware.profile asks for {wanted}"
+    if config.training.precision == "bf16" and not (profile.bf16 or profile.is_cpu):
+        return "training.precision is bf16, which it lacks"
+    if config.training.precision == "fp16" and profile.is_cpu:
+        return "training.precision is fp16; a CPU has none"
+    if config.training.global_batch % workers:
+        return (
+            f"training.global_batch {config.training.global_batch} is not a multiple of "
+            f"hardware.num_gpus {workers}"
+        )
+    return None
+
+
+def _judged(
+    config: Config, step: Step, limit: float, profile: Profile, estimates: Estimates
+) -> Footprint:
+    """The prediction that decides: a trace near the limit where there is a tracer, with what
+    measured peaks on the profile have taught."""
+    found = estimates.footprint(config, step, CONTEXT_GIB)
+    near = (1 - BAND) * limit < found.total + _process(profile) <= limit
+    traced = estimates.trace(config, step, CONTEXT_GIB) if near else None
+    factor = estimates.calibration(profile.name).factor
+    return (traced or found).scaled(factor)
+
+
+def _device_hours(config: Config, step: Step, profile: Profile) -> tuple[float, int, int]:
+    hours = training_hours(config, step, profile.rates) * step.workers
+    return round(hours, 6), step.workers, -step.micro_batch
+
+
+def _host_holds(footprint: Footprint, step: Step, node: NodeShape) -> bool:
+    return footprint.host * min(step.workers, node.gpus) <= HOST_SHARE * node.host_memory_gib
+
+
+def _suggestion(config: Config, step: Step, limit: float) -> str:
+    """What the variant could change, which no fit does."""
     if config.model.tuning == "full":
-        return "; model.tuning 'lora' would need less (ZeRO and offload are not built yet)"
+        lora = replace(config, model=replace(config.model, tuning="lora", vision="frozen"))
+        plain = replace(step, zero_stage=0, offload="none", micro_batch=1, checkpointing=True)
+        return f"; model.tuning 'lora' would need {training_footprint(lora, plain).total:.1f} GiB"
     return "; fewer representatives or a smaller frame_resolution would need less"
-
-
-def _candidates(config: Config, workers: int) -> Iterator[tuple[int, bool]]:
-    """Micro-batches that divide the global batch, largest first; checkpointing when needed."""
-    share = config.training.global_batch // workers
-    sizes = [size for size in range(min(share, LARGEST_MICRO_BATCH), 0, -1) if share % size == 0]
-    for size in sizes:
-        yield size, False
-    if config.model.gradient_checkpointing:
-        for size in sizes:
-            yield size, True
 
 
 def _process(profile: Profile) -> float:
     return CPU_PROCESS_GIB if profile.is_cpu else 0.0
 
 
-def predict(config: Config, profile: Profile, micro_batch: int, checkpointing: bool) -> Footprint:
-    """Predicted peak of one worker on a profile."""
-    workers = config.hardware.num_gpus or 1
-    step = Step(
-        precision=choose_precision(config, profile),
-        attention=_attention(config, profile),
-        micro_batch=micro_batch,
-        accumulation=max(1, config.training.global_batch // (workers * micro_batch)),
-        workers=workers,
-        checkpointing=checkpointing,
-        cpu=profile.is_cpu,
-    )
-    return training_footprint(config, step)
-
-
-def _attention(config: Config, profile: Profile) -> Attention:
-    if profile.flash_attention and config.model.flash_attention:
-        return "flash_attention_2"
-    return "sdpa" if profile.is_cpu or profile.bf16 else "sdpa_repeated"
-
-
-def choose_precision(config: Config, profile: Profile) -> Precision:
-    """An explicit precision wins; auto is the best the card computes in natively."""
-    if config.training.precision != "auto":
-        return config.training.precision
-    if profile.is_cpu:
-        return "fp32"
-    return "bf16" if profile.bf16 else "fp16"
-
-
 def _fit(
     config: Config,
     profile: Profile,
-    workers: int,
-    micro_batch: int,
-    checkpointing: bool,
+    step: Step,
     footprint: Footprint,
     limit: float,
+    estimates: Estimates,
 ) -> Fit:
-    precision = choose_precision(config, profile)
-    accumulation = config.training.global_batch // (workers * micro_batch)
     process = _process(profile)
-    seconds = training_flops(config) / (profile.peak_tflops * 1e12 * EFFICIENCY * workers)
     return Fit(
         profile=profile.name,
-        precision=precision,
-        attention=_attention(config, profile),
-        micro_batch=micro_batch,
-        accumulation=accumulation,
-        workers=workers,
-        gradient_checkpointing=checkpointing,
+        precision=step.precision,
+        attention=step.attention,
+        micro_batch=step.micro_batch,
+        accumulation=step.accumulation,
+        workers=step.workers,
+        gradient_checkpointing=step.checkpointing,
+        zero_stage=step.zero_stage,
+        offload=step.offload,
         predicted_gib=round(footprint.total + process, 3),
         limit_gib=round(limit, 3),
-        hours=seconds / 3600,
+        hours=max(training_hours(config, step, profile.rates), LEAST_HOURS),
         memory={
             name: round(gib + (process if name == "context" else 0.0), 3)
             for name, gib in footprint.items().items()
         },
         host_gib=round(footprint.host, 3),
         traced=footprint.traced,
-        reasons=_reasons(config, profile, precision, micro_batch, accumulation, checkpointing),
+        calibration=estimates.calibration(profile.name).factor,
+        reasons=reasons(config, profile, step, footprint, estimates),
     )
-
-
-def _reasons(
-    config: Config,
-    profile: Profile,
-    precision: str,
-    micro_batch: int,
-    accumulation: int,
-    checkpointing: bool,
-) -> tuple[str, ...]:
-    chosen = "as asked for" if config.training.precision != "auto" else f"native to {profile.name}"
-    words = [
-        f"precision {precision}: {chosen}",
-        f"micro-batch {micro_batch} x accumulation {accumulation}: the largest that fits, "
-        f"global batch {config.training.global_batch} kept",
-    ]
-    if checkpointing:
-        words.append("gradient checkpointing: does not fit without")
-    if not profile.is_cpu and not profile.flash_attention:
-        words.append("SDPA with repeated KV: no FlashAttention, and grouped KV takes the math path")
-    return tuple(words)

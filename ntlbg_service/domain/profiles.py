@@ -1,8 +1,10 @@
 """Kinds of GPU as the planner sees them, and what a node offers beside them."""
 
 import difflib
+import re
 from dataclasses import dataclass
 
+from ntlbg_model.footprint import Rates
 from ntlbg_service.domain.errors import UserError
 
 
@@ -21,9 +23,8 @@ class Profile:
     """FlashAttention-2 exists for it (compute capability 8.0 and up)."""
     capability: tuple[int, int] | None
     """CUDA compute capability; None for a CPU."""
-    peak_tflops: float
-    """Dense 16-bit tensor-core peak from the vendor's data sheet; for a CPU the rate of one core
-    in fp32, an assumption until calibrated."""
+    rates: Rates
+    """How fast it is."""
     aliases: tuple[str, ...] = ()
     """Names in other tools' files."""
 
@@ -33,6 +34,42 @@ class Profile:
         return self.capability is None
 
 
+ASSUMED = "vendor's data sheet; efficiency assumed, not measured"
+EFFICIENCY = 0.35
+"""Share of the peak rate assumed for a training step."""
+
+
+def _rates(
+    half: float, full: float, bandwidth: float, link: float, host: float, source: str = ASSUMED
+) -> Rates:
+    return Rates(
+        half_tflops=half,
+        full_tflops=full,
+        bandwidth_gbs=bandwidth,
+        link_gbs=link,
+        host_gbs=host,
+        efficiency=EFFICIENCY,
+        source=source,
+    )
+
+
+def _gpu(
+    name: str, usable: float, capability: tuple[int, int], rates: Rates, *aliases: str
+) -> Profile:
+    """A GPU by its name, which ends with its nominal memory."""
+    modern = capability >= (8, 0)
+    return Profile(
+        name=name,
+        memory_gib=float(name.rsplit("-", 1)[1].removesuffix("GB")),
+        usable_gib=usable,
+        bf16=modern,
+        flash_attention=modern,
+        capability=capability,
+        rates=rates,
+        aliases=aliases,
+    )
+
+
 CPU = Profile(
     name="cpu",
     memory_gib=8.0,
@@ -40,52 +77,22 @@ CPU = Profile(
     bf16=False,
     flash_attention=False,
     capability=None,
-    peak_tflops=0.05,
+    rates=_rates(0.05, 0.05, 20, 20, 20, "one core in fp32, assumed"),
 )
 
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile(
-            name="V100-32GB",
-            memory_gib=32,
-            usable_gib=31.7,
-            bf16=False,
-            flash_attention=False,
-            capability=(7, 0),
-            peak_tflops=125,
-            aliases=("V100_32GB", "V100"),
-        ),
-        Profile(
-            name="A100-40GB",
-            memory_gib=40,
-            usable_gib=39.4,
-            bf16=True,
-            flash_attention=True,
-            capability=(8, 0),
-            peak_tflops=312,
-            aliases=("A100_40GB", "A100-40G"),
-        ),
-        Profile(
-            name="A100-80GB",
-            memory_gib=80,
-            usable_gib=79.2,
-            bf16=True,
-            flash_attention=True,
-            capability=(8, 0),
-            peak_tflops=312,
-            aliases=("A100_80GB", "A100-80G"),
-        ),
-        Profile(
-            name="RTX4090-24GB",
-            memory_gib=24,
-            usable_gib=23.6,
-            bf16=True,
-            flash_attention=True,
-            capability=(8, 9),
-            peak_tflops=165,
-            aliases=("RTX_4090",),
-        ),
+        _gpu("V100-16GB", 15.8, (7, 0), _rates(125, 15.7, 900, 150, 12), "V100_16GB"),
+        _gpu("V100-32GB", 31.7, (7, 0), _rates(125, 15.7, 900, 150, 12), "V100_32GB", "V100"),
+        _gpu("A100-40GB", 39.4, (8, 0), _rates(312, 19.5, 1555, 300, 25), "A100_40GB", "A100-40G"),
+        _gpu("A100-80GB", 79.2, (8, 0), _rates(312, 19.5, 2039, 300, 25), "A100_80GB", "A100-80G"),
+        _gpu("RTX4090-24GB", 23.6, (8, 9), _rates(165, 82.6, 1008, 25, 25), "RTX_4090"),
+        _gpu("RTX3090-24GB", 23.6, (8, 6), _rates(71, 35.6, 936, 25, 25), "RTX_3090"),
+        _gpu("H100-80GB", 79.6, (9, 0), _rates(989, 67, 3350, 450, 55), "H100_80GB", "H100"),
+        _gpu("H200-141GB", 140.4, (9, 0), _rates(989, 67, 4800, 450, 55), "H200_141GB", "H200"),
+        _gpu("L4-24GB", 22.5, (8, 9), _rates(121, 30.3, 300, 25, 25), "L4_24GB", "L4"),
+        _gpu("A10-24GB", 22.5, (8, 6), _rates(125, 31.2, 600, 25, 25), "A10_24GB", "A10"),
         CPU,
     )
 }
@@ -103,12 +110,11 @@ def profile_named(name: str, source: str = "profile") -> Profile:
 
 def recognise(product: str, memory_gib: float) -> Profile | None:
     """The profile of a GPU from what NVML says: product name, and total memory within 6 %."""
-    families = {"V100": "V100", "A100": "A100", "4090": "RTX4090"}
-    for mark, family in families.items():
-        if mark in product:
+    for mark in ("V100", "A100", "4090", "3090", "H100", "H200", "L4", "A10"):
+        if re.search(rf"(?<![A-Z0-9]){mark}(?![A-Z0-9])", product):
             for profile in PROFILES.values():
                 close = abs(profile.usable_gib - memory_gib) <= 0.06 * profile.usable_gib
-                if profile.name.startswith(family) and close:
+                if profile.name.split("-")[0].endswith(mark) and close:
                     return profile
     return None
 

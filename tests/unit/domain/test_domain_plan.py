@@ -93,7 +93,9 @@ def test_what_is_not_built_is_refused_by_name_and_not_scheduled() -> None:
 
 
 def test_what_fits_nowhere_says_why_for_each_kind() -> None:
-    made = plan([variant("a", config(model=ModelConfig(tuning="full")))], [1], LAB)
+    endless = VideoConfig(max_frames=8192, num_representatives=4096)
+    asked = config(model=ModelConfig(tuning="full"), video=endless)
+    made = plan([variant("a", asked)], [1], LAB)
     refusal = made.variants[0].refusal
     assert refusal is not None
     first, second = refusal.split("; A100-40GB: ")

@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
-from ntlbg_service.domain.fit import CPU_PROCESS_GIB, Fit, Misfit, choose_precision, fit, predict
+from ntlbg_model.footprint import Footprint, Step, training_footprint
+from ntlbg_service.domain.candidates import choose_precision
+from ntlbg_service.domain.estimates import Calibration
+from ntlbg_service.domain.fit import CPU_PROCESS_GIB, Fit, Misfit, fit
 from ntlbg_service.domain.profiles import CPU, PROFILES, NodeShape, Profile
 
 NODE = NodeShape(cores=16, host_memory_gib=256)
+LONE = NodeShape(cores=16, host_memory_gib=32)
+"""One GPU, and too little host memory to offload to."""
 V100 = PROFILES["V100-32GB"]
 A100 = PROFILES["A100-40GB"]
 A100_80 = PROFILES["A100-80GB"]
@@ -103,16 +108,17 @@ def test_an_explicit_precision_wins_where_the_card_has_it() -> None:
 
 def test_checkpointing_comes_in_when_nothing_fits_without() -> None:
     asked = config(4096)
-    assert "gradient checkpointing: does not fit without" in fitted(asked, A100).reasons
-    refused = misfit(config(4096, model=ModelConfig(gradient_checkpointing=False)), A100)
+    said = [words for words in fitted(asked, A100).reasons if "checkpointing" in words]
+    assert said and "instead of" in said[0]
+    refused = misfit(config(4096, model=ModelConfig(gradient_checkpointing=False)), A100, LONE)
     assert refused.startswith("needs ")
     assert refused.endswith("fewer representatives or a smaller frame_resolution would need less")
 
 
 def test_what_does_not_fit_is_refused_with_numbers() -> None:
-    reason = misfit(config(model=ModelConfig(tuning="full")), A100)
-    assert "GiB at micro-batch 1, the limit is 38.2 GiB" in reason
-    assert "model.tuning 'lora' would need less" in reason
+    reason = misfit(config(model=ModelConfig(tuning="full")), A100, LONE)
+    assert "GiB at micro-batch 1" in reason and "the limit is 38.2 GiB" in reason
+    assert "model.tuning 'lora' would need" in reason
 
 
 def test_a_cpu_is_limited_by_its_host() -> None:
@@ -135,8 +141,8 @@ def test_more_gpus_take_less_time() -> None:
     one = fitted(config(1024), A100_80)
     four = fitted(config(1024, hardware=HardwareConfig(num_gpus=4)), A100_80)
     assert four.workers == 4
-    assert four.hours == pytest.approx(one.hours / 4)
-    assert four.gpu_hours == pytest.approx(one.gpu_hours)
+    assert one.hours / 4 < four.hours < one.hours / 3.5
+    assert one.gpu_hours < four.gpu_hours
 
 
 @given(st.sampled_from(["V100-32GB", "A100-40GB", "A100-80GB"]), st.integers(1, 8))
@@ -150,7 +156,90 @@ def test_more_memory_never_fits_less(name: str, frames: int) -> None:
 
 @given(st.integers(1, 8), st.booleans())
 def test_the_prediction_grows_with_the_micro_batch(size: int, checkpointing: bool) -> None:
-    smaller = predict(config(), A100, size, checkpointing)
-    larger = predict(config(), A100, size + 1, checkpointing)
+    step = Step(
+        precision="bf16",
+        attention="flash_attention_2",
+        accumulation=2,
+        micro_batch=size,
+        checkpointing=checkpointing,
+    )
+    smaller = training_footprint(config(), step)
+    larger = training_footprint(config(), replace(step, micro_batch=size + 1))
     assert larger.total > smaller.total
     assert larger.parameters == smaller.parameters
+
+
+def test_where_nothing_plain_fits_states_are_spread_or_moved() -> None:
+    node = NodeShape(cores=96, host_memory_gib=768, gpus=8)
+    found = fit(config(2048, model=ModelConfig(tuning="full")), A100_80, node)
+    assert isinstance(found, Fit)
+    assert found.zero_stage >= 2
+    assert found.unbuilt is not None and "ZeRO" in found.unbuilt
+    assert any("instead of" in words and "ZeRO" in words for words in found.reasons)
+    assert found.host_gib * found.workers <= node.host_memory_gib
+    assert fitted(config(2048), A100_80).unbuilt is None
+
+
+def test_fp32_on_a_gpu_keeps_off_the_score_matrix() -> None:
+    assert fitted(config(256, precision="fp32"), A100_80).attention == "sdpa_repeated"
+
+
+class _Tracer:
+    """Closed form, and traces that say something else."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor, self.asked = factor, 0
+
+    def footprint(self, config: Config, step: Step, context: float) -> Footprint:
+        return training_footprint(config, step, context)
+
+    def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
+        self.asked += 1
+        return replace(training_footprint(config, step, context).scaled(self.factor), traced=True)
+
+    def calibration(self, profile: str) -> Calibration:
+        return Calibration(factor=1.1, runs=7)
+
+
+def test_a_trace_decides_near_the_limit_and_calibration_is_said() -> None:
+    asked = config(2048, model=ModelConfig(), global_batch=16)
+    plain = fitted(asked, V100)
+    strict = _Tracer(5.0)
+    found = fit(asked, V100, NODE, estimates=strict)
+    assert strict.asked > 0 and isinstance(found, Fit)
+    assert found.micro_batch < plain.micro_batch or found.gradient_checkpointing
+    assert "x 1.10, learned from 7 runs" in " ".join(found.reasons)
+    assert found.calibration == 1.1
+
+
+@pytest.mark.parametrize(
+    ("tuning", "workers", "stage", "offload", "fits"),
+    [
+        ("full", 1, 0, "none", (False, False, False)),
+        ("full", 1, 2, "optimizer", (True, True, True)),
+        ("full", 1, 3, "all", (True, True, True)),
+        ("full", 4, 2, "none", (False, False, True)),
+        ("full", 4, 3, "none", (False, False, True)),
+        ("full", 4, 3, "optimizer", (True, True, True)),
+        ("lora", 1, 0, "none", (True, True, True)),
+        ("lora", 4, 3, "none", (True, True, True)),
+    ],
+)
+def test_the_published_pairings_fit_as_an_earlier_study_found(
+    tuning: Any, workers: int, stage: Any, offload: Any, fits: tuple[bool, bool, bool]
+) -> None:
+    """moderate_long on V100-32GB at batch 2, long on A100-40GB, very_long on A100-80GB."""
+    cases = ((256, 2, V100), (512, 1, A100), (1024, 1, A100_80))
+    found = []
+    for kept, batch, profile in cases:
+        step = Step(
+            precision="bf16" if profile.bf16 else "fp16",
+            attention="flash_attention_2" if profile.bf16 else "sdpa_repeated",
+            micro_batch=batch,
+            workers=workers,
+            zero_stage=stage,
+            offload=offload,
+        )
+        asked = config(8192, kept, model=ModelConfig(tuning=tuning))
+        found.append(training_footprint(asked, step).total <= 0.97 * profile.usable_gib)
+    assert tuple(found) == fits

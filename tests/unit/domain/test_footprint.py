@@ -64,13 +64,11 @@ def test_full_tuning_is_not_predicted_below_the_traces(
 
 
 def test_without_checkpointing_a_trained_tower_keeps_all_it_computed() -> None:
-    trained, frozen = (
-        predicted(config(64, tuning="full", vision=vision), checkpointing=False)
-        for vision in ("trained", "frozen")
+    kept, again = (
+        predicted(config(64, tuning="full", vision="trained"), checkpointing=checkpointing)
+        for checkpointing in (False, True)
     )
-    assert trained.vision - frozen.vision >= 2.274 * 32 * 256 / 1000 - 0.0022 * 8.192
-    tower = QWEN2_VL_7B.vision_parameters
-    assert trained.optimizer - frozen.optimizer == pytest.approx(4 * tower / 1024**3)
+    assert kept.vision > 8 * again.vision
 
 
 def test_remembered_features_take_host_memory() -> None:

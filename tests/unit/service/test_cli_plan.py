@@ -77,7 +77,9 @@ def test_one_run_is_explained(plan: Plan) -> None:
 
 def test_what_is_refused_says_why(plan: Plan, tmp_path: Path) -> None:
     small = tmp_path / "small.json"
-    small.write_text('{"name": "small", "groups": [{"profile": "V100-32GB", "gpus": 1}]}')
+    small.write_text(
+        '{"name": "small", "groups": [{"profile": "V100-32GB", "gpus": 1, "host_memory_gib": 8}]}'
+    )
     said = plan(ABLATIONS, "--inventory", small, "--group", "representative_count")
     assert "refused representative_count/rep_1024: V100-32GB: needs " in said
     why = plan(

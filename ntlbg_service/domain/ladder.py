@@ -1,0 +1,118 @@
+"""What to try after an out-of-memory: the next fit of the same variant. Pure policy.
+
+A rung changes how a run runs, never what it learns: the global batch stays, and nothing of the
+config is touched. Each rung is predicted to take less of a device than the last, or is on a larger
+one, so the ladder ends.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ntlbg_model.config import Config
+from ntlbg_model.footprint import CONTEXT_GIB, Step, training_hours
+from ntlbg_service.domain.candidates import SHARDINGS, micro_batches
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fit import HOST_SHARE, Fit, Misfit, fit
+from ntlbg_service.domain.fit_words import sharding_words
+from ntlbg_service.domain.profiles import NodeShape, Profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """The next thing to try, and why."""
+
+    fit: Fit
+    reason: str
+
+
+def next_fit(
+    config: Config,
+    failed: Fit,
+    profile: Profile,
+    node: NodeShape,
+    *,
+    larger: Sequence[tuple[Profile, NodeShape]] = (),
+    estimates: Estimates = CLOSED_FORM,
+) -> Rung | None:
+    """The rung after `failed` ran out of memory on `profile`; None where the ladder ends.
+
+    `larger` are other kinds of device there are, tried from the smallest that has more memory.
+    """
+    before = estimates.footprint(config, failed.step, CONTEXT_GIB)
+    for step, words in _lower(config, failed.step, node):
+        footprint = estimates.footprint(config, step, CONTEXT_GIB)
+        holds = footprint.host * min(step.workers, node.gpus) <= HOST_SHARE * node.host_memory_gib
+        if footprint.total < before.total and holds:
+            return Rung(
+                fit=_changed(failed, config, step, footprint.total, profile),
+                reason=f"out of memory at a predicted {before.total:.1f} GiB: {words}, "
+                f"predicted {footprint.total:.1f} GiB",
+            )
+    for other, shape in sorted(larger, key=lambda pair: pair[0].usable_gib):
+        if other.usable_gib > profile.usable_gib:
+            found = fit(config, other, shape, estimates=estimates)
+            if not isinstance(found, Misfit):
+                return Rung(
+                    fit=found,
+                    reason=f"out of memory on {profile.name} whatever the settings: {other.name} "
+                    f"has {other.usable_gib:.1f} GiB",
+                )
+    return None
+
+
+def _lower(config: Config, step: Step, node: NodeShape) -> Iterator[tuple[Step, str]]:
+    """Steps that may take less, the cheapest change first."""
+    if config.model.gradient_checkpointing and not step.checkpointing:
+        yield replace(step, checkpointing=True), "gradient checkpointing on"
+    for size in micro_batches(config, step.workers):
+        if size < step.micro_batch:
+            fewer = _split(config, step, size)
+            yield (
+                fewer,
+                f"micro-batch {step.micro_batch} -> {size}, accumulation {step.accumulation} -> "
+                f"{fewer.accumulation}",
+            )
+    if config.model.vision == "frozen" and step.vision_chunk > 1:
+        chunk = step.vision_chunk // 2
+        yield replace(step, vision_chunk=chunk), f"vision tower in chunks of {chunk} pairs"
+    if not step.cpu and config.training.max_steps > 0:
+        yield from _sharded(config, step, node)
+
+
+def _sharded(config: Config, step: Step, node: NodeShape) -> Iterator[tuple[Step, str]]:
+    fixed = config.hardware.num_gpus
+    numbers = [fixed] if fixed else [n for n in (1, 2, 4, 8) if step.workers <= n <= node.gpus]
+    for stage, offload in SHARDINGS:
+        for workers in numbers:
+            if config.training.global_batch % workers or (workers == 1 and offload == "none"):
+                continue
+            size = max(n for n in micro_batches(config, workers) if n <= step.micro_batch)
+            spread = replace(
+                step,
+                workers=workers,
+                zero_stage=stage,  # type: ignore[arg-type]
+                offload=offload,
+            )
+            changed = _split(config, spread, size)
+            yield changed, f"{sharding_words(changed)} on {workers} device{'s'[: workers > 1]}"
+
+
+def _split(config: Config, step: Step, micro_batch: int) -> Step:
+    accumulation = config.training.global_batch // (step.workers * micro_batch)
+    return replace(step, micro_batch=micro_batch, accumulation=accumulation)
+
+
+def _changed(failed: Fit, config: Config, step: Step, gib: float, profile: Profile) -> Fit:
+    return replace(
+        failed,
+        micro_batch=step.micro_batch,
+        accumulation=step.accumulation,
+        workers=step.workers,
+        gradient_checkpointing=step.checkpointing,
+        vision_chunk=step.vision_chunk,
+        zero_stage=step.zero_stage,
+        offload=step.offload,
+        predicted_gib=round(gib, 3),
+        hours=training_hours(config, step, profile.rates),
+        traced=False,
+    )
