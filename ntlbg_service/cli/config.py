@@ -1,4 +1,4 @@
-"""`ntlbg config`: show, schema, validate."""
+"""`ntlbg config`: show, schema, validate, analyze."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.analyze import command as analyze
 from ntlbg_service.cli.options import FILE
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 @click.group()
 def command() -> None:
     """Look at configurations: every option, its value and where the value comes from."""
+
+
+command.add_command(analyze, "analyze")
 
 
 @command.command()

@@ -116,7 +116,7 @@ def test_checkpointing_comes_in_when_nothing_fits_without() -> None:
 
 
 def test_what_does_not_fit_is_refused_with_numbers() -> None:
-    reason = misfit(config(model=ModelConfig(tuning="full")), A100, LONE)
+    reason = misfit(config(1024, model=ModelConfig(tuning="full")), A100, LONE)
     assert "GiB at micro-batch 1" in reason and "the limit is 38.2 GiB" in reason
     assert "model.tuning 'lora' would need" in reason
 
