@@ -136,19 +136,44 @@ def fit(
         steps = sharded_steps(config, profile, node)
         ways.append(iter(sorted(steps, key=lambda step: _device_hours(config, step, profile))))
     least: tuple[float, Step] | None = None
+    away: tuple[float, Step] | None = None
     for steps in ways:
         for step in steps:
+            host = _host_of(config, step, node, estimates)
+            if host > HOST_SHARE * node.host_memory_gib:
+                if away is None or host < away[0]:
+                    away = host, step
+                continue
             footprint = _judged(config, step, limit, profile, estimates)
             needed = footprint.total + _process(profile)
+            if needed <= limit:
+                return fit_of(config, profile, step, footprint, limit, estimates)
             if least is None or needed < least[0]:
                 least = needed, step
-            if needed <= limit and _host_holds(footprint, step, node):
-                return _fit(config, profile, step, footprint, limit, estimates)
     assert least is not None
     return Misfit(
         profile=profile.name,
         reason=f"needs {least[0]:.1f} GiB {words_of(least[1])}, the limit is {limit:.1f} GiB"
+        + _lacking_host(away, node)
         + _suggestion(config, least[1], limit),
+    )
+
+
+def _host_of(config: Config, step: Step, node: NodeShape, estimates: Estimates) -> float:
+    """GiB of a node's memory that the states of its workers would fill."""
+    if step.offload == "none":
+        return 0.0
+    footprint = estimates.footprint(config, step, CONTEXT_GIB)
+    return footprint.host * min(step.workers, node.gpus)
+
+
+def _lacking_host(away: tuple[float, Step] | None, node: NodeShape) -> str:
+    """What the node's memory kept from being tried."""
+    if away is None:
+        return ""
+    return (
+        f"; {sharding_words(away[1])} would take {away[0]:.0f} GiB of host memory, of which a "
+        f"node gives {HOST_SHARE * node.host_memory_gib:.0f}"
     )
 
 
@@ -186,10 +211,6 @@ def _device_hours(config: Config, step: Step, profile: Profile) -> tuple[float, 
     return round(hours, 6), step.workers, -step.micro_batch
 
 
-def _host_holds(footprint: Footprint, step: Step, node: NodeShape) -> bool:
-    return footprint.host * min(step.workers, node.gpus) <= HOST_SHARE * node.host_memory_gib
-
-
 def _suggestion(config: Config, step: Step, limit: float) -> str:
     """What the variant could change, which no fit does."""
     if config.model.tuning == "full":
@@ -205,7 +226,7 @@ def _process(profile: Profile) -> float:
     return CPU_PROCESS_GIB if profile.is_cpu else 0.0
 
 
-def _fit(
+def fit_of(
     config: Config,
     profile: Profile,
     step: Step,
@@ -213,6 +234,7 @@ def _fit(
     limit: float,
     estimates: Estimates,
 ) -> Fit:
+    """A step with its prediction, as a fit."""
     process = _process(profile)
     return Fit(
         profile=profile.name,
@@ -222,6 +244,7 @@ def _fit(
         accumulation=step.accumulation,
         workers=step.workers,
         gradient_checkpointing=step.checkpointing,
+        vision_chunk=step.vision_chunk,
         zero_stage=step.zero_stage,
         offload=step.offload,
         predicted_gib=round(footprint.total + process, 3),

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ntlbg_model.config import Config
-from ntlbg_model.footprint import CONTEXT_GIB, Step, training_hours
+from ntlbg_model.footprint import CONTEXT_GIB, Step
 from ntlbg_service.domain.candidates import SHARDINGS, micro_batches
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.fit import HOST_SHARE, Fit, Misfit, fit
+from ntlbg_service.domain.fit import HOST_SHARE, Fit, Misfit, fit, fit_of
 from ntlbg_service.domain.fit_words import sharding_words
 from ntlbg_service.domain.profiles import NodeShape, Profile
 
@@ -38,13 +38,14 @@ def next_fit(
 
     `larger` are other kinds of device there are, tried from the smallest that has more memory.
     """
-    before = estimates.footprint(config, failed.step, CONTEXT_GIB)
+    factor = estimates.calibration(profile.name).factor
+    before = estimates.footprint(config, failed.step, CONTEXT_GIB).scaled(factor)
     for step, words in _lower(config, failed.step, node):
-        footprint = estimates.footprint(config, step, CONTEXT_GIB)
+        footprint = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
         holds = footprint.host * min(step.workers, node.gpus) <= HOST_SHARE * node.host_memory_gib
         if footprint.total < before.total and holds:
             return Rung(
-                fit=_changed(failed, config, step, footprint.total, profile),
+                fit=fit_of(config, profile, step, footprint, failed.limit_gib, estimates),
                 reason=f"out of memory at a predicted {before.total:.1f} GiB: {words}, "
                 f"predicted {footprint.total:.1f} GiB",
             )
@@ -100,19 +101,3 @@ def _sharded(config: Config, step: Step, node: NodeShape) -> Iterator[tuple[Step
 def _split(config: Config, step: Step, micro_batch: int) -> Step:
     accumulation = config.training.global_batch // (step.workers * micro_batch)
     return replace(step, micro_batch=micro_batch, accumulation=accumulation)
-
-
-def _changed(failed: Fit, config: Config, step: Step, gib: float, profile: Profile) -> Fit:
-    return replace(
-        failed,
-        micro_batch=step.micro_batch,
-        accumulation=step.accumulation,
-        workers=step.workers,
-        gradient_checkpointing=step.checkpointing,
-        vision_chunk=step.vision_chunk,
-        zero_stage=step.zero_stage,
-        offload=step.offload,
-        predicted_gib=round(gib, 3),
-        hours=training_hours(config, step, profile.rates),
-        traced=False,
-    )

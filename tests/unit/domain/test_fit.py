@@ -1,5 +1,6 @@
 """A fit changes how a variant runs on a card, never what it learns."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -178,6 +179,38 @@ def test_where_nothing_plain_fits_states_are_spread_or_moved() -> None:
     assert any("instead of" in words and "ZeRO" in words for words in found.reasons)
     assert found.host_gib * found.workers <= node.host_memory_gib
     assert fitted(config(2048), A100_80).unbuilt is None
+
+
+@given(
+    name=st.sampled_from([name for name in PROFILES if name != "cpu"]),
+    host=st.sampled_from([8, 32, 64, 128, 256, 768]),
+    gpus=st.sampled_from([1, 4, 8]),
+    tuning=st.sampled_from(["lora", "full"]),
+    frames=st.sampled_from([512, 2048, 8192]),
+)
+def test_a_refusal_never_names_a_need_within_the_limit(
+    name: str, host: int, gpus: int, tuning: Any, frames: int
+) -> None:
+    node = NodeShape(cores=16, host_memory_gib=host, gpus=gpus)
+    asked = config(frames, model=ModelConfig(tuning=tuning))
+    found = fit(asked, PROFILES[name], node)
+    if isinstance(found, Fit):
+        assert found.host_gib * found.workers <= host
+        return
+    said = re.match(r"needs ([\d.]+) GiB .* the limit is ([\d.]+) GiB", found.reason)
+    assert said is not None
+    assert float(said[1]) >= float(said[2])
+    lacking = re.search(
+        r"would take (\d+) GiB of host memory, of which a node gives (\d+)", found.reason
+    )
+    assert lacking is None or int(lacking[1]) >= int(lacking[2])
+
+
+def test_too_little_host_memory_is_named() -> None:
+    reason = misfit(
+        config(2048, model=ModelConfig(tuning="full")), A100, replace(NODE, host_memory_gib=64)
+    )
+    assert "GiB of host memory, of which a node gives 58" in reason
 
 
 def test_fp32_on_a_gpu_keeps_off_the_score_matrix() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,9 @@ def test_the_ladder_reaches_what_runs_or_ends(
         assert rung.fit.micro_batch * rung.fit.accumulation * rung.fit.workers == batch
         assert seen.get(rung.fit.step) != rung.fit.profile
         assert "out of memory" in rung.reason
+        assert sum(rung.fit.memory.values()) == pytest.approx(rung.fit.predicted_gib, abs=0.01)
+        offloaded = training_footprint(config, rung.fit.step, CONTEXT_GIB).host
+        assert rung.fit.host_gib == pytest.approx(offloaded, abs=0.001)
         found, profile = rung.fit, PROFILES[rung.fit.profile]
         seen[found.step] = found.profile
     raise AssertionError("the ladder did not end in 60 rungs")
