@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ntlbg_model
 from ntlbg_model.config import Config, DataConfig, EvaluationConfig, HardwareConfig, TrainingConfig
-from ntlbg_model.footprint import Footprint, Step, training_footprint
+from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, training_footprint
 from ntlbg_service.domain.estimates import CLOSED_FORM, Calibration, Estimates
 
 Tracer = Callable[[Config, Step, float], Footprint]
@@ -40,7 +40,10 @@ class _Traced:
     def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
         if config.model.architecture != "qwen2_vl" or step.cpu:
             return None
-        path = self._folder / f"{memory_key(config, step)}.json"
+        if config.training.max_steps == 0:
+            # Nothing is trained: there is no step to follow.
+            return None
+        path = self._folder / f"{memory_key(config, step, context)}.json"
         found = _read(path)
         if found is None:
             try:
@@ -55,7 +58,7 @@ class _Traced:
         return Calibration()
 
 
-def memory_key(config: Config, step: Step) -> str:
+def memory_key(config: Config, step: Step, context: float = CONTEXT_GIB) -> str:
     """Digest of what memory depends on: not of learning rates, numbers of steps or data sets."""
     training, default = config.training, TrainingConfig()
     matters = replace(
@@ -64,9 +67,15 @@ def memory_key(config: Config, step: Step) -> str:
         evaluation=EvaluationConfig(),
         hardware=HardwareConfig(),
         model=replace(config.model, lora_alpha=1, lora_dropout=0.0),
-        training=replace(default, optimizer=training.optimizer, loss=training.loss),
+        training=replace(
+            default,
+            max_steps=min(1, training.max_steps),
+            warmup_steps=0,
+            optimizer=training.optimizer,
+            loss=training.loss,
+        ),
     )
-    text = json.dumps([asdict(matters), asdict(step), _code()], sort_keys=True)
+    text = json.dumps([asdict(matters), asdict(step), context, _code()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -16,17 +16,19 @@ from ntlbg_model.native.size import activation_gib
 from ntlbg_model.selector_size import selector_parameters
 from ntlbg_model.tokens.connector_size import connector_bytes, connector_parameters
 
-FRAGMENTATION = 0.22
-"""Share of what is dynamic that the allocator holds beside it (simulated, not measured)."""
 CONTEXT_GIB = 0.6
 """Driver context, kernels and workspaces of a GPU process, where its profile knows no better."""
 
 
 def training_footprint(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
     """Peak memory of one training step on one device."""
-    context = 0.0 if step.cpu else context
+    found = _allocated(config, step)
+    return found if step.cpu else found.on_gpu(context)
+
+
+def _allocated(config: Config, step: Step) -> Footprint:
     if config.model.architecture != "qwen2_vl":
-        return _native(config, step, context)
+        return _native(config, step)
     shape, load = shape_of(config.model.base_model), load_of(config)
     states = states_of(config, step, weights_of(config))
     items = moving(shape, config, step) or _scaled(shape, config, load, step)
@@ -43,8 +45,6 @@ def training_footprint(config: Config, step: Step, context: float = CONTEXT_GIB)
         logits=items["logits"],
         vision=items["vision"],
         communication=states.communication,
-        reserve=0.0 if step.cpu else FRAGMENTATION * sum(items.values()),
-        context=context,
         vision_cache=config.model.vision_cache_mib * MIB / GIB if step.cpu else 0.0,
         host=states.host,
     )
@@ -88,7 +88,7 @@ def weights_of(config: Config) -> Weights:
     )
 
 
-def _native(config: Config, step: Step, context: float) -> Footprint:
+def _native(config: Config, step: Step) -> Footprint:
     """Peak of answering a batch with a published model, from the size that the config declares."""
     model, billions = config.model, config.model.billion_parameters or 0.0
     tokens = config.evaluation.batch_size * load_of(config).tokens
@@ -98,8 +98,6 @@ def _native(config: Config, step: Step, context: float) -> Footprint:
         optimizer=0.0,
         gradients=0.0,
         activations=dynamic,
-        reserve=0.0 if step.cpu else FRAGMENTATION * dynamic,
-        context=context,
     )
 
 

@@ -18,6 +18,12 @@ DEVICE_ITEMS = (
 """What a program allocates itself."""
 
 
+FRAGMENTATION = 0.22
+"""Share of what is dynamic that the allocator holds beside it (simulated, not measured)."""
+MOVING = ("activations", "temporaries", "logits", "vision")
+"""What comes and goes within a step."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
     """Predicted peak of one worker, GiB, each item at the moment of the peak."""
@@ -58,10 +64,15 @@ class Footprint:
         """The peak that must stay below the limit."""
         return self.allocated + self.reserve + self.context + self.vision_cache
 
+    def on_gpu(self, context: float) -> "Footprint":
+        """With what a GPU takes beside what the program allocates."""
+        moving = sum(getattr(self, name) for name in MOVING)
+        return replace(self, reserve=FRAGMENTATION * moving, context=context)
+
     def scaled(self, factor: float) -> "Footprint":
         """With what moves during a step `factor` times as large."""
-        moving = ("activations", "temporaries", "logits", "vision", "communication", "reserve")
-        return replace(self, **{name: factor * getattr(self, name) for name in moving})
+        names = (*MOVING, "communication", "reserve")
+        return replace(self, **{name: factor * getattr(self, name) for name in names})
 
     def items(self) -> dict[str, float]:
         """GiB by item, without what only describes them."""

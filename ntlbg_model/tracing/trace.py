@@ -21,7 +21,8 @@ def trace_step(
     states = states_of(config, step, weights_of(config))
     peaks = trace_peaks(config, step, recipe)
     found = [_footprint(items, states, step) for items in peaks.phases.values()]
-    return max(found, key=lambda footprint: footprint.allocated)
+    highest = max(found, key=lambda footprint: footprint.allocated)
+    return highest if step.cpu else highest.on_gpu(context)
 
 
 def trace_peaks(config: Config, step: Step, recipe: Recipe = TRAINING) -> Peaks:

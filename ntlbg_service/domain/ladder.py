@@ -12,7 +12,7 @@ from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Step
 from ntlbg_service.domain.candidates import SHARDINGS, micro_batches
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.fit import HOST_SHARE, Fit, Misfit, fit, fit_of
+from ntlbg_service.domain.fit import HOST_SHARE, Fit, fit, fit_of
 from ntlbg_service.domain.fit_words import sharding_words
 from ntlbg_service.domain.profiles import NodeShape, Profile
 
@@ -36,7 +36,8 @@ def next_fit(
 ) -> Rung | None:
     """The rung after `failed` ran out of memory on `profile`; None where the ladder ends.
 
-    `larger` are other kinds of device there are, tried from the smallest that has more memory.
+    `larger` are other kinds of device there are. One that computes in another numerics class comes
+    last, and the reason says so: the run then no longer compares with its group.
     """
     factor = estimates.calibration(profile.name).factor
     before = estimates.footprint(config, failed.step, CONTEXT_GIB).scaled(factor)
@@ -49,16 +50,33 @@ def next_fit(
                 reason=f"out of memory at a predicted {before.total:.1f} GiB: {words}, "
                 f"predicted {footprint.total:.1f} GiB",
             )
-    for other, shape in sorted(larger, key=lambda pair: pair[0].usable_gib):
-        if other.usable_gib > profile.usable_gib:
-            found = fit(config, other, shape, estimates=estimates)
-            if not isinstance(found, Misfit):
-                return Rung(
-                    fit=found,
-                    reason=f"out of memory on {profile.name} whatever the settings: {other.name} "
-                    f"has {other.usable_gib:.1f} GiB",
-                )
-    return None
+    return _larger(config, failed, profile, larger, estimates)
+
+
+def _larger(
+    config: Config,
+    failed: Fit,
+    profile: Profile,
+    kinds: Sequence[tuple[Profile, NodeShape]],
+    estimates: Estimates,
+) -> Rung | None:
+    """On a kind with more memory: of those that compute alike the smallest, then of the others."""
+    found = [
+        (other, settled)
+        for other, node in kinds
+        if other.usable_gib > profile.usable_gib
+        and isinstance(settled := fit(config, other, node, estimates=estimates), Fit)
+    ]
+    if not found:
+        return None
+    kind, chosen = min(
+        found, key=lambda pair: (pair[1].numerics != failed.numerics, pair[0].usable_gib)
+    )
+    words = f"out of memory on {profile.name} whatever the settings: {kind.name} has "
+    words += f"{kind.usable_gib:.1f} GiB"
+    if chosen.numerics != failed.numerics:
+        words += f"; numerics change from {failed.numerics} to {chosen.numerics}"
+    return Rung(fit=chosen, reason=words)
 
 
 def _lower(config: Config, step: Step, node: NodeShape) -> Iterator[tuple[Step, str]]:

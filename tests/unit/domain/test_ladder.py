@@ -1,5 +1,6 @@
 """After an out-of-memory: less of a device each time, the same learning, and always an end."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,3 +85,18 @@ def test_a_cpu_has_no_devices_to_spread_over() -> None:
     assert isinstance(found, Fit)
     rung = next_fit(config, found, PROFILES["cpu"], NodeShape(cores=2, host_memory_gib=16))
     assert rung is not None and "checkpointing" in rung.reason
+
+
+def test_a_larger_kind_computes_alike_where_there_is_one() -> None:
+    """A V100-16GB that can do no more gives way to a V100-32GB before an A100-40GB."""
+    config, lone = asked(256, 1), NodeShape(cores=8, host_memory_gib=0.1)
+    small = fit(asked(16, 1), PROFILES["V100-32GB"], lone)
+    assert isinstance(small, Fit)
+    kinds = [(PROFILES["A100-40GB"], lone), (PROFILES["V100-32GB"], lone)]
+    last = replace(small, gradient_checkpointing=True, vision_chunk=1)
+    alike = next_fit(config, last, PROFILES["V100-16GB"], lone, larger=kinds)
+    assert alike is not None and alike.fit.profile == "V100-32GB"
+    assert "numerics" not in alike.reason
+    other = next_fit(config, last, PROFILES["V100-16GB"], lone, larger=kinds[:1])
+    assert other is not None and other.fit.profile == "A100-40GB"
+    assert "numerics change from fp16 sdpa_repeated to bf16" in other.reason

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.tracer_accuracy import CPU, config, measured, predicted
 from ntlbg_model.config import Config, ModelConfig, VideoConfig
-from ntlbg_model.footprint import Step, weights_of
+from ntlbg_model.footprint import Step, training_footprint, weights_of
 from ntlbg_model.footprint.shapes import SHAPES, Shape
 from ntlbg_model.tracing import trace
 from ntlbg_model.tracing.meta_model import Depth, random_backbone
@@ -65,6 +65,17 @@ def test_allocated_peaks_of_the_7b_are_those_of_an_earlier_study(
         )
     ]
     assert found == pytest.approx([naive_lora, lora, naive_full, full], rel=0.03)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_trace_and_the_closed_form_count_the_same_things(batch: int) -> None:
+    """Also beside what is allocated: what decides near a limit must not leave out a GPU's own."""
+    step = Step(precision="bf16", attention="sdpa", micro_batch=batch, accumulation=8)
+    asked = seven_billion(320)
+    traced, closed = trace_step(asked, step, 0.7), training_footprint(asked, step, 0.7)
+    assert traced.context == closed.context == 0.7
+    assert traced.reserve == pytest.approx(closed.reserve, rel=0.02)
+    assert traced.total == pytest.approx(closed.total, rel=0.03)
 
 
 @pytest.mark.parametrize("tuning", ["lora", "full"])

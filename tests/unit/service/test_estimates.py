@@ -56,3 +56,19 @@ def test_what_cannot_be_traced_is_left_to_the_closed_form(tmp_path: Path) -> Non
         is None
     )
     assert tracer.calls == 0
+
+
+def test_what_is_only_evaluated_has_a_key_of_its_own() -> None:
+    nothing = TrainingConfig(max_steps=0, warmup_steps=0)
+    untuned = Config(model=ModelConfig(tuning="none"), training=nothing)
+    keys = {memory_key(each, STEP) for each in (untuned, Config(training=nothing), Config())}
+    assert len(keys) == 3
+
+
+def test_an_evaluation_is_not_traced(tmp_path: Path) -> None:
+    tracer = Counting()
+    nothing = TrainingConfig(max_steps=0, warmup_steps=0)
+    for model in (ModelConfig(tuning="none"), ModelConfig()):
+        config = Config(model=model, training=nothing)
+        assert open_estimates(tmp_path, tracer=tracer).trace(config, STEP, 0.6) is None
+    assert tracer.calls == 0
