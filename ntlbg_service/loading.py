@@ -14,6 +14,7 @@ from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, data_identity
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.published import is_published, published_mark
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec, digest
 from ntlbg_service.domain.sweep import SweepSpec
@@ -25,6 +26,19 @@ NOT_SECTIONS = ("name", "description", "categories")
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in this project's layout. Raises UserError in one line, as `read_any` does,
+    and for a file in the published layout, which has to be imported first.
+    """
+    value = read_any(path)
+    if is_published(value):
+        raise UserError(
+            f"{path}: has the published layout ('{published_mark(value)}'): convert it with "
+            f"'ntlbg config import {path}'"
+        )
+    return value
+
+
+def read_any(path: Path) -> dict[str, Any]:
     """A JSON object. Raises UserError for a missing file, bad syntax or a repeated key."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ntlbg_service.cli.analyze import command as analyze
+from ntlbg_service.cli.config_import import command as config_import
 from ntlbg_service.cli.options import FILE
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def command() -> None:
 
 
 command.add_command(analyze, "analyze")
+command.add_command(config_import, "import")
 
 
 @command.command()

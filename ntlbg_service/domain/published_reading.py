@@ -1,0 +1,210 @@
+"""A published file as it is taken apart: what is taken, what was decided, what nobody took."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.profiles import profile_named
+from ntlbg_service.domain.published_keys import KEYS, STRATEGIES, VALUES, why_unused
+from ntlbg_service.domain.resolve import choices, field_type, parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """What a person should know about one key."""
+
+    kind: Literal["decided", "unused"]
+    path: str
+    """Where the key stands in the published file."""
+    text: str
+
+
+class Reading:
+    """The leaves of a published file by path; what is taken is gone, the rest is reported."""
+
+    def __init__(self, values: Mapping[str, Any], source: str) -> None:
+        self.source = source
+        self.leaves = dict(_leaves(values))
+        self._remarks: list[Remark] = []
+
+    def take(self, path: str, fallback: Any = None) -> Any:
+        """The value at a path, once."""
+        return self.leaves.pop(path, fallback)
+
+    def whole(self, path: str, fallback: int) -> int:
+        """A whole number above 0 at a path, once. Raises UserError for anything else."""
+        value = self.take(path, fallback)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(f"{self.source}: {path}: must be a whole number above 0, got {value!r}")
+        return value
+
+    def words(self, path: str, fallback: str = "") -> str:
+        """A text at a path, once. Raises UserError for anything else."""
+        value = self.take(path, fallback)
+        if not isinstance(value, str):
+            raise UserError(f"{self.source}: {path}: must be a text, got {value!r}")
+        return value
+
+    def names(self, prefix: str) -> list[str]:
+        """Keys, or indices of a list, right below a prefix, in the order of the file."""
+        start = f"{prefix}." if prefix else ""
+        below = (path.removeprefix(start) for path in self.leaves if path.startswith(start))
+        return list(dict.fromkeys(path.split(".")[0] for path in below))
+
+    def decide(self, path: str, text: str) -> None:
+        """Say what was made of a key whose meaning had to be decided."""
+        self._remarks.append(Remark(kind="decided", path=path, text=text))
+
+    def leave(self, path: str, why: str) -> None:
+        """Say why a key, and all below it, is not used."""
+        self.leaves = {
+            key: value
+            for key, value in self.leaves.items()
+            if key != path and not key.startswith(f"{path}.")
+        }
+        self._remarks.append(Remark(kind="unused", path=path, text=why))
+
+    def remarks(self) -> tuple[Remark, ...]:
+        """Everything said, then every key that nothing took."""
+        rest = (Remark(kind="unused", path=path, text=why_unused(path)) for path in self.leaves)
+        return (*self._remarks, *rest)
+
+
+def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    """Leaves by path. A list of objects is a level of its own, any other list is a leaf."""
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        inner = enumerate(value)
+    pairs = list(inner)
+    if not pairs:
+        yield path, value
+    for key, item in pairs:
+        yield from _leaves(item, f"{path}.{key}" if path else str(key))
+
+
+def translate(
+    reading: Reading, prefix: str = "", batch: tuple[int, int] = (1, 1)
+) -> dict[str, Any]:
+    """Every known key below a prefix as our dotted path and value.
+
+    `batch` is the batch size and accumulation of the main config, where an override has only one.
+    Raises UserError for a value of the wrong type, with its path in the published file.
+    """
+    found: dict[str, Any] = {}
+    for published, ours in KEYS.items():
+        path = prefix + published
+        if path in reading.leaves:
+            found |= _one(reading, path, ours)
+    for special in (_precision, _profile, _base_model, _strategy):
+        found |= special(reading, prefix)
+    return _bank(reading, prefix, found | _batch(reading, prefix, batch))
+
+
+def _one(reading: Reading, path: str, ours: str) -> dict[str, Any]:
+    value = reading.take(path)
+    if isinstance(value, str):
+        value = VALUES.get(ours, {}).get(value, value)
+    valid = choices(ours)
+    if valid and str(value) not in valid:
+        reading.leave(path, f"{value!r} is no choice of {ours}; valid: {', '.join(valid)}")
+        return {}
+    parse(field_type(ours, reading.source), value, f"{reading.source}: {path}")
+    return {ours: value}
+
+
+def _batch(reading: Reading, prefix: str, batch: tuple[int, int]) -> dict[str, Any]:
+    """Batch size times accumulation; a category has both beside its other keys."""
+    paths = [
+        f"{prefix}{section}{name}"
+        for section in ("training_config.", "")
+        for name in ("batch_size", "gradient_accumulation_steps")
+    ]
+    for pair in (paths[:2], paths[2:]):
+        if any(path in reading.leaves for path in pair):
+            size, steps = (reading.whole(*item) for item in zip(pair, batch, strict=True))
+            return {"training.global_batch": size * steps}
+    return {}
+
+
+def _precision(reading: Reading, prefix: str) -> dict[str, Any]:
+    path = f"{prefix}training_config.fp16"
+    asked = tuple(reading.take(f"{prefix}training_config.{name}") for name in ("fp16", "bf16"))
+    match asked:
+        case (None, None):
+            return {}
+        case (False | None, True):
+            precision = "bf16"
+        case (False, False | None):
+            precision = "fp32"
+        case (True, True | False | None) | (None, False):
+            precision = "auto"
+            reading.decide(
+                path,
+                "training.precision is 'auto': fp16 was meant for a V100, an A100 has bf16; an "
+                "explicit value wins",
+            )
+        case _:
+            raise UserError(f"{reading.source}: {path}: must be true or false, got {asked}")
+    return {"training.precision": precision}
+
+
+def _profile(reading: Reading, prefix: str) -> dict[str, Any]:
+    path = f"{prefix}hardware_config.gpu_type"
+    if path not in reading.leaves:
+        return {}
+    profile = profile_named(reading.words(path), f"{reading.source}: {path}").name
+    reading.decide(
+        path,
+        f"runs go to {profile} only, and to hardware.num_gpus of them; remove 'hardware' to let "
+        "the plan choose",
+    )
+    return {"hardware.profile": profile}
+
+
+def _base_model(reading: Reading, prefix: str) -> dict[str, Any]:
+    for name in ("base_model", "base_model_name"):
+        path = f"{prefix}model_config.{name}"
+        if path in reading.leaves:
+            model = reading.words(path)
+            if "qwen2" in model.lower() and "vl" in model.lower():
+                return {"model.base_model": model}
+            reading.leave(
+                path, f"{model!r} is no Qwen2-VL or Qwen2.5-VL: all are compared on one backbone"
+            )
+    return {}
+
+
+def _strategy(reading: Reading, prefix: str) -> dict[str, Any]:
+    """In a main config the strategy takes the candidates; in an experiment it is the method."""
+    reading_candidates = f"{prefix}video_config.frame_sampling_strategy"
+    if reading_candidates in reading.leaves:
+        taken = reading.words(reading_candidates)
+        reading.decide(
+            reading_candidates,
+            f"{taken!r} is how candidate frames are taken, which is evenly here; "
+            "selection.method stays 'ntlbg'",
+        )
+    path = f"{prefix}data_config.frame_sampling_strategy"
+    if path not in reading.leaves:
+        return {}
+    strategy = reading.words(path)
+    if strategy in STRATEGIES:
+        return {"selection.method": STRATEGIES[strategy]}
+    reading.leave(path, f"{strategy!r} is not built; known: {', '.join(STRATEGIES)}")
+    return {}
+
+
+def _bank(reading: Reading, prefix: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Hierarchy and memory bank are of the temporal layers: without layers they go."""
+    if found.get("model.temporal.layers", 0):
+        return found
+    for ours, published in (
+        ("model.temporal.hierarchical", "longvideo_config.hierarchical_attention"),
+        ("model.temporal.memory_bank_size", "longvideo_config.memory_bank_size"),
+    ):
+        if found.pop(ours, None):
+            reading.leave(prefix + published, "needs temporal_attention_layers above 0 beside it")
+    return found
