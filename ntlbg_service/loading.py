@@ -54,6 +54,9 @@ def read_any(path: Path) -> dict[str, Any]:
         )
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply") from None
+    _check_text(text, value, path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: must be a JSON object, got {type(value).__name__}")
     return value
@@ -66,6 +69,16 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
             raise UserError(f"{path}: key '{key}' stands twice in one object")
         seen[key] = value
     return seen
+
+
+def _check_text(text: str, value: Any, path: Path) -> None:
+    """JSON can escape half of a surrogate pair, which no file or terminal can show."""
+    if "\\ud" not in text.lower():
+        return
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: holds half of a surrogate pair, which is no character") from None
 
 
 def _no_number(word: str, path: Path) -> NoReturn:

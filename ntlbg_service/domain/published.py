@@ -4,10 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ntlbg_service.domain.published_keys import FORMATS, MARKS
+from ntlbg_service.domain.published_keys import FORMATS, LEARNED, MARKS
 from ntlbg_service.domain.published_reading import Reading, Remark, translate
+from ntlbg_service.domain.resolve import Layer, resolve
 
 MAIN_MARKS = ("video_config", "training_config", "dataset_config", "longvideo_variants")
+
+TERM = "training.loss."
+
+NEEDS_LEARNED = (
+    "loss terms beside the task need a learned selection: selection.query is 'learned', distilled"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +25,8 @@ class Imported:
     """The JSON of a main config or a suite in our layout."""
     remarks: tuple[Remark, ...]
     """What was decided, and every key that is not used."""
+    scale: dict[str, Any] | None = None
+    """The JSON of the scale that a suite needs to run today."""
 
 
 def is_published(values: Mapping[str, Any]) -> bool:
@@ -45,23 +54,47 @@ def batch_of(values: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def import_main(values: Mapping[str, Any], source: str) -> Imported:
-    """Convert a published main config. Raises UserError for a value of the wrong type."""
+    """Convert a published main config. Raises UserError for a value that is not valid here."""
     reading = Reading(values, source)
     name = reading.words("model_name", "imported")
     description = reading.words("description")
-    sections = nested(translate(reading))
+    sections = nested(_learned(reading, translate(reading)))
     data = {
         "train": datasets(reading, "dataset_config.train_datasets"),
         "evaluation": datasets(reading, "dataset_config.val_datasets"),
     }
+    if any(data.values()):
+        sections["data"] = data
+    categories = _categories(reading, batch_of(values))
+    _check(sections, categories, source)
     converted = {
         "name": name,
         "description": description,
         **sections,
-        **({"data": data} if any(data.values()) else {}),
-        "categories": _categories(reading, batch_of(values)),
+        "categories": categories,
     }
     return Imported(values=converted, remarks=reading.remarks())
+
+
+def _learned(reading: Reading, flat: dict[str, Any]) -> dict[str, Any]:
+    if not weighs(flat):
+        return flat
+    reading.decide("loss_config.loss_weights", NEEDS_LEARNED)
+    return {**LEARNED, **flat}
+
+
+def _check(sections: Mapping[str, Any], categories: Mapping[str, Any], source: str) -> None:
+    """Resolve the converted config with each category. Raises UserError."""
+    base = Layer(source, sections)
+    resolve([base])
+    for name, category in categories.items():
+        resolve([base, Layer(f"{source}: longvideo_variants.{name}", category["overrides"])])
+
+
+def weighs(overrides: Mapping[str, Any]) -> bool:
+    """Whether a loss term beside the task has a weight."""
+    terms = (path for path in overrides if path.startswith(TERM) and path != f"{TERM}task")
+    return any(overrides[path] for path in terms)
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,40 +109,60 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def datasets(reading: Reading, prefix: str) -> list[dict[str, Any]]:
-    """A list of data sets; one without a reader is reported and left out."""
+def datasets(
+    reading: Reading, prefix: str, paths: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """A list of data sets; one without a reader is reported and left out.
+
+    `paths` are the folders by format, for a file that gives none.
+    """
     found: list[dict[str, Any]] = []
-    for index in reading.names(prefix):
-        place = f"{prefix}.{index}"
-        name = reading.words(f"{place}.name")
-        letters = "".join(filter(str.isalnum, name.lower()))
-        layout = next((FORMATS[start] for start in FORMATS if letters.startswith(start)), None)
+    split = "train" if "train" in prefix else "val"
+    for key in reading.names(prefix):
+        place = f"{prefix}.{key}"
+        name = reading.words(f"{place}.name", "" if key.isdigit() else key)
+        layout = _format(name)
         if layout is None:
-            reading.leave(place, f"no reader for data set {name!r}; there are: LongVideoBench, ...")
+            known = ", ".join(FORMATS.values())
+            reading.leave(place, f"no format is known for data set {name!r}; known: {known}")
             continue
-        path = reading.words(f"{place}.path", f"{layout}/{prefix.rsplit('.', 1)[-1].split('_')[0]}")
-        weight = reading.take(f"{place}.weight", 1.0)
+        path = reading.words(f"{place}.path", (paths or {}).get(layout, f"{layout}/{split}"))
+        weight = reading.number(f"{place}.weight", 1.0)
         found.append({"name": name, "path": path, "format": layout, "weight": weight})
     if found:
         reading.decide(prefix, "relative paths start at --data-root")
     return found
 
 
+def _format(name: str) -> str | None:
+    letters = "".join(filter(str.isalnum, name.lower()))
+    return next((FORMATS[start] for start in FORMATS if letters.startswith(start)), None)
+
+
 def _categories(reading: Reading, batch: tuple[int, int]) -> dict[str, Any]:
     categories: dict[str, Any] = {}
     for name in reading.names("longvideo_variants"):
-        prefix = f"longvideo_variants.{name}."
+        place = f"longvideo_variants.{name}"
         overrides: dict[str, Any] = {}
         for key in ("max_frames", "num_representatives"):
-            if prefix + key in reading.leaves:
-                overrides[f"video.{key}"] = reading.whole(prefix + key, 1)
-        overrides |= translate(reading, prefix, batch)
-        description = reading.words(f"{prefix}description", name)
+            if f"{place}.{key}" in reading.leaves:
+                overrides[f"video.{key}"] = reading.whole(f"{place}.{key}", 1)
+        overrides |= translate(reading, f"{place}.", batch)
+        if not overrides:
+            reading.leave(place, "nothing in it is an option here")
+            continue
+        description = reading.words(f"{place}.description", name)
         categories[name] = {"description": description, "overrides": overrides}
+    _say_batches(reading, categories)
+    return categories
+
+
+def _say_batches(reading: Reading, categories: Mapping[str, Any]) -> None:
+    option = "training.global_batch"
     batches = {
-        name: category["overrides"]["training.global_batch"]
+        name: category["overrides"][option]
         for name, category in categories.items()
-        if "training.global_batch" in category["overrides"]
+        if option in category["overrides"]
     }
     if len(set(batches.values())) > 1:
         numbers = ", ".join(f"{name} {batch}" for name, batch in batches.items())
@@ -117,4 +170,3 @@ def _categories(reading: Reading, batch: tuple[int, int]) -> dict[str, Any]:
             "longvideo_variants",
             f"global batches differ ({numbers}): results of different ones do not compare",
         )
-    return categories

@@ -1,4 +1,4 @@
-"""The published NTLBG-LLM layout as data: which of its keys is which of ours, and why others are not.
+"""The published NTLBG-LLM layout as data: which of its keys is which of ours, which has no use.
 
 Paths are dotted; a path ending in a dot stands for all that is below it.
 """
@@ -100,10 +100,21 @@ METHODS: dict[str, dict[str, Any]] = {
     "uniform_sampling": {"selection.method": "uniform"},
     "random_sampling": {"selection.method": "random"},
     "clip_sampling": {"selection.method": "clip_topk"},
-    "qwen2_vl": {"selection.method": "all_frames", "video.max_frames": 768},
-    "llava_video": {"selection.method": "uniform", "model.reducer": "llava_video"},
+    "qwen2_vl": {
+        "selection.method": "all_frames",
+        "video.max_frames": 768,
+        "video.num_representatives": None,
+        "model.rich_points.enabled": False,
+    },
+    "llava_video": {
+        "selection.method": "uniform",
+        "model.reducer": "llava_video",
+        "video.num_representatives": 64,
+        "model.rich_points.enabled": False,
+    },
 }
-"""Keys of `baseline_methods` that exist here."""
+"""Keys of `baseline_methods` that exist here, and what makes them: the same as in the shipped
+comparison. A selector keeps what the main config has beside the frames, a model does not."""
 
 BASELINES = ("without_ntlbg", "rep_512", "task_only", "no_", "simple_", "uniform_sampling")
 """What the name of a group's baseline is or begins with, in the order of preference."""
@@ -167,7 +178,8 @@ UNUSED: dict[str, str] = {
     "model_config.rich_point_config.rich_point_layers": "context is added before the language "
     "model, not inside it",
     "training_config.eval_steps": "a run is evaluated once, when it is trained",
-    "training_config.dataloader": _ALWAYS,
+    "training_config.dataloader_num_workers": _ALWAYS,
+    "training_config.dataloader_pin_memory": _ALWAYS,
     "training_config.remove_unused_columns": _ALWAYS,
     "training_config.ddp_find_unused_parameters": _ALWAYS,
     "dataset_config.test_datasets.": "a run is evaluated on val_datasets",
@@ -177,7 +189,6 @@ UNUSED: dict[str, str] = {
     "evaluation_config.target_performance.": "a target is not measured",
     "evaluation_config.benchmark_datasets": "a run is evaluated on val_datasets",
     "evaluation_config.metrics": "evaluation.metrics keeps all that is measured",
-    "base_config": "",
     "output_dir": "results go to the workspace (--home)",
     "execution_settings.": "queueing, resuming and checkpoints are the service's",
     "statistical_analysis.": _COMPARE,
@@ -198,13 +209,24 @@ UNUSED_LEAVES: dict[str, str] = {
     "gpu_memory_requirement": "predicted for each card (`ntlbg config analyze`)",
     "max_length": "video.max_frames bounds every video",
     "video_types": "a data set is used whole",
+    "num_repetitions": "repetitions on synthetic data: `python -m ntlbg_model.validation`",
+    "compute_capability": "this project's own profiles say it",
+    "significance_test": _COMPARE,
+    "significance_level": _COMPARE,
+    "confidence_level": _COMPARE,
+    "bootstrap_samples": _COMPARE,
+    "effect_size_measure": _COMPARE,
+    "multiple_comparison_correction": _COMPARE,
 }
 """Why a key of that last name is not used, wherever it stands."""
 
 
 def why_unused(path: str) -> str:
     """The reason for a key that nothing takes."""
+    last = path.rsplit(".", 1)[-1]
+    if last in UNUSED_LEAVES:
+        return UNUSED_LEAVES[last]
     for start, reason in UNUSED.items():
-        if path == start.rstrip(".") or path.startswith(start):
+        if path == start.rstrip(".") or (start.endswith(".") and path.startswith(start)):
             return reason
-    return UNUSED_LEAVES.get(path.rsplit(".", 1)[-1], "no option here corresponds to it")
+    return "no option here corresponds to it"

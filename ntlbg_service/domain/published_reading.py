@@ -9,6 +9,9 @@ from ntlbg_service.domain.profiles import profile_named
 from ntlbg_service.domain.published_keys import KEYS, STRATEGIES, VALUES, why_unused
 from ntlbg_service.domain.resolve import choices, field_type, parse
 
+DEEPEST = 50
+"""Levels of a file that are told apart; the layout has seven."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Remark:
@@ -21,12 +24,19 @@ class Remark:
 
 
 class Reading:
-    """The leaves of a published file by path; what is taken is gone, the rest is reported."""
+    """The leaves of a published file by path; what is taken is gone, the rest is reported.
+
+    Raises UserError for a path that is written both as a section and with a dot.
+    """
 
     def __init__(self, values: Mapping[str, Any], source: str) -> None:
         self.source = source
-        self.leaves = dict(_leaves(values))
+        self.leaves: dict[str, Any] = {}
         self._remarks: list[Remark] = []
+        for path, value in _leaves(values):
+            if path in self.leaves:
+                raise UserError(f"{source}: {path}: stands twice, as a section and with a dot")
+            self.leaves[path] = value
 
     def take(self, path: str, fallback: Any = None) -> Any:
         """The value at a path, once."""
@@ -39,6 +49,13 @@ class Reading:
             raise UserError(f"{self.source}: {path}: must be a whole number above 0, got {value!r}")
         return value
 
+    def number(self, path: str, fallback: float) -> float:
+        """A number above 0 at a path, once. Raises UserError for anything else."""
+        value = self.take(path, fallback)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise UserError(f"{self.source}: {path}: must be a number above 0, got {value!r}")
+        return value
+
     def words(self, path: str, fallback: str = "") -> str:
         """A text at a path, once. Raises UserError for anything else."""
         value = self.take(path, fallback)
@@ -47,10 +64,20 @@ class Reading:
         return value
 
     def names(self, prefix: str) -> list[str]:
-        """Keys, or indices of a list, right below a prefix, in the order of the file."""
-        start = f"{prefix}." if prefix else ""
-        below = (path.removeprefix(start) for path in self.leaves if path.startswith(start))
-        return list(dict.fromkeys(path.split(".")[0] for path in below))
+        """Keys of objects, or their indices in a list, right below a prefix, in the file's order.
+
+        A value that is no object has no name and stays where it is.
+        """
+        start = f"{prefix}."
+        found: dict[str, None] = {}
+        for path, value in list(self.leaves.items()):
+            if path.startswith(start):
+                name, deeper, _ = path.removeprefix(start).partition(".")
+                if deeper or value == {}:
+                    found[name] = None
+                if not deeper and value == {}:
+                    self.take(path)
+        return list(found)
 
     def decide(self, path: str, text: str) -> None:
         """Say what was made of a key whose meaning had to be decided."""
@@ -71,18 +98,20 @@ class Reading:
         return (*self._remarks, *rest)
 
 
-def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    """Leaves by path. A list of objects is a level of its own, any other list is a leaf."""
+def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterable[tuple[str, Any]]:
+    """Leaves by path. A list of objects is a level of its own, any other list is a leaf, and so is
+    all below the deepest level.
+    """
     inner: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         inner = value.items()
     elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
         inner = enumerate(value)
-    pairs = list(inner)
+    pairs = list(inner) if depth < DEEPEST else []
     if not pairs:
         yield path, value
     for key, item in pairs:
-        yield from _leaves(item, f"{path}.{key}" if path else str(key))
+        yield from _leaves(item, f"{path}.{key}" if depth else str(key), depth + 1)
 
 
 def translate(
@@ -125,30 +154,39 @@ def _batch(reading: Reading, prefix: str, batch: tuple[int, int]) -> dict[str, A
     for pair in (paths[:2], paths[2:]):
         if any(path in reading.leaves for path in pair):
             size, steps = (reading.whole(*item) for item in zip(pair, batch, strict=True))
+            reading.decide(
+                pair[0],
+                f"training.global_batch is {size} x {steps} = {size * steps} samples a step, "
+                "on any number of GPUs",
+            )
             return {"training.global_batch": size * steps}
     return {}
 
 
 def _precision(reading: Reading, prefix: str) -> dict[str, Any]:
+    """Two flags are one option. fp16 was all that a V100 has, so it leaves the card the choice."""
     path = f"{prefix}training_config.fp16"
-    asked = tuple(reading.take(f"{prefix}training_config.{name}") for name in ("fp16", "bf16"))
-    match asked:
-        case (None, None):
-            return {}
-        case (False | None, True):
-            precision = "bf16"
-        case (False, False | None):
-            precision = "fp32"
-        case (True, True | False | None) | (None, False):
-            precision = "auto"
-            reading.decide(
-                path,
-                "training.precision is 'auto': fp16 was meant for a V100, an A100 has bf16; an "
-                "explicit value wins",
-            )
-        case _:
-            raise UserError(f"{reading.source}: {path}: must be true or false, got {asked}")
-    return {"training.precision": precision}
+    fp16, bf16 = (_flag(reading, f"{prefix}training_config.{name}") for name in ("fp16", "bf16"))
+    if fp16 is None and bf16 is None:
+        return {}
+    if fp16:
+        reading.decide(
+            path,
+            "training.precision is 'auto': fp16 was meant for a V100, an A100 has bf16; an "
+            "explicit value wins",
+        )
+        return {"training.precision": "auto"}
+    return {"training.precision": "bf16" if bf16 else "fp32"}
+
+
+def _flag(reading: Reading, path: str) -> bool | None:
+    """True or false at a path, None where there is no such key."""
+    if path not in reading.leaves:
+        return None
+    value = reading.take(path)
+    if not isinstance(value, bool):
+        raise UserError(f"{reading.source}: {path}: must be true or false, got {value!r}")
+    return value
 
 
 def _profile(reading: Reading, prefix: str) -> dict[str, Any]:
@@ -205,6 +243,7 @@ def _bank(reading: Reading, prefix: str, found: dict[str, Any]) -> dict[str, Any
         ("model.temporal.hierarchical", "longvideo_config.hierarchical_attention"),
         ("model.temporal.memory_bank_size", "longvideo_config.memory_bank_size"),
     ):
-        if found.pop(ours, None):
+        if found.get(ours):
+            del found[ours]
             reading.leave(prefix + published, "needs temporal_attention_layers above 0 beside it")
     return found

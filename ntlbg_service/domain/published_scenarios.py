@@ -5,47 +5,55 @@ from typing import Any
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.profiles import profile_named
 from ntlbg_service.domain.published_reading import Reading
+from ntlbg_service.domain.published_rows import Row, Rows
 
 ROOT = "analysis_scenarios"
+
+SHORT: dict[str, Any] = {
+    "training.max_steps": 100,
+    "training.warmup_steps": 10,
+    "training.save_steps": 100,
+    "training.logging_steps": 10,
+}
+"""Steps of a run whose time and memory are the point, as in the shipped efficiency suite."""
 
 COUNTED = {
     "representative_count_scaling": ("points", "video.num_representatives", ""),
     "batch_size_scaling": (
         "batch",
         "training.global_batch",
-        "a batch size is the global batch here; accuracy does not compare across them",
+        "a batch size is the global batch here, on as many GPUs as divide it; accuracy does not "
+        "compare across them",
     ),
 }
 """Scenarios that are one list of numbers: first word of the variants, option, what to say."""
 
+COMMON: dict[str, dict[str, Any]] = {"batch_size_scaling": {"hardware.num_gpus": None}}
+"""Overrides of a whole group."""
 
-def scenarios(reading: Reading) -> dict[str, Any]:
+
+def scenarios(reading: Reading) -> dict[str, Rows]:
     """A group for each scenario that is known; the others are reported."""
-    groups: dict[str, Any] = {}
+    groups: dict[str, Rows] = {}
     for name in reading.names(ROOT):
         place = f"{ROOT}.{name}"
-        description = reading.words(f"{place}.description")
         if name in COUNTED:
-            variants = _counted(reading, name)
+            rows = _counted(reading, name)
         elif name == "video_length_scaling":
-            variants = _lengths(reading, place)
+            rows = _lengths(reading, place)
         elif name == "hardware_comparison":
-            variants = _hardware(reading, place)
+            rows = _hardware(reading, place)
         else:
             known = ", ".join((*COUNTED, "video_length_scaling", "hardware_comparison"))
             reading.leave(place, f"no group is made of it; known: {known}")
             continue
-        if variants:
-            groups[name] = _group(reading, place, description, variants)
+        groups[name] = Rows(
+            place=place,
+            description=reading.words(f"{place}.description"),
+            rows=tuple(rows),
+            overrides=dict(COMMON.get(name, {})),
+        )
     return groups
-
-
-def _group(
-    reading: Reading, place: str, description: str, variants: list[dict[str, Any]]
-) -> dict[str, Any]:
-    baseline = variants[0]["name"]
-    reading.decide(place, f"the file names no baseline: all are compared with '{baseline}'")
-    return {"description": description, "baseline": baseline, "variants": variants}
 
 
 def _numbers(reading: Reading, place: str) -> tuple[str, list[int]]:
@@ -58,51 +66,66 @@ def _numbers(reading: Reading, place: str) -> tuple[str, list[int]]:
     return place, []
 
 
-def _counted(reading: Reading, name: str) -> list[dict[str, Any]]:
+def _counted(reading: Reading, name: str) -> list[Row]:
     word, option, note = COUNTED[name]
     path, counts = _numbers(reading, f"{ROOT}.{name}")
     if note and counts:
         reading.decide(path, note)
-    return [{"name": f"{word}_{count}", "overrides": {option: count}} for count in counts]
-
-
-def _lengths(reading: Reading, place: str) -> list[dict[str, Any]]:
-    """Frame counts, named by the seconds beside them where there are as many."""
-    seconds = reading.leaves.get(f"{place}.video_lengths")
-    frames = reading.take(f"{place}.frame_counts")
-    if not isinstance(frames, list) or not all(type(count) is int for count in frames):
-        raise UserError(f"{reading.source}: {place}.frame_counts: must be a list of whole numbers")
-    paired = isinstance(seconds, list) and len(seconds) == len(frames)
-    if paired:
-        reading.take(f"{place}.video_lengths")
-    reading.decide(
-        f"{place}.frame_counts",
-        "video.max_frames, with video.num_representatives by coverage_ratio; videos are as long "
-        "as they are, and shorter ones give fewer frames",
-    )
-    names = [f"length_{second}s" for second in seconds or ()] if paired else []
     return [
-        {
-            "name": names[index] if paired else f"frames_{count}",
-            "overrides": {"video.max_frames": count, "video.num_representatives": None},
-        }
-        for index, count in enumerate(frames)
+        Row(name=f"{word}_{count}", place=f"{path}.{index}", overrides={option: count})
+        for index, count in enumerate(counts)
     ]
 
 
-def _hardware(reading: Reading, place: str) -> list[dict[str, Any]]:
+def _lengths(reading: Reading, place: str) -> list[Row]:
+    """Frame counts, named by the seconds beside them where there are as many."""
+    path = f"{place}.frame_counts"
+    frames = reading.leaves.get(path)
+    if not isinstance(frames, list) or not all(type(count) is int for count in frames):
+        reading.leave(path, "no group is made of it: it must be a list of whole numbers")
+        return []
+    names = _length_names(reading, place, reading.take(path))
+    reading.decide(
+        path,
+        "video.max_frames, with video.num_representatives by coverage_ratio; videos are as long "
+        "as they are, and shorter ones give fewer frames",
+    )
+    return [
+        Row(
+            name=name,
+            place=f"{path}.{index}",
+            overrides={"video.max_frames": count, "video.num_representatives": None},
+        )
+        for index, (name, count) in enumerate(names.items())
+    ]
+
+
+def _length_names(reading: Reading, place: str, frames: list[int]) -> dict[str, int]:
+    """Frame counts by the variants' names; a second one of the same name is left out."""
+    path = f"{place}.video_lengths"
+    seconds = reading.leaves.get(path)
+    if isinstance(seconds, list) and len(seconds) == len(frames):
+        reading.take(path)
+        named = [f"length_{second}s" for second in seconds]
+    else:
+        named = [f"frames_{count}" for count in frames]
+    return dict(zip(named, frames, strict=True))
+
+
+def _hardware(reading: Reading, place: str) -> list[Row]:
     """Profiles by name, wherever the scenario names them."""
-    variants: list[dict[str, Any]] = []
+    rows: dict[str, Row] = {}
     for path, name in _named_profiles(reading, place):
         try:
             profile = profile_named(name, path).name
         except UserError as error:
             reading.leave(path, str(error).removeprefix(f"{path}: "))
             continue
-        variants.append({"name": name.lower(), "overrides": {"hardware.profile": profile}})
-    if variants:
+        overrides = {"hardware.profile": profile}
+        rows[name.lower()] = Row(name=name.lower(), place=path, overrides=overrides)
+    if rows:
         reading.decide(place, "what the cards are like comes from this project's own profiles")
-    return list({variant["name"]: variant for variant in variants}.values())
+    return list(rows.values())
 
 
 def _named_profiles(reading: Reading, place: str) -> list[tuple[str, str]]:

@@ -5,14 +5,15 @@ from typing import Any
 
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.published import Imported, datasets
-from ntlbg_service.domain.published_keys import BASELINES, LEARNED, METHODS, THEORY
-from ntlbg_service.domain.published_reading import Reading, translate
-from ntlbg_service.domain.published_scenarios import scenarios
+from ntlbg_service.domain.published_keys import THEORY
+from ntlbg_service.domain.published_methods import ablations, methods
+from ntlbg_service.domain.published_reading import Reading
+from ntlbg_service.domain.published_rows import Row, Rows, finish
+from ntlbg_service.domain.published_scenarios import SHORT, scenarios
+from ntlbg_service.domain.resolve import Layer
 
 SCALE = "longvideobench"
 """The scale of an imported suite that keeps to the data sets which can be read."""
-
-TERM = "training.loss."
 
 
 def import_suite(
@@ -20,151 +21,95 @@ def import_suite(
     source: str,
     *,
     config: str,
-    scale: str | None = None,
+    scale: str,
+    base: Mapping[str, Any],
     batch: tuple[int, int] = (1, 1),
 ) -> Imported:
-    """Convert a published experiment file to a suite on the main config `config`.
+    """Convert a published experiment file to a suite.
 
-    `scale` is the path of the scale SCALE, where there is one; `batch` is the main config's batch
-    size and accumulation. Raises UserError for values of the wrong type, or where nothing of the
+    `config` is the path of the main config, `base` its sections in our layout, `batch` its batch
+    size and accumulation. A suite with data sets that have no reader names the scale SCALE, which
+    goes to the path `scale`. Raises UserError for values of the wrong type, or where nothing of the
     file can be run here.
     """
     reading = Reading(values, source)
+    reading.take("base_config")
     name = reading.words("experiment_name", "imported")
     description = reading.words("description")
-    evaluation = datasets(reading, "evaluation_datasets")
-    groups = {
-        **_ablations(reading, batch),
-        **_methods(reading, batch),
+    overrides = _overrides(reading, base)
+    rows = {
+        **ablations(reading, batch),
+        **methods(reading, batch),
         **scenarios(reading),
         **_theory(reading),
     }
+    groups = finish(reading, rows, [Layer(config, base), Layer(source, overrides)])
     if not groups:
         raise UserError(f"{source}: nothing in it is an experiment that can be run here")
-    efficiency = "analysis_scenarios" in values
+    readable = _readable(reading, base, overrides)
     suite: dict[str, Any] = {
         "name": name,
         "description": description,
         "config": config,
-        **({"scale": SCALE, "scales": {SCALE: scale}} if scale else {}),
-        **({"overrides": {"data.evaluation": evaluation}} if evaluation else {}),
+        **({"scale": SCALE, "scales": {SCALE: scale}} if readable else {}),
+        **({"overrides": overrides} if overrides else {}),
         "seeds": _seeds(reading),
-        "primary_metric": "seconds_per_question" if efficiency else "accuracy",
+        "primary_metric": "seconds_per_question" if "analysis_scenarios" in values else "accuracy",
         "groups": groups,
     }
-    return Imported(values=suite, remarks=reading.remarks())
+    return Imported(values=suite, remarks=reading.remarks(), scale=readable)
 
 
-def _ablations(reading: Reading, batch: tuple[int, int]) -> dict[str, Any]:
-    groups: dict[str, Any] = {}
-    for group in reading.names("ablation_experiments"):
-        prefix = f"ablation_experiments.{group}"
-        description = reading.words(f"{prefix}.description")
-        variants = [
-            _variant(reading, f"{prefix}.variants.{index}", f"variant_{index}", {}, batch)
-            for index in reading.names(f"{prefix}.variants")
-        ]
-        if variants:
-            groups[group] = _group(reading, prefix, description, variants)
-    return groups
-
-
-def _methods(reading: Reading, batch: tuple[int, int]) -> dict[str, Any]:
-    """Baselines and NTLBG's sizes are one group: they are compared with each other."""
-    variants: list[dict[str, Any]] = []
-    for key in reading.names("baseline_methods"):
-        place = f"baseline_methods.{key}"
-        if key in METHODS:
-            variants.append(_variant(reading, place, key, METHODS[key], batch, keyed=True))
-        else:
-            reading.leave(place, f"this method is not built; there are: {', '.join(METHODS)}")
-    for key in reading.names("ntlbg_variants"):
-        own = {"selection.method": "ntlbg"}
-        place = f"ntlbg_variants.{key}"
-        variants.append(_variant(reading, place, key, own, batch, keyed=True))
-    if not variants:
-        return {}
-    place = "baseline_methods" if "uniform_sampling" in _names(variants) else "ntlbg_variants"
-    return {"methods": _group(reading, place, "Published methods and NTLBG", variants)}
-
-
-def _variant(
-    reading: Reading,
-    place: str,
-    fallback: str,
-    own: Mapping[str, Any],
-    batch: tuple[int, int],
-    *,
-    keyed: bool = False,
-) -> dict[str, Any]:
-    """A row. `keyed`: it is called by its key, which commands use, and the name describes it."""
-    title = reading.words(f"{place}.name", fallback)
-    description = reading.words(f"{place}.description", title if keyed else "")
-    overrides = {**translate(reading, f"{place}.config_overrides.", batch), **own}
-    aligned = overrides.get("model.feature_alignment", "none") != "none"
-    if aligned and not overrides.get(f"{TERM}feature_alignment"):
-        overrides[f"{TERM}feature_alignment"] = 0.3
-        reading.decide(place, "feature alignment needs a weight: training.loss has it at 0.3")
-    return {
-        "name": fallback if keyed else title,
-        "description": description,
-        "overrides": overrides,
-    }
-
-
-def _group(
-    reading: Reading, place: str, description: str, variants: list[dict[str, Any]]
-) -> dict[str, Any]:
-    baseline = _baseline(_names(variants))
-    reading.decide(place, f"the file names no baseline: all are compared with '{baseline}'")
-    common: dict[str, Any] = {}
-    weighing = [variant for variant in variants if _weighs(variant["overrides"])]
-    if weighing:
-        methods = {variant["overrides"].get("selection.method", "ntlbg") for variant in variants}
-        if methods == {"ntlbg"}:
-            common = LEARNED
-        else:
-            for variant in weighing:
-                variant["overrides"] |= LEARNED
+def _overrides(reading: Reading, base: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for every variant: the data sets, and few steps where time is measured."""
+    known = {item["format"]: item["path"] for item in _data(base, "evaluation")}
+    evaluation = datasets(reading, "evaluation_datasets", known)
+    overrides: dict[str, Any] = {"data.evaluation": evaluation} if evaluation else {}
+    if reading.names("analysis_scenarios"):
         reading.decide(
-            place,
-            f"loss terms beside the task ({', '.join(_names(weighing))}) need a learned selection: "
-            f"selection.query is 'learned', distilled, for {'all' if common else 'those'}",
+            "analysis_scenarios",
+            "time and memory are the point, not the answers: training.max_steps is "
+            f"{SHORT['training.max_steps']}, remove 'overrides' for the main config's",
         )
-    return {
-        "description": description,
-        "baseline": baseline,
-        **({"overrides": dict(common)} if common else {}),
-        "variants": variants,
+        overrides |= SHORT
+    return overrides
+
+
+def _data(base: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    items = base.get("data", {}).get(part, [])
+    return [{"format": SCALE, **item} for item in items]
+
+
+def _readable(
+    reading: Reading, base: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """A scale of the data sets that have a reader, where the suite has others as well."""
+    parts = {
+        "data.train": _data(base, "train"),
+        "data.evaluation": overrides.get("data.evaluation", _data(base, "evaluation")),
     }
-
-
-def _names(variants: list[dict[str, Any]]) -> list[str]:
-    return [variant["name"] for variant in variants]
-
-
-def _weighs(overrides: Mapping[str, Any]) -> bool:
-    """Whether a loss term beside the task has a weight."""
-    return any(
-        value
-        for path, value in overrides.items()
-        if path.startswith(TERM) and path != f"{TERM}task"
+    kept = {
+        path: [item for item in items if item["format"] == SCALE] for path, items in parts.items()
+    }
+    if kept == parts:
+        return None
+    if not all(kept.values()):
+        reading.decide(
+            "base_config",
+            "a data set without a reader, and none with one: the suite is refused when it is run",
+        )
+        return None
+    reading.decide(
+        "base_config",
+        f"scale '{SCALE}' keeps to the one data set with a reader today; remove 'scale' for all",
     )
+    return {"description": "LongVideoBench alone", "overrides": kept}
 
 
-def _baseline(names: list[str]) -> str:
-    for start in BASELINES:
-        for name in names:
-            if name == start or (start.endswith("_") and name.startswith(start)):
-                return name
-    return names[0]
-
-
-def _theory(reading: Reading) -> dict[str, Any]:
-    groups: dict[str, Any] = {}
+def _theory(reading: Reading) -> dict[str, Rows]:
+    groups: dict[str, Rows] = {}
     for name in reading.names("validation_experiments"):
         place = f"validation_experiments.{name}"
-        description = reading.words(f"{place}.description")
         if name not in THEORY:
             reading.leave(place, f"no group of trainings asks this; known: {', '.join(THEORY)}")
             continue
@@ -174,33 +119,37 @@ def _theory(reading: Reading) -> dict[str, Any]:
             f"a test on synthetic data: the suite asks the same of trainings ({', '.join(rows)}); "
             "`python -m ntlbg_model.validation` runs the tests themselves",
         )
-        groups[name] = {
-            "description": description,
-            "baseline": next(iter(rows)),
-            "variants": [
-                {"name": row, "overrides": dict(overrides)} for row, overrides in rows.items()
-            ],
-        }
+        groups[name] = Rows(
+            place=place,
+            description=reading.words(f"{place}.description"),
+            rows=tuple(
+                Row(name=row, place=place, overrides=dict(overrides))
+                for row, overrides in rows.items()
+            ),
+        )
     return groups
 
 
 def _seeds(reading: Reading) -> list[int]:
     """A list of seeds wherever it stands, else 1, 2, ... as many as runs are asked for."""
+    settings = ("statistical_analysis.num_runs", "evaluation_settings.num_runs")
+    lists = [
+        path for path in reading.leaves if path.rsplit(".", 1)[-1] in ("seeds", "random_seeds")
+    ]
     return (
-        _first(reading, ("seeds", "random_seeds"), _as_seeds)
-        or _first(reading, ("num_runs",), _as_count)
+        _first(reading, lists, _as_seeds)
+        or _first(reading, [path for path in settings if path in reading.leaves], _as_count)
         or _no_seeds(reading)
     )
 
 
-def _first(reading: Reading, names: tuple[str, ...], read: Callable[[Any], list[int]]) -> list[int]:
-    for path in list(reading.leaves):
-        if path.rsplit(".", 1)[-1] in names:
-            seeds = read(reading.leaves[path])
-            if seeds:
-                reading.take(path)
-                reading.decide(path, f"seeds are {', '.join(map(str, seeds))}")
-                return seeds
+def _first(reading: Reading, paths: list[str], read: Callable[[Any], list[int]]) -> list[int]:
+    for path in paths:
+        seeds = read(reading.leaves[path])
+        if seeds:
+            reading.take(path)
+            reading.decide(path, f"seeds are {', '.join(map(str, seeds))}")
+            return seeds
     return []
 
 
