@@ -156,7 +156,7 @@ def _say(remarks: "Sequence[Remark]", file: Path) -> None:
         if chosen:
             click.echo(f"{file}: {heading}")
         for remark in chosen:
-            click.echo(f"  {remark.path}: {remark.text}")
+            click.echo("  " + " ".join(f"{remark.path}: {remark.text}".splitlines()))
 
 
 def _text(values: dict[str, Any]) -> str:

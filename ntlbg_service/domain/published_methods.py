@@ -5,7 +5,8 @@ from typing import Any
 
 from ntlbg_service.domain.published import NEEDS_LEARNED, TERM, weighs
 from ntlbg_service.domain.published_keys import LEARNED, METHODS, STRATEGIES
-from ntlbg_service.domain.published_reading import Reading, translate
+from ntlbg_service.domain.published_options import translate
+from ntlbg_service.domain.published_reading import Reading
 from ntlbg_service.domain.published_rows import Row, Rows
 
 ALIGNED = 0.3

@@ -46,9 +46,14 @@ def finish(
     finished: dict[str, dict[str, Any]] = {}
     for name, group in groups.items():
         layers = [*base, Layer(reading.source, group.overrides)]
-        rows = [row for row in group.rows if _valid(reading, row, layers)]
+        rows: dict[str, Row] = {}
+        for row in group.rows:
+            if row.name in rows:
+                reading.leave(row.place, f"the group has a variant '{row.name}' already")
+            elif _valid(reading, row, layers):
+                rows[row.name] = row
         if rows:
-            finished[name] = _group(reading, group, rows)
+            finished[name] = _group(reading, group, list(rows.values()))
     return finished
 
 

@@ -10,7 +10,8 @@ from ntlbg_service.domain.published_methods import ablations, methods
 from ntlbg_service.domain.published_reading import Reading
 from ntlbg_service.domain.published_rows import Row, Rows, finish
 from ntlbg_service.domain.published_scenarios import SHORT, scenarios
-from ntlbg_service.domain.resolve import Layer
+from ntlbg_service.domain.resolve import Layer, parse
+from ntlbg_service.domain.suite import SuiteSpec
 
 SCALE = "longvideobench"
 """The scale of an imported suite that keeps to the data sets which can be read."""
@@ -57,6 +58,7 @@ def import_suite(
         "primary_metric": "seconds_per_question" if "analysis_scenarios" in values else "accuracy",
         "groups": groups,
     }
+    parse(SuiteSpec, suite, source)
     return Imported(values=suite, remarks=reading.remarks(), scale=readable)
 
 
