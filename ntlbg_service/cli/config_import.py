@@ -116,6 +116,8 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
     path = target.parent / found.name
     if path == target:
         raise UserError(f"{target}: is where the main config goes; name another --output")
+    if path.resolve() == found.resolve():
+        raise UserError(f"{path}: is the main config to import; name another folder to --output")
     imported = import_main(main, str(found))
     sections = {
         key: value

@@ -123,7 +123,7 @@ def test_the_brought_file_itself_is_never_replaced(brought: Path) -> None:
     ask = ("config", "import", file, "--output", brought, "--force")
     assert "is the file to import" in refused(*ask)
     beside = ("config", "import", file, "--output", brought / "new.json", "--force")
-    assert "longvideo_config.json: is the file to import" in refused(*beside)
+    assert "longvideo_config.json: is the main config to import" in refused(*beside)
     assert file.read_bytes() == before
 
 
