@@ -20,7 +20,9 @@ def translate(
     found: dict[str, Any] = {}
     for published, ours in KEYS.items():
         path = prefix + published
-        if path in reading.leaves:
+        if path in reading.leaves and ours in found:
+            reading.leave(path, f"another key has set {ours} to {found[ours]!r}")
+        elif path in reading.leaves:
             found |= _one(reading, path, ours)
     for special in (_precision, _profile, _base_model, _strategy):
         found |= special(reading, prefix)

@@ -291,6 +291,15 @@ def test_a_bad_value_is_one_line_with_its_path(path: str, value: Any, message: s
     assert "\n" not in str(caught.value)
 
 
+def test_of_two_keys_for_one_option_the_second_is_reported() -> None:
+    values = published("longvideo_config")
+    values["model_config"]["num_representatives"] = 64
+    imported = import_main(values, "main.json")
+    assert imported.values["video"]["num_representatives"] == 512
+    unused = said(imported, "unused")["model_config.num_representatives"]
+    assert unused == "another key has set video.num_representatives to 512"
+
+
 def test_a_path_written_twice_is_refused() -> None:
     values = published("longvideo_config")
     values["video_config.max_frames"] = 128

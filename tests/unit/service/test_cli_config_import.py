@@ -117,14 +117,13 @@ def test_an_existing_file_is_replaced_only_by_force(brought: Path, tmp_path: Pat
     assert changed.read_text(encoding="utf-8") == text
 
 
-def test_the_brought_file_itself_is_never_replaced(brought: Path) -> None:
-    file = brought / "ablation_studies.json"
-    before = file.read_bytes()
-    ask = ("config", "import", file, "--output", brought, "--force")
-    assert "is the file to import" in refused(*ask)
-    beside = ("config", "import", file, "--output", brought / "new.json", "--force")
-    assert "longvideo_config.json: is the main config to import" in refused(*beside)
-    assert file.read_bytes() == before
+def test_the_files_that_are_read_are_never_replaced(brought: Path) -> None:
+    before = {path: path.read_bytes() for path in brought.iterdir()}
+    main, suite = brought / "longvideo_config.json", brought / "ablation_studies.json"
+    for file, output in ((main, brought), (suite, brought), (suite, brought / "new.json")):
+        ask = ("config", "import", file, "--output", output, "--force")
+        assert "to import; name another" in refused(*ask)
+    assert {path: path.read_bytes() for path in brought.iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["longvideo_config", "sota_comparison"])
