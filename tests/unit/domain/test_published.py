@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.published import Imported, batch_of, import_main, is_main, is_published
-from ntlbg_service.domain.published_keys import KEYS
+from ntlbg_service.domain.published_keys import KEYS, why_unused
 from ntlbg_service.domain.published_suites import import_suite
 from ntlbg_service.domain.resolve import Layer, known_paths, resolve
 from ntlbg_service.loading import read_any
@@ -142,6 +142,13 @@ def test_what_no_option_takes_is_reported_with_its_reason() -> None:
     assert "hardware_config.memory_optimization.zero_stage" in unused
 
 
+def test_every_key_of_the_layout_has_a_reason_of_its_own() -> None:
+    main = import_main(published("longvideo_config"), "main.json")
+    for imported in (main, *(suite(published(name)) for name in EXPERIMENTS)):
+        for path, why in said(imported, "unused").items():
+            assert why != why_unused("unknown"), path
+
+
 def test_every_key_of_a_main_config_changes_something_or_is_reported() -> None:
     """A key that is neither reported nor changes the result would be dropped silently."""
     values = published("longvideo_config")
@@ -196,12 +203,8 @@ def test_methods_that_are_not_built_are_left_out_and_named() -> None:
     imported = suite(published("sota_comparison"))
     rows = overrides(imported, "methods")
     assert list(rows) == [
-        "uniform_sampling",
-        "clip_sampling",
-        "qwen2_vl",
-        "llava_video",
-        "ntlbg_full",
-        "ntlbg_lite",
+        *("uniform_sampling", "clip_sampling", "qwen2_vl", "random_sampling", "llava_video"),
+        *("ntlbg_full", "ntlbg_lite", "ntlbg_ultra"),
     ]
     assert imported.values["groups"]["methods"]["baseline"] == "uniform_sampling"
     assert "this method is not built" in said(imported, "unused")["baseline_methods.gens"]
