@@ -178,6 +178,9 @@ def _write(written: dict[Path, dict[str, Any]], file: Path, force: bool) -> None
         if path.exists() and path.read_bytes() != text and not force:
             raise UserError(f"{path}: exists with other content; --force replaces it")
     for path, text in texts.items():
+        if path.exists() and path.read_bytes() == text:
+            click.echo(f"unchanged {path}")
+            continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)

@@ -1,6 +1,7 @@
 """`ntlbg config import`: what a person brings becomes files that validate and plan."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -151,3 +152,13 @@ def test_what_cannot_be_imported_is_one_line(brought: Path, tmp_path: Path) -> N
     assert "half of a surrogate pair" in refused("config", "import", suite)
     suite.write_text("[" * 100_000, encoding="utf-8")
     assert "nested too deeply" in refused("config", "import", suite)
+
+
+def test_the_guide_shows_what_is_said(brought: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (ROOT / "docs" / "guides" / "published_files.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(brought)
+    refusal, *blocks = re.findall(r"```console\n\$ ntlbg (.*?)\n(.*?)```", guide, flags=re.DOTALL)
+    assert refusal[1] == f"ntlbg: {refused(*refusal[0].split())}\n"
+    assert len(blocks) == 3
+    for command, output in blocks:
+        assert done(*command.split()) == output
