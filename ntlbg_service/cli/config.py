@@ -1,4 +1,4 @@
-"""`ntlbg config`: show, schema, validate, analyze."""
+"""`ntlbg config`: show, schema, validate, analyze, import."""
 
 import json
 from pathlib import Path

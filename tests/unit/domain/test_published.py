@@ -62,17 +62,34 @@ def overrides(imported: Imported, group: str) -> dict[str, dict[str, Any]]:
     return {row["name"]: {**common, **row["overrides"]} for row in spec["variants"]}
 
 
-def paths(value: Any, path: str = "") -> Iterator[str]:
-    """Every leaf of a file, as a person would name it."""
+Trail = tuple[str | int, ...]
+
+
+def trails(value: Any, trail: Trail = ()) -> Iterator[Trail]:
+    """Keys and indices down to every leaf of a file."""
     pairs: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         pairs = list(value.items())
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         pairs = list(enumerate(value))
     if not pairs:
-        yield path
+        yield trail
     for key, item in pairs:
-        yield from paths(item, f"{path}.{key}" if path else str(key))
+        yield from trails(item, (*trail, key))
+
+
+def paths(value: Any) -> set[str]:
+    """Every leaf of a file, as a person would name it."""
+    return {".".join(map(str, trail)) for trail in trails(value)}
+
+
+def without(values: dict[str, Any], trail: Trail) -> dict[str, Any]:
+    fewer = copy.deepcopy(values)
+    place: Any = fewer
+    for step in trail[:-1]:
+        place = place[step]
+    del place[trail[-1]]
+    return fewer
 
 
 def reported(path: str, imported: Imported) -> bool:
@@ -149,19 +166,16 @@ def test_every_key_of_the_layout_has_a_reason_of_its_own() -> None:
             assert why != why_unused("unknown"), path
 
 
-def test_every_key_of_a_main_config_changes_something_or_is_reported() -> None:
+@pytest.mark.parametrize("name", ["longvideo_config", *EXPERIMENTS])
+def test_every_key_changes_something_or_is_reported(name: str) -> None:
     """A key that is neither reported nor changes the result would be dropped silently."""
-    values = published("longvideo_config")
-    whole = import_main(values, "main.json")
-    for path in paths(values):
-        if not reported(path, whole):
-            fewer = copy.deepcopy(values)
-            *parents, leaf = path.split(".")
-            place: Any = fewer
-            for part in parents:
-                place = place[int(part)] if isinstance(place, list) else place[part]
-            del place[leaf]
-            assert import_main(fewer, "main.json").values != whole.values, path
+    convert = suite if name in EXPERIMENTS else lambda values: import_main(values, "main.json")
+    values = published(name)
+    whole = convert(values)
+    for trail in trails(values):
+        path = ".".join(map(str, trail))
+        if path != "base_config" and not reported(path, whole):
+            assert convert(without(values, trail)) != whole, path
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -344,7 +358,7 @@ def test_extra_keys_at_any_depth_are_reported_or_refused_in_one_line(
     data: st.DataObject, keys: list[str]
 ) -> None:
     values = published("longvideo_config")
-    known = set(paths(values))
+    known = paths(values)
     plain = import_main(values, "main.json").values
     for key in keys:
         _, place = data.draw(st.sampled_from(list(sections(values))))
@@ -354,7 +368,7 @@ def test_extra_keys_at_any_depth_are_reported_or_refused_in_one_line(
     except UserError as error:
         assert len(str(error).splitlines()) == 1
         return
-    for path in set(paths(values)) - known:
+    for path in paths(values) - known:
         assert reported(path, imported) or imported.values != plain, path
 
 
