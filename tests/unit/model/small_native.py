@@ -8,6 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     CLIPVisionConfig,
+    InstructBlipVideoConfig,
+    InstructBlipVideoQFormerConfig,
+    InstructBlipVideoVisionConfig,
     LlamaConfig,
     LlavaNextVideoConfig,
     LlavaOnevisionConfig,
@@ -15,17 +18,22 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     SiglipVisionConfig,
+    VideoLlama3Config,
+    VideoLlama3VisionConfig,
     VideoLlavaConfig,
 )
 
 from ntlbg_model.config import Architecture
-from ntlbg_model.native.model import CLASSES
+from ntlbg_model.native.instructblip_video import QUESTIONS
+from ntlbg_model.native.load import CLASSES
 
 SIDES: dict[Architecture, int] = {
     "llava_onevision": 384,
     "llava_next_video": 336,
     "video_llava": 224,
+    "instructblipvideo": 224,
 }
+"""Of the frames that have one shape."""
 BILLIONS = 0.001
 MEAN, DEVIATION = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
 NARROW = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -33,18 +41,19 @@ NARROW = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 def save_native(architecture: Architecture, folder: Path, **preprocessing: object) -> Path:
     """A whole checkpoint folder: weights, tokenizer, preprocessing numbers."""
-    tokenizer = _tokenizer(begins=architecture != "llava_onevision")
+    tokenizer = _tokenizer(begins=architecture not in ("llava_onevision", "video_llama_3"))
     torch.manual_seed(0)
-    model = CLASSES[architecture](_config(architecture, tokenizer)).eval()
+    model = CLASSES[architecture][1](_config(architecture, tokenizer)).eval()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:
                 weight.normal_(std=2 * weight[0].numel() ** -0.5)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    side = SIDES[architecture]
+    if architecture == "instructblipvideo":
+        _tokenizer(begins=True).save_pretrained(folder / QUESTIONS)
     numbers = {
-        "size": {"height": side, "width": side},
+        "size": _size(architecture),
         "resample": 3,
         "image_mean": MEAN,
         "image_std": DEVIATION,
@@ -54,12 +63,18 @@ def save_native(architecture: Architecture, folder: Path, **preprocessing: objec
     return folder
 
 
+def _size(architecture: Architecture) -> dict[str, int]:
+    if architecture == "video_llama_3":
+        return {"shortest_edge": 12544, "longest_edge": 12845056}
+    return {"height": SIDES[architecture], "width": SIDES[architecture]}
+
+
 def _tokenizer(*, begins: bool) -> PreTrainedTokenizerFast:
     """Byte pairs of a few words; some families put a token before every text."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    special = ["<s>", "<image>", "<video>", "<|im_start|>", "<|im_end|>"]
+    special = ["<s>", "<image>", "<video>", "<|im_start|>", "<|im_end|>", "<|video_pad|>"]
     trainer = trainers.BpeTrainer(
         vocab_size=600,
         special_tokens=special,
@@ -86,12 +101,24 @@ def _corpus() -> Iterator[str]:
 
 def _config(architecture: Architecture, words: PreTrainedTokenizerFast) -> PreTrainedConfig:
     text = {**NARROW, "intermediate_size": 64, "num_key_value_heads": 1, "vocab_size": len(words)}
-    vision = {
-        **NARROW,
-        "intermediate_size": 64,
-        "patch_size": 14,
-        "image_size": SIDES[architecture],
-    }
+    vision = {**NARROW, "intermediate_size": 64, "patch_size": 14}
+    if architecture == "video_llama_3":
+        return VideoLlama3Config(
+            vision_config=VideoLlama3VisionConfig(**vision).to_dict(),
+            text_config=Qwen2Config(**text).to_dict(),
+            image_token_id=words.convert_tokens_to_ids("<image>"),
+            video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+        )
+    vision["image_size"] = SIDES[architecture]
+    if architecture == "instructblipvideo":
+        return InstructBlipVideoConfig(
+            vision_config=InstructBlipVideoVisionConfig(**vision).to_dict(),
+            qformer_config=InstructBlipVideoQFormerConfig(
+                **NARROW, intermediate_size=64, vocab_size=len(words)
+            ).to_dict(),
+            text_config=LlamaConfig(**text).to_dict(),
+            video_token_index=words.convert_tokens_to_ids("<video>"),
+        )
     tokens = {
         "image_token_index": words.convert_tokens_to_ids("<image>"),
         "video_token_index": words.convert_tokens_to_ids("<video>"),
