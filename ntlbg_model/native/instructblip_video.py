@@ -9,7 +9,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ntlbg_model.backbone.prompt import Scoring
 from ntlbg_model.config import Architecture
@@ -33,6 +33,14 @@ class InstructBlipVideo(NativeModel):
     """The Q-Former's tokenizer."""
 
     @classmethod
+    def refusal(cls, config: PreTrainedConfig) -> str | None:
+        if config.use_decoder_only_language_model:
+            return None
+        return (
+            f"its language model {config.text_config.model_type!r} has an encoder; Vicuna has none"
+        )
+
+    @classmethod
     def build(
         cls,
         source: str,
@@ -40,9 +48,6 @@ class InstructBlipVideo(NativeModel):
         tokenizer: PreTrainedTokenizerBase,
         architecture: Architecture,
     ) -> Self:
-        if not model.config.use_decoder_only_language_model:
-            kind = model.config.text_config.model_type
-            raise ValueError(f"its language model {kind!r} has an encoder; Vicuna's has none")
         return cls(
             model=model,
             tokenizer=tokenizer,

@@ -11,6 +11,7 @@ from transformers import (
     InstructBlipVideoForConditionalGeneration,
     LlavaNextVideoForConditionalGeneration,
     LlavaOnevisionForConditionalGeneration,
+    PreTrainedConfig,
     PreTrainedModel,
     VideoLlama3ForConditionalGeneration,
     VideoLlavaForConditionalGeneration,
@@ -54,8 +55,8 @@ def load_native(
     name, architecture = config.base_model, config.architecture
     kernels.register()
     try:
-        _check_kind(AutoConfig.from_pretrained(name).model_type, config)
         ours, theirs = CLASSES[architecture]
+        _check_kind(AutoConfig.from_pretrained(name), config, ours)
         model = (
             theirs.from_pretrained(
                 name, dtype=dtype, attn_implementation=kernels.available(attention)
@@ -73,13 +74,17 @@ def load_native(
     return loaded
 
 
-def _check_kind(kind: str, config: ModelConfig) -> None:
+def _check_kind(found: PreTrainedConfig, config: ModelConfig, ours: type[NativeModel]) -> None:
+    kind = found.model_type
     if architecture_of(kind) != config.architecture:
         raise BackboneError(
             f"model.base_model {config.base_model!r} is a {kind!r}, not the "
             f"{config.architecture!r} of model.architecture; supported types: "
             f"{', '.join(get_args(Architecture))}"
         )
+    refusal = ours.refusal(found)
+    if refusal is not None:
+        raise BackboneError(f"model.base_model {config.base_model!r}: {refusal}")
 
 
 def _check_video_token(loaded: NativeModel, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ntlbg_model.backbone.prompt import Scoring
 from ntlbg_model.config import Architecture
@@ -36,6 +36,11 @@ class NativeModel(ABC):
     transform: FrameTransform
     template: str | None
     """The checkpoint's own chat template."""
+
+    @classmethod
+    def refusal(cls, config: PreTrainedConfig) -> str | None:
+        """Why a checkpoint of this type cannot be asked, before its weights are loaded."""
+        return None
 
     @classmethod
     def build(
