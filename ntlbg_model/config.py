@@ -44,6 +44,7 @@ Architecture = Literal[
     "video_llava",
     "instructblipvideo",
     "video_llama_3",
+    "qwen3_vl",
 ]
 ValleyPooling = Literal["mean", "weighted", "transformer"]
 Metric = Literal[

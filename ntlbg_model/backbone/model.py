@@ -40,7 +40,8 @@ CLASSES = {
     "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
 }
 """The kinds of base model. Qwen3-VL is none of them: its vision tower also feeds the language
-model's first layers, and it is told times in words between the frames."""
+model's first layers, and it is told times in words between the frames. It is evaluated as it is
+(`native.qwen3_vl`)."""
 
 
 class BackboneError(Exception):

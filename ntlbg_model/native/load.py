@@ -13,6 +13,7 @@ from transformers import (
     LlavaOnevisionForConditionalGeneration,
     PreTrainedConfig,
     PreTrainedModel,
+    Qwen3VLForConditionalGeneration,
     VideoLlama3ForConditionalGeneration,
     VideoLlavaForConditionalGeneration,
 )
@@ -23,6 +24,7 @@ from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.native.instructblip_video import InstructBlipVideo
 from ntlbg_model.native.llava import Llava
 from ntlbg_model.native.model import NativeModel
+from ntlbg_model.native.qwen3_vl import Qwen3Vl
 from ntlbg_model.native.size import architecture_of
 from ntlbg_model.native.video_llama3 import VideoLlama3
 
@@ -33,6 +35,7 @@ CLASSES: Mapping[Architecture, tuple[type[NativeModel], type[PreTrainedModel]]] 
         "video_llava": (Llava, VideoLlavaForConditionalGeneration),
         "instructblipvideo": (InstructBlipVideo, InstructBlipVideoForConditionalGeneration),
         "video_llama_3": (VideoLlama3, VideoLlama3ForConditionalGeneration),
+        "qwen3_vl": (Qwen3Vl, Qwen3VLForConditionalGeneration),
     }
 )
 """How each architecture is asked, and its class in transformers."""

@@ -1,9 +1,9 @@
 """A published video model: its own class, its own words, our frames."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -81,6 +81,13 @@ class NativeModel(ABC):
     def features(self, sample: NativeSample) -> Tensor:
         """The class's own video features [video tokens, d], some frames at a time."""
 
+    def beside(
+        self, samples: Sequence[NativeSample], video: Tensor, deeper: Sequence[Tensor]
+    ) -> Mapping[str, Any]:
+        """What the language model is given beside its inputs: `video` bool [B, S] says which are
+        the video's, `deeper` [video tokens, d] each what `features` has beyond its width."""
+        return {}
+
     @property
     def words(self) -> Words:
         """How a question is put to this checkpoint."""
@@ -105,9 +112,11 @@ class NativeModel(ABC):
         ids = pad_sequence(rows, batch_first=True).to(self.model.device)
         inputs = self.model.get_input_embeddings()(ids.clamp(min=0))
         features = torch.cat([self.features(sample) for sample in samples])
-        video = (ids == NOT_A_WORD).unsqueeze(-1)
-        inputs = inputs.masked_scatter(video, features.to(inputs.dtype))
-        states = self.model.get_decoder()(inputs_embeds=inputs, use_cache=False)[0]
+        video = ids == NOT_A_WORD
+        first, *deeper = features.to(inputs.dtype).split(inputs.shape[-1], dim=-1)
+        inputs = inputs.masked_scatter(video.unsqueeze(-1), first)
+        beside = self.beside(samples, video, deeper)
+        states = self.model.get_decoder()(inputs_embeds=inputs, use_cache=False, **beside)[0]
         head = self.model.get_output_embeddings()
         logits: Tensor = head(states[torch.arange(len(rows)), answer_at]).float()
         return logits

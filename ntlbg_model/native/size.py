@@ -2,8 +2,8 @@
 
 LLaVA-OneVision (arXiv:2408.03326) and LLaVA-NeXT-Video (llava-vl.github.io) halve the patch grid;
 Video-LLaVA (arXiv:2311.10122) keeps it, with the class token of every frame. The Q-Former of
-InstructBLIP (arXiv:2305.06500) reads any grid into 32 tokens. VideoLLaMA 3 (arXiv:2501.13106)
-takes frames in their own shape (`pixels`).
+InstructBLIP (arXiv:2305.06500) reads any grid into 32 tokens. VideoLLaMA 3 (arXiv:2501.13106) and
+Qwen3-VL (arXiv:2511.21631) take frames in their own shape (`pixels`).
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ntlbg_model.config import Architecture
-from ntlbg_model.native.pixels import CELL, PixelLimits
+from ntlbg_model.native.pixels import CELL, PairPixelLimits, PixelLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +57,15 @@ FRAME_TOKENS: Mapping[Architecture, FrameTokens] = MappingProxyType(
 """The architectures that take frames of one shape: 196, 144, 257 and 32 tokens a frame as
 published."""
 
+PIXELS: Mapping[Architecture, PixelLimits] = MappingProxyType(
+    {"video_llama_3": PixelLimits(), "qwen3_vl": PairPixelLimits()}
+)
+"""The architectures that take frames in their own shape."""
+
 FRAMES_AT_ONCE = 16
 """Frames that go through the vision tower together."""
 _STAMP = 12
-"""Text tokens before a frame whose time is written: 'Time 1234.5s:' and a comma."""
+"""Text tokens where the time of a frame is written: 'Time 1234.5s:' and a comma, or the like."""
 _GIB = 1024**3
 _PATCH_BYTES = 2 * 1408 * 40
 """A patch in every layer of EVA's ViT-g, the largest of the towers, in 16 bit."""
@@ -86,9 +91,11 @@ def video_size(architecture: Architecture, frames: int, resolution: tuple[int, i
     if architecture in FRAME_TOKENS:
         fixed = FRAME_TOKENS[architecture]
         return VideoSize(patches=frames * fixed.side**2, tokens=fixed.tokens(frames))
-    down, across = PixelLimits().cells(frames, *resolution)
-    tokens = frames * down * across
-    return VideoSize(patches=tokens * CELL**2, tokens=tokens, words=frames * _STAMP)
+    limits = PIXELS[architecture]
+    down, across = limits.cells(frames, *resolution)
+    steps = frames // limits.TOGETHER
+    tokens = steps * down * across
+    return VideoSize(patches=tokens * CELL**2, tokens=tokens, words=steps * _STAMP)
 
 
 def architecture_of(kind: str) -> str:

@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3VLConfig,
     SiglipVisionConfig,
     VideoLlama3Config,
     VideoLlama3VisionConfig,
@@ -26,6 +27,7 @@ from transformers import (
 from ntlbg_model.config import Architecture
 from ntlbg_model.native.instructblip_video import QUESTIONS
 from ntlbg_model.native.load import CLASSES
+from ntlbg_model.native.size import PIXELS
 
 SIDES: dict[Architecture, int] = {
     "llava_onevision": 384,
@@ -41,7 +43,7 @@ NARROW = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 def save_native(architecture: Architecture, folder: Path, **preprocessing: object) -> Path:
     """A whole checkpoint folder: weights, tokenizer, preprocessing numbers."""
-    tokenizer = _tokenizer(begins=architecture not in ("llava_onevision", "video_llama_3"))
+    tokenizer = _tokenizer(begins=architecture not in (*PIXELS, "llava_onevision"))
     torch.manual_seed(0)
     model = CLASSES[architecture][1](_config(architecture, tokenizer)).eval()
     with torch.no_grad():
@@ -64,8 +66,11 @@ def save_native(architecture: Architecture, folder: Path, **preprocessing: objec
 
 
 def _size(architecture: Architecture) -> dict[str, int]:
-    if architecture == "video_llama_3":
-        return {"shortest_edge": 12544, "longest_edge": 12845056}
+    if architecture in PIXELS:
+        return {
+            "shortest_edge": PIXELS[architecture].least,
+            "longest_edge": PIXELS[architecture].most,
+        }
     return {"height": SIDES[architecture], "width": SIDES[architecture]}
 
 
@@ -74,7 +79,8 @@ def _tokenizer(*, begins: bool) -> PreTrainedTokenizerFast:
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    special = ["<s>", "<image>", "<video>", "<|im_start|>", "<|im_end|>", "<|video_pad|>"]
+    special = ["<s>", "<image>", "<video>", "<|im_start|>", "<|im_end|>"]
+    special += ["<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
     trainer = trainers.BpeTrainer(
         vocab_size=600,
         special_tokens=special,
@@ -109,6 +115,8 @@ def _config(architecture: Architecture, words: PreTrainedTokenizerFast) -> PreTr
             image_token_id=words.convert_tokens_to_ids("<image>"),
             video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
         )
+    if architecture == "qwen3_vl":
+        return _qwen3_vl(text, words)
     vision["image_size"] = SIDES[architecture]
     if architecture == "instructblipvideo":
         return InstructBlipVideoConfig(
@@ -129,3 +137,32 @@ def _config(architecture: Architecture, words: PreTrainedTokenizerFast) -> PreTr
     build = LlavaNextVideoConfig if architecture == "llava_next_video" else VideoLlavaConfig
     tower = CLIPVisionConfig(**vision)
     return build(vision_config=tower, text_config=LlamaConfig(**text), **tokens)
+
+
+def _qwen3_vl(text: dict[str, int], words: PreTrainedTokenizerFast) -> Qwen3VLConfig:
+    """Four blocks of vision, two of which the language model also sees."""
+    return Qwen3VLConfig(
+        text_config=text
+        | {
+            "num_hidden_layers": 3,
+            "head_dim": 16,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [4, 2, 2],
+            },
+        },
+        vision_config={
+            "depth": 4,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "out_hidden_size": 32,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 2],
+        },
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=words.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=words.convert_tokens_to_ids("<|vision_end|>"),
+    )

@@ -32,13 +32,13 @@ from ntlbg_model.data.video import FrameCache
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import Step, load_of, training_footprint
 from ntlbg_model.native.frames import transform_of
+from ntlbg_model.native.dynamic import DynamicModel
 from ntlbg_model.native.instructblip_video import InstructBlipVideo
 from ntlbg_model.native.llava import Llava
 from ntlbg_model.native.load import CLASSES
 from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.sample import NativeSample
 from ntlbg_model.native.size import video_size
-from ntlbg_model.native.video_llama3 import VideoLlama3, cells
 from ntlbg_model.variant import load_variant
 
 NATIVE: tuple[Architecture, ...] = tuple(CLASSES)
@@ -48,9 +48,10 @@ PUBLISHED = {
     "video_llava": (257, 0),
     "instructblipvideo": (32, 0),
     "video_llama_3": (16, 0),
+    "qwen3_vl": (2, 0),
 }
 """Tokens of a frame, and tokens after the last (facts of the papers and of the released code);
-VideoLLaMA 3's are the least that it takes of a frame as small as these."""
+those of the last two are of a frame as small as these."""
 
 
 def options(source: Path | str, architecture: Architecture, **model: object) -> Config:
@@ -105,15 +106,13 @@ def stock_inputs(native: NativeModel, asked: NativeSample) -> dict[str, torch.Te
             "pixel_values": values.unsqueeze(0),
             "qformer_input_ids": reading,
         }
-    assert isinstance(native, VideoLlama3) and asked.kept is not None
-    frames, _, height, width = asked.frames.shape
-    return {
-        "input_ids": ids,
-        "pixel_values_videos": cells(asked.frames).flatten(0, 2),
-        "video_grid_thw": torch.tensor([[frames, height // 14, width // 14]]),
-        "video_merge_sizes": torch.tensor([2]),
-        "video_compression_mask": asked.kept,
-    }
+    assert isinstance(native, DynamicModel)
+    patches, grid = native.tower_inputs(asked.frames)
+    found = {"input_ids": ids, "pixel_values_videos": patches, "video_grid_thw": grid}
+    if asked.kept is None:
+        return found | {"mm_token_type_ids": (ids == native.model.config.video_token_id).int() * 2}
+    merged = torch.tensor([2])
+    return found | {"video_merge_sizes": merged, "video_compression_mask": asked.kept}
 
 
 def test_a_frame_costs_what_was_published(native: NativeModel):
