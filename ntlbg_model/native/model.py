@@ -113,7 +113,7 @@ class NativeModel(ABC):
         inputs = self.model.get_input_embeddings()(ids.clamp(min=0))
         features = torch.cat([self.features(sample) for sample in samples])
         video = ids == NOT_A_WORD
-        first, *deeper = features.to(inputs.dtype).split(inputs.shape[-1], dim=-1)
+        first, *deeper = torch.split(features.to(inputs.dtype), inputs.shape[-1], dim=-1)
         inputs = inputs.masked_scatter(video.unsqueeze(-1), first)
         beside = self.beside(samples, video, deeper)
         states = self.model.get_decoder()(inputs_embeds=inputs, use_cache=False, **beside)[0]

@@ -31,8 +31,8 @@ from ntlbg_model.data.records import Prediction
 from ntlbg_model.data.video import FrameCache
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import Step, load_of, training_footprint
-from ntlbg_model.native.frames import transform_of
 from ntlbg_model.native.dynamic import DynamicModel
+from ntlbg_model.native.frames import transform_of
 from ntlbg_model.native.instructblip_video import InstructBlipVideo
 from ntlbg_model.native.llava import Llava
 from ntlbg_model.native.load import CLASSES

@@ -1,6 +1,7 @@
 """InstructBLIP and VideoLLaMA 3 prepare frames and words as transformers' own processors do."""
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,13 @@ from hypothesis import strategies as st
 from small_native import BILLIONS, save_native
 from small_qwen import question
 from stock_source import stock_function
-from transformers import BatchFeature, InstructBlipVideoProcessor, T5Config, VideoLlama3Processor
+from transformers import (
+    BatchFeature,
+    InstructBlipVideoProcessor,
+    Qwen3VLProcessor,
+    T5Config,
+    VideoLlama3Processor,
+)
 from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import (
     VideoLlama3ImageProcessorPil,
 )
@@ -21,16 +28,30 @@ from transformers.video_utils import VideoMetadata
 from ntlbg_model.backbone.model import BackboneError, load_backbone
 from ntlbg_model.config import Architecture, Config, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import Step, load_of, training_footprint
-from ntlbg_model.native import instructblip_video, llava, video_llama3
+from ntlbg_model.native import instructblip_video, qwen3_vl, video_llama3
+from ntlbg_model.native.dynamic import DynamicModel, pixel_limits
 from ntlbg_model.native.load import load_native
 from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.pixels import FACTOR, PixelLimits
+from ntlbg_model.native.pixels import PairPixelLimits, PixelLimits
 from ntlbg_model.native.prompt import spoken
-from ntlbg_model.native.size import architecture_of, video_size
-from ntlbg_model.native.video_llama3 import cells, changed, pixel_limits
+from ntlbg_model.native.size import PIXELS, architecture_of, video_size
+from ntlbg_model.native.video_llama3 import changed
 
-KINDS: tuple[Architecture, ...] = ("instructblipvideo", "video_llama_3")
-WIDE = {"size": {"shortest_edge": 12544, "longest_edge": 40 * FACTOR**2}}
+KINDS: tuple[Architecture, ...] = ("instructblipvideo", "video_llama_3", "qwen3_vl")
+DYNAMIC: tuple[Architecture, ...] = tuple(PIXELS)
+FILES = {
+    "video_llama_3": ("video_llama_3", "video_processing_video_llama_3"),
+    "qwen3_vl": ("qwen3_vl", "video_processing_qwen3_vl"),
+}
+"""Where transformers prepares the videos of each."""
+WIDE = {"size": {"shortest_edge": 12544, "longest_edge": 40 * 28**2}}
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> qwen3_vl.Qwen3Vl:
+    found = load(save_native("qwen3_vl", tmp_path_factory.mktemp("q")), "qwen3_vl")
+    assert isinstance(found, qwen3_vl.Qwen3Vl)
+    return found
 
 
 def load(folder: Path, architecture: Architecture, **options: object) -> NativeModel:
@@ -64,6 +85,20 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> video_llama3.VideoLlama3:
     return found
 
 
+@pytest.fixture(scope="module", params=DYNAMIC)
+def dynamic(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> DynamicModel:
+    kind: Architecture = request.param
+    found = load(save_native(kind, tmp_path_factory.mktemp(kind)), kind)
+    assert isinstance(found, DynamicModel)
+    return found
+
+
+def video_file(dynamic: DynamicModel) -> tuple[str, str]:
+    return FILES[dynamic.architecture]
+
+
 def clip(number: int, frames: int, height: int = 56, width: int = 56) -> torch.Tensor:
     """Noise, the right third of which stands still from the second frame on."""
     drawn = np.random.default_rng(number).integers(0, 256, (frames, height, width, 3), np.uint8)
@@ -87,11 +122,10 @@ def test_frames_in_parts_are_as_frames_at_once(
     native: NativeModel, monkeypatch: pytest.MonkeyPatch
 ):
     one = asked(native, 3, 10)
-    for module in (instructblip_video, video_llama3, llava):
-        monkeypatch.setattr(module, "FRAMES_AT_ONCE", 64)
+    module = sys.modules[type(native).__module__]
+    monkeypatch.setattr(module, "FRAMES_AT_ONCE", 64)
     whole = native.features(one)
-    for module in (instructblip_video, video_llama3, llava):
-        monkeypatch.setattr(module, "FRAMES_AT_ONCE", 3)
+    monkeypatch.setattr(module, "FRAMES_AT_ONCE", 4)
     torch.testing.assert_close(native.features(one), whole, rtol=1e-4, atol=1e-5)
 
 
@@ -202,41 +236,49 @@ def test_words_are_those_of_the_stock_processor(llama: video_llama3.VideoLlama3)
     assert ids == one.token_ids(llama.model.config.video_token_id).tolist()
 
 
-def test_tokens_are_those_of_the_stock_processor(llama: video_llama3.VideoLlama3):
+def test_tokens_are_those_of_the_stock_processor(dynamic: DynamicModel):
+    values = dynamic.resized(clip(5, 6))
+    patchify = stock_function(*video_file(dynamic), "patchify")
+    limits = dynamic.limits
+    patches, *grid = patchify(None, values.unsqueeze(0), limits.PATCH, 2, limits.TOGETHER)
+    found, places = dynamic.tower_inputs(values)
+    assert torch.equal(found, patches[0])
+    assert places.tolist() == [grid]
+
+
+def test_pruning_is_that_of_the_stock_processor(llama: video_llama3.VideoLlama3):
     one = asked(llama, 5, 7)
-    patchify = stock_function("video_llama_3", "video_processing_video_llama_3", "patchify")
-    prune = stock_function(
-        "video_llama_3", "video_processing_video_llama_3", "_get_compression_mask"
-    )
-    patches, *grid = patchify(None, one.frames.unsqueeze(0), 14, 2, 1)
-    assert torch.equal(cells(one.frames).flatten(0, 2), patches[0])
-    kept = prune(None, patches[0], torch.tensor([grid]), torch.tensor([2]))
+    prune = stock_function(*video_file(llama), "_get_compression_mask")
+    kept = prune(None, *llama.tower_inputs(one.frames), torch.tensor([2]))
     assert torch.equal(kept, one.kept)
 
 
 @given(
     height=st.integers(11, 2000),
     width=st.integers(11, 2000),
-    frames=st.integers(1, 512),
+    pairs=st.integers(1, 256),
     least=st.integers(1, 256),
     most=st.integers(256, 20000),
 )
-def test_shapes_are_those_of_the_stock_processor(
-    height: int, width: int, frames: int, least: int, most: int
+def test_shapes_are_those_of_the_stock_processors(
+    height: int, width: int, pairs: int, least: int, most: int
 ):
-    resize = stock_function("video_llama_3", "video_processing_video_llama_3", "smart_resize")
-    limits = PixelLimits(frame=least * FACTOR**2, video=most * FACTOR**2)
-    down, across = limits.cells(frames, height, width)
-    wanted = resize(height, width, FACTOR, limits.frame, limits.video // frames)
-    assert (down * FACTOR, across * FACTOR) == wanted
+    llama = PixelLimits(least=least * 28**2, most=most * 28**2)
+    down, across = llama.cells(pairs, height, width)
+    resize = stock_function(*FILES["video_llama_3"], "smart_resize")
+    wanted = resize(height, width, 28, llama.least, llama.most // pairs)
+    assert (down * 28, across * 28) == wanted
+    qwen = PairPixelLimits(least=least * 32**2, most=most * 32**2)
+    down, across = qwen.cells(2 * pairs, height, width)
+    resize = stock_function(*FILES["qwen3_vl"], "smart_resize")
+    wanted = resize(2 * pairs, height, width, 2, 32, qwen.least, qwen.most)
+    assert (down * 32, across * 32) == wanted
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 6), st.lists(st.integers(1, 5), min_size=2, max_size=6))
 def test_what_stands_still_costs_one_token_a_frame(seed: int, side: int, repeats: list[int]):
-    scenes = torch.rand(
-        len(repeats), 3, side * FACTOR, side * FACTOR, generator=torch.manual_seed(seed)
-    )
+    scenes = torch.rand(len(repeats), side**2, 12, generator=torch.manual_seed(seed))
     kept = changed(scenes.repeat_interleave(torch.tensor(repeats), 0))
     firsts = torch.tensor([at == 0 for many in repeats for at in range(many)])
     assert kept[firsts].all()
@@ -254,7 +296,7 @@ def test_a_frame_is_that_of_the_stock_image_processor(llama: video_llama3.VideoL
     )
     found = stock(list(smooth.numpy()), return_tensors="pt")["pixel_values"]
     times = torch.zeros(1)
-    ours = cells(llama.ask(question(0), smooth, times, "letters").frames).flatten(0, 2)
+    ours, _ = llama.tower_inputs(llama.ask(question(0), smooth, times, "letters").frames)
     assert ours.shape == found.shape
     level = 1 / 255 / min(llama.transform.deviation)
     away = (ours - found).abs()
@@ -265,7 +307,7 @@ def test_a_frame_is_that_of_the_stock_image_processor(llama: video_llama3.VideoL
 def test_frames_of_any_shape_share_the_video_s_pixels(tmp_path: Path):
     narrow = load(save_native("video_llama_3", tmp_path, **WIDE), "video_llama_3")
     one = narrow.ask(question(0), clip(0, 2, 112, 280), torch.zeros(2), "letters")
-    assert one.frames.shape[2:] == (2 * FACTOR, 7 * FACTOR)
+    assert one.frames.shape[2:] == (2 * 28, 7 * 28)
     assert one.runs[0] == 14 and narrow.features(one).shape[0] == one.video_tokens
     assert narrow.logits([one]).isfinite().all()
 
@@ -278,17 +320,49 @@ def test_without_pruning_every_token_stays(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["patch_size", "merge_size", "temporal_patch_size"])
-def test_numbers_of_other_tokens_are_refused(name: str, tmp_path: Path):
-    folder = save_native("video_llama_3", tmp_path, **{name: 7})
+@pytest.mark.parametrize("kind", DYNAMIC)
+def test_numbers_of_other_tokens_are_refused(kind: Architecture, name: str, tmp_path: Path):
+    folder = save_native(kind, tmp_path, **{name: 7})
     with pytest.raises(BackboneError, match=f"{name} 7 of a video's preprocessing is not"):
-        load(folder, "video_llama_3")
+        load(folder, kind)
+
+
+def test_pairs_are_told_as_the_stock_processor_tells_them(qwen: qwen3_vl.Qwen3Vl):
+    one = asked(qwen, 4, 6)
+    stock = object.__new__(Qwen3VLProcessor)
+    stock.video_processor = SimpleNamespace(merge_size=2, temporal_patch_size=2)
+    stock.video_token, stock.video_token_id = qwen.VIDEO, qwen.model.config.video_token_id
+    stock.vision_start_token, stock.vision_end_token = "<|vision_start|>", "<|vision_end|>"
+    inputs = {
+        "video_grid_thw": torch.tensor([qwen.grid(one.frames)]),
+        "video_metadata": [
+            VideoMetadata(total_num_frames=6, fps=1 / 1.37, frames_indices=list(range(6)))
+        ],
+    }
+    whole = spoken(question(4, text="what colour is it?"), qwen.tokenizer, "letters", qwen.words)
+    whole = whole.replace(qwen.VIDEO, stock.replace_video_token(inputs, 0))
+    assert qwen.tokenizer.encode(whole) == one.token_ids(stock.video_token_id).tolist()
+    assert qwen.tokenizer.decode(one.between[0]) == "<|vision_end|><3.4 seconds><|vision_start|>"
+
+
+def test_the_language_model_sees_what_the_tower_passes_on(
+    qwen: qwen3_vl.Qwen3Vl, monkeypatch: pytest.MonkeyPatch
+):
+    one = asked(qwen, 0, 4)
+    whole = qwen.logits([one])
+    width = qwen.model.config.text_config.hidden_size
+    features = qwen.features(one)
+    assert features.shape[-1] == 3 * width
+    features[:, width:] = 0
+    monkeypatch.setattr(qwen3_vl.Qwen3Vl, "features", lambda self, sample: features)
+    assert not torch.allclose(qwen.logits([one]), whole, atol=1e-2)
 
 
 def test_limits_are_read_under_both_names():
-    old = pixel_limits({"min_pixels": 784, "max_pixels": 78400})
-    new = pixel_limits({"size": {"shortest_edge": 784, "longest_edge": 78400}})
-    assert old == new == PixelLimits(frame=784, video=78400)
-    assert pixel_limits({}) == PixelLimits()
+    old = pixel_limits({"min_pixels": 784, "max_pixels": 78400}, PixelLimits)
+    new = pixel_limits({"size": {"shortest_edge": 784, "longest_edge": 78400}}, PixelLimits)
+    assert old == new == PixelLimits(least=784, most=78400)
+    assert pixel_limits({}, PairPixelLimits) == PairPixelLimits()
 
 
 @pytest.mark.parametrize(
@@ -298,6 +372,9 @@ def test_limits_are_read_under_both_names():
         ("video_llama_3", (224, 224), 32 * 64),
         ("video_llama_3", (392, 560), 32 * 14 * 20),
         ("video_llama_3", (1120, 1120), 32 * 22 * 22),
+        ("qwen3_vl", (224, 224), 16 * 49),
+        ("qwen3_vl", (392, 616), 16 * 12 * 19),
+        ("qwen3_vl", (1120, 1120), 16 * 27 * 27),
     ],
 )
 def test_memory_goes_with_what_a_frame_costs(
@@ -314,9 +391,9 @@ def test_memory_goes_with_what_a_frame_costs(
         training=TrainingConfig(max_steps=0, warmup_steps=0),
     )
     load = load_of(config)
-    written = 12 * 32 if architecture == "video_llama_3" else 0
-    assert load.visual_tokens == tokens == video_size(architecture, 32, resolution).tokens
-    assert load.tokens - load.visual_tokens >= written
+    size = video_size(architecture, 32, resolution)
+    assert load.visual_tokens == tokens == size.tokens
+    assert load.tokens - load.visual_tokens >= size.words
     step = Step(precision="bf16", attention="sdpa", checkpointing=False)
     found = training_footprint(config, step)
     assert found.parameters == pytest.approx(15.8e9 / 1024**3)
