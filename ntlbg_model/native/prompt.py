@@ -56,10 +56,7 @@ def native_prompt(
     """
     whole = spoken(question, tokenizer, scoring, words)
     if words.video is not None:
-        if whole.count(words.video) != 1:
-            raise ValueError(
-                f"question {question.question_id!r} holds {words.video}, which is the video's"
-            )
+        _check_one_place(whole, words.video, question.question_id)
         whole = whole.replace(words.video, shown or words.video)
     ids = _encode(tokenizer, whole)
     before, between, after = _around(ids, _places(ids, tokenizer, words.video))
@@ -85,6 +82,14 @@ def spoken(
         add_generation_prompt=True,
     )
     return rendered
+
+
+def _check_one_place(whole: str, video: str, question_id: str) -> None:
+    found = whole.count(video)
+    if found == 0:
+        raise ValueError(f"the checkpoint's chat template has no {video} for a video")
+    if found > 1:
+        raise ValueError(f"question {question_id!r} holds {video}, which is the video's")
 
 
 def _places(ids: list[int], tokenizer: PreTrainedTokenizerBase, video: str | None) -> list[int]:

@@ -132,6 +132,15 @@ def test_logits_are_those_of_the_stock_forward(native: NativeModel):
     assert not torch.allclose(found[0], found[1], atol=1e-2)
 
 
+def test_cards_without_flash_attention_answer_the_same(native: NativeModel, tmp_path: Path):
+    folder = save_native(native.architecture, tmp_path)
+    config = options(folder, native.architecture)
+    old = load_variant(config, dtype=torch.float32, device="cpu", attention="sdpa_repeated", seed=0)
+    assert isinstance(old, NativeModel)
+    asked = [sample(native, 0, 2)]
+    torch.testing.assert_close(old.logits(asked), native.logits(asked), rtol=1e-4, atol=1e-4)
+
+
 def test_a_rendered_video_is_answered(native: NativeModel, tmp_path: Path):
     write_needles(NeedlesSpec(split="clean", videos=1, seed=5, resolution=56), tmp_path / "set")
     asked = read_longvideobench(tmp_path / "set", None)
@@ -188,6 +197,13 @@ def test_what_cannot_be_asked_is_named(native: NativeModel):
         return
     with pytest.raises(ValueError, match=f"holds {re.escape(native.VIDEO)}, which is the video's"):
         sample(native, 0, 1, f"is {native.VIDEO} a word?")
+
+
+def test_a_template_without_a_place_for_a_video_is_named(tmp_path: Path):
+    folder = save_native("video_llava", tmp_path)
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'][1]['text'] }}")
+    with pytest.raises(ValueError, match="chat template has no <video> for a video"):
+        sample(load(options(folder, "video_llava")), 0, 1)
 
 
 def test_frames_are_those_of_the_stock_processor():
