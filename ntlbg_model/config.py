@@ -37,7 +37,15 @@ Reducer = Literal[
     "video_llama2",
     "pllava",
 ]
-Architecture = Literal["qwen2_vl", "llava_onevision", "llava_next_video", "video_llava"]
+Architecture = Literal[
+    "qwen2_vl",
+    "llava_onevision",
+    "llava_next_video",
+    "video_llava",
+    "instructblipvideo",
+    "video_llama_3",
+    "qwen3_vl",
+]
 ValleyPooling = Literal["mean", "weighted", "transformer"]
 Metric = Literal[
     "accuracy",

@@ -16,7 +16,8 @@ from ntlbg_model.data.collate import Sample, collate, gather_pairs
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames, VideoError
-from ntlbg_model.native.model import NativeModel, NativeSample
+from ntlbg_model.native.model import NativeModel
+from ntlbg_model.native.sample import NativeSample
 from ntlbg_model.selection.video import VideoSelector
 from ntlbg_model.tokens.visual_tokens import layout_of
 
@@ -88,7 +89,8 @@ def _ask(
     scoring = config.evaluation.scoring
     sample: Sample | NativeSample
     if isinstance(backbone, NativeModel):
-        sample = backbone.sample(question, pixels, pairs, scoring)
+        times = torch.from_numpy(found.times)
+        sample = backbone.sample(question, pixels, times, pairs, scoring)
     else:
         sample = Sample(
             prompt=build_prompt(question, backbone.tokenizer, scoring),

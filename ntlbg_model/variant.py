@@ -5,7 +5,8 @@ import torch
 from ntlbg_model.backbone.attention import Attention
 from ntlbg_model.backbone.model import Backbone, load_backbone
 from ntlbg_model.config import Config
-from ntlbg_model.native.model import NativeModel, load_native
+from ntlbg_model.native.load import load_native
+from ntlbg_model.native.model import NativeModel
 from ntlbg_model.selection.attach import with_selector
 
 

@@ -24,6 +24,7 @@ from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.model import NTLBGModel, connector_options
+from ntlbg_model.native.size import architecture_of
 from ntlbg_model.tokens.connector import build_connector
 from ntlbg_model.tokens.connector_size import CONTEXT_WIDTH
 
@@ -39,7 +40,8 @@ CLASSES = {
     "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
 }
 """The kinds of base model. Qwen3-VL is none of them: its vision tower also feeds the language
-model's first layers, and it is told times in words between the frames."""
+model's first layers, and it is told times in words between the frames. It is evaluated as it is
+(`native.qwen3_vl`)."""
 
 
 class BackboneError(Exception):
@@ -191,8 +193,9 @@ def _pretrained(
 
 def _instead(kind: str) -> str:
     known = get_args(Architecture)
-    if kind in known:
-        return f"not a 'qwen2_vl': model.architecture {kind!r} evaluates it as it is"
+    native = architecture_of(kind)
+    if native in known:
+        return f"not a 'qwen2_vl': model.architecture {native!r} evaluates it as it is"
     return f"which has no adapter; supported types: {', '.join(known)}"
 
 

@@ -90,9 +90,9 @@ def weights_of(config: Config) -> Weights:
 
 def _native(config: Config, step: Step) -> Footprint:
     """Peak of answering a batch with a published model, from the size that the config declares."""
-    model, billions = config.model, config.model.billion_parameters or 0.0
-    tokens = config.evaluation.batch_size * load_of(config).tokens
-    dynamic = activation_gib(model.architecture, billions, tokens) * step.bytes_per_value / 2
+    billions, load = config.model.billion_parameters or 0.0, load_of(config)
+    tokens, patches = config.evaluation.batch_size * load.tokens, load.patches // load.frames
+    dynamic = activation_gib(billions, tokens, patches) * step.bytes_per_value / 2
     return Footprint(
         parameters=billions * 1e9 * step.bytes_per_value / GIB,
         optimizer=0.0,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.footprint.shapes import shape_of
-from ntlbg_model.native.size import FRAME_TOKENS
+from ntlbg_model.native.size import video_size
 from ntlbg_model.tokens.visual_tokens import layout_of
 
 PATCH = 14
@@ -36,12 +36,14 @@ def load_of(config: Config) -> Load:
     pairs, side = frames // PAIR, PATCH * MERGE
     patches = pairs * (height // PATCH) * (width // PATCH)
     visual = layout_of(config.model).tokens(pairs, height // side, width // side)
+    words = shape_of(config.model.base_model).text_tokens
     if config.model.architecture != "qwen2_vl":
-        native = FRAME_TOKENS[config.model.architecture]
-        visual, patches = native.tokens(frames), frames * native.side**2
+        native = video_size(config.model.architecture, frames, config.video.frame_resolution)
+        visual, patches = native.tokens, native.patches
+        words += native.words
     return Load(
         frames=frames,
         patches=patches,
         visual_tokens=visual,
-        tokens=visual + shape_of(config.model.base_model).text_tokens,
+        tokens=visual + words,
     )

@@ -6,9 +6,9 @@ to whole levels, crop about the centre, scale, normalise.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -47,6 +47,10 @@ class FrameTransform:
         """Height and width of what the vision tower gets."""
         return self.crop or self.resized(height, width)
 
+    def sized(self, height: int, width: int) -> Self:
+        """The same transform to another size."""
+        return replace(self, size=(height, width))
+
     def __call__(self, frames: Tensor) -> Tensor:
         """Frames uint8 [n, H, W, 3] on the CPU as float32 [n, 3, h, w]."""
         x = frames.permute(0, 3, 1, 2)
@@ -62,11 +66,10 @@ class FrameTransform:
         return (x.float() * self.scale - mean) / deviation
 
 
-def frame_transform(source: str) -> FrameTransform:
-    """The transform of a hub name or local folder.
+def preprocessing(source: str) -> Mapping[str, Any]:
+    """The preprocessing numbers of a hub name or local folder, a video's before an image's.
 
-    Raises OSError where it has no preprocessing file, and ValueError where that says what is not
-    understood.
+    Raises OSError where it has none.
     """
     for name in FILES:
         found = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
@@ -75,7 +78,8 @@ def frame_transform(source: str) -> FrameTransform:
         options = json.loads(Path(found).read_text(encoding="utf-8"))
         options = options.get("video_processor", options)
         if "image_mean" in options:
-            return transform_of(options)
+            numbers: Mapping[str, Any] = options
+            return numbers
     raise OSError(f"no preprocessing numbers in {', '.join(FILES)}")
 
 
@@ -95,6 +99,16 @@ def transform_of(options: Mapping[str, Any]) -> FrameTransform:
         scale=options.get("rescale_factor", 1 / 255),
         interpolation=INTERPOLATIONS[resample],
     )
+
+
+def check_fits(transform: FrameTransform, frames: Tensor, side: int) -> None:
+    """Raises ValueError where `frames` [n, H, W, 3] do not become the tower's `side` x `side`."""
+    height, width = transform.output(frames.shape[1], frames.shape[2])
+    if (height, width) != (side, side):
+        raise ValueError(
+            f"frames become {height} x {width}, and the vision tower takes "
+            f"{side} x {side}: a square video.frame_resolution fits"
+        )
 
 
 def _centre(x: Tensor, height: int, width: int) -> Tensor:

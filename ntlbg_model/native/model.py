@@ -1,91 +1,105 @@
 """A published video model: its own class, its own words, our frames."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    LlavaNextVideoForConditionalGeneration,
-    LlavaOnevisionForConditionalGeneration,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    VideoLlavaForConditionalGeneration,
-)
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from ntlbg_model.backbone import attention as kernels
-from ntlbg_model.backbone.model import BackboneError
-from ntlbg_model.backbone.prompt import Prompt, Scoring
-from ntlbg_model.config import Architecture, ModelConfig
+from ntlbg_model.backbone.prompt import Scoring
+from ntlbg_model.config import Architecture
 from ntlbg_model.data.collate import gather_pairs
 from ntlbg_model.data.records import Question
-from ntlbg_model.native.frames import FrameTransform, frame_transform
-from ntlbg_model.native.prompt import VIDEO, chat_template, native_prompt
-from ntlbg_model.native.size import FRAME_TOKENS, FRAMES_AT_ONCE
+from ntlbg_model.native.frames import FrameTransform, preprocessing, transform_of
+from ntlbg_model.native.prompt import Words, chat_template
+from ntlbg_model.native.sample import NativeSample
 
-CLASSES: dict[Architecture, type[PreTrainedModel]] = {
-    "llava_onevision": LlavaOnevisionForConditionalGeneration,
-    "llava_next_video": LlavaNextVideoForConditionalGeneration,
-    "video_llava": VideoLlavaForConditionalGeneration,
-}
-TOLERANCE = 1.1
-"""A checkpoint may be this much larger than its memory was predicted with."""
+NOT_A_WORD = -1
+"""Where the video goes in a row of token ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NativeSample:
-    """One question and the frames it is asked over."""
+class NativeModel(ABC):
+    """A checkpoint that is asked, never trained. A subclass, in a file of its own, is what differs
+    by architecture: how frames and words are prepared, and what the model makes of the frames."""
 
-    prompt: Prompt
-    frames: Tensor
-    """uint8 [n, H, W, 3]"""
-    video_tokens: int
-    """Video tokens in the language model's input."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NativeModel:
-    """A checkpoint of one of `CLASSES` that is asked, never trained."""
+    VIDEO: ClassVar[str | None] = "<video>"
+    """The token that stands for the video in a prompt; None where the video comes before it."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     architecture: Architecture
     transform: FrameTransform
     template: str | None
+    """The checkpoint's own chat template."""
 
-    @property
-    def side(self) -> int:
-        """Patches along a side of a frame."""
-        vision = self.model.config.vision_config
-        return int(vision.image_size // vision.patch_size)
+    @classmethod
+    def refusal(cls, config: PreTrainedConfig) -> str | None:
+        """Why a checkpoint of this type cannot be asked, before its weights are loaded."""
+        return None
 
-    def sample(
-        self, question: Question, pixels: Tensor, pairs: Tensor, scoring: Scoring
+    @classmethod
+    def build(
+        cls,
+        source: str,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        architecture: Architecture,
+    ) -> Self:
+        """`model` with what else the hub name or local folder `source` holds.
+
+        Raises OSError where something is missing, ValueError where it is not understood.
+        """
+        return cls(
+            model=model,
+            tokenizer=tokenizer,
+            architecture=architecture,
+            transform=transform_of(preprocessing(source)),
+            template=chat_template(source),
+        )
+
+    @classmethod
+    @abstractmethod
+    def turns(cls, architecture: Architecture) -> str:
+        """How a checkpoint without a chat template is asked: {} is the question."""
+
+    @abstractmethod
+    def ask(
+        self, question: Question, frames: Tensor, times: Tensor, scoring: Scoring
     ) -> NativeSample:
-        """The question over the kept `pairs` [k] of the candidates `pixels` uint8 [n, H, W, 3].
+        """The question over `frames` uint8 [n, H, W, 3] of `times` [n], seconds.
 
         Raises ValueError where it cannot be asked, or its frames do not become the vision
         tower's.
         """
+
+    @abstractmethod
+    def features(self, sample: NativeSample) -> Tensor:
+        """The class's own video features [video tokens, d], some frames at a time."""
+
+    def beside(
+        self, samples: Sequence[NativeSample], video: Tensor, deeper: Sequence[Tensor]
+    ) -> Mapping[str, Any]:
+        """What the language model is given beside its inputs: `video` bool [B, S] says which are
+        the video's, `deeper` [video tokens, d] each what `features` has beyond its width."""
+        return {}
+
+    @property
+    def words(self) -> Words:
+        """How a question is put to this checkpoint."""
+        return Words(turns=self.turns(self.architecture), template=self.template, video=self.VIDEO)
+
+    def sample(
+        self, question: Question, pixels: Tensor, times: Tensor, pairs: Tensor, scoring: Scoring
+    ) -> NativeSample:
+        """The question over the kept `pairs` [k] of the candidates `pixels` uint8 [n, H, W, 3],
+        shown at `times` [n], seconds. Raises ValueError as `ask` does."""
         frames = gather_pairs(pixels, pairs).flatten(0, 1)
-        wanted = self.model.config.vision_config.image_size
-        found = self.transform.output(frames.shape[1], frames.shape[2])
-        if found != (wanted, wanted):
-            raise ValueError(
-                f"frames become {found[0]} x {found[1]}, and the vision tower takes "
-                f"{wanted} x {wanted}: a square video.frame_resolution fits"
-            )
-        return NativeSample(
-            prompt=native_prompt(
-                question, self.tokenizer, scoring, self.architecture, self.template
-            ),
-            frames=frames,
-            video_tokens=FRAME_TOKENS[self.architecture].tokens(len(frames), self.side),
-        )
+        return self.ask(question, frames, gather_pairs(times, pairs).flatten(), scoring)
 
     @torch.no_grad()
     def logits(self, samples: Sequence[NativeSample]) -> Tensor:
@@ -93,87 +107,16 @@ class NativeModel:
 
         Padding is on the right, so causal attention needs no mask.
         """
-        rows = [self.input_ids(sample) for sample in samples]
+        rows = [sample.token_ids(NOT_A_WORD) for sample in samples]
         answer_at = torch.tensor([row.numel() - 1 for row in rows])
-        positions, column = torch.unique(answer_at, return_inverse=True)
-        features = torch.cat([self.features(sample.frames) for sample in samples])
-        device = self.model.device
-        output = self.model(
-            input_ids=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device),
-            mm_encoder_outputs={
-                "video": BaseModelOutputWithPooling(pooler_output=features.unsqueeze(0))
-            },
-            logits_to_keep=positions.to(device),
-            use_cache=False,
-        )
-        logits: Tensor = output.logits[torch.arange(len(rows)), column].float()
+        ids = pad_sequence(rows, batch_first=True).to(self.model.device)
+        inputs = self.model.get_input_embeddings()(ids.clamp(min=0))
+        features = torch.cat([self.features(sample) for sample in samples])
+        video = ids == NOT_A_WORD
+        first, *deeper = torch.split(features.to(inputs.dtype), inputs.shape[-1], dim=-1)
+        inputs = inputs.masked_scatter(video.unsqueeze(-1), first)
+        beside = self.beside(samples, video, deeper)
+        states = self.model.get_decoder()(inputs_embeds=inputs, use_cache=False, **beside)[0]
+        head = self.model.get_output_embeddings()
+        logits: Tensor = head(states[torch.arange(len(rows)), answer_at]).float()
         return logits
-
-    def input_ids(self, sample: NativeSample) -> Tensor:
-        """The whole prompt [S], a token for each of the video's."""
-        video = (self.model.config.video_token_id,) * sample.video_tokens
-        return torch.tensor((*sample.prompt.before, *video, *sample.prompt.after))
-
-    @torch.no_grad()
-    def features(self, frames: Tensor) -> Tensor:
-        """The class's own video features [video tokens, d], some frames at a time."""
-        closing = FRAME_TOKENS[self.architecture].closing
-        parts: list[Tensor] = []
-        for chunk in torch.split(frames, FRAMES_AT_ONCE):
-            values = self.transform(chunk).to(self.model.device, self.model.dtype)
-            found = self.model.model.get_video_features(values.unsqueeze(0)).pooler_output
-            if closing and parts:
-                parts[-1] = parts[-1][:-closing]
-            parts.append(found.flatten(0, -2))
-        return torch.cat(parts)
-
-
-def load_native(
-    config: ModelConfig,
-    *,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    attention: kernels.Attention,
-) -> NativeModel:
-    """The checkpoint `config.base_model` of `config.architecture`, a hub name or a local folder.
-
-    Raises BackboneError where there is none, it is of another type, or it is larger than
-    `config.billion_parameters` says.
-    """
-    name, architecture = config.base_model, config.architecture
-    kernels.register()
-    try:
-        kind = AutoConfig.from_pretrained(name).model_type
-        if kind != architecture:
-            raise BackboneError(
-                f"model.base_model {name!r} is a {kind!r}, not the {architecture!r} of "
-                f"model.architecture; supported types: {', '.join(get_args(Architecture))}"
-            )
-        loaded = NativeModel(
-            model=CLASSES[architecture]
-            .from_pretrained(name, dtype=dtype, attn_implementation=kernels.available(attention))
-            .requires_grad_(False)
-            .eval()
-            .to(device),
-            tokenizer=AutoTokenizer.from_pretrained(name),
-            architecture=architecture,
-            transform=frame_transform(name),
-            template=chat_template(name),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
-    if loaded.tokenizer.convert_tokens_to_ids(VIDEO) != loaded.model.config.video_token_id:
-        raise BackboneError(f"model.base_model {name!r}: {VIDEO} is not the video's token")
-    _check_size(loaded.model, config)
-    return loaded
-
-
-def _check_size(model: PreTrainedModel, config: ModelConfig) -> None:
-    found = sum(weight.numel() for weight in model.parameters()) / 1e9
-    declared = config.billion_parameters or 0.0
-    if found > TOLERANCE * declared:
-        raise BackboneError(
-            f"model.base_model {config.base_model!r} has {found:.3g} billion parameters, and its "
-            f"memory was predicted with model.billion_parameters {declared:g}"
-        )

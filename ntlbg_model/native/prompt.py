@@ -1,25 +1,31 @@
 """A question in the words that a published video model was taught with."""
 
 import json
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from ntlbg_model.backbone.prompt import Prompt, Scoring, distinct, wording
-from ntlbg_model.config import Architecture
 from ntlbg_model.data.records import Question
 
-VIDEO = "<video>"
-"""Stands for the video in a prompt, and is a token of its own."""
+Between = tuple[tuple[int, ...], ...]
+"""Tokens between the places of a video, for each place but the last."""
 
-TURNS: dict[Architecture, str] = {
-    "llava_onevision": "<|im_start|>user <video>\n{}<|im_end|><|im_start|>assistant\n",
-    "llava_next_video": "USER: <video>\n{} ASSISTANT:",
-    "video_llava": "USER: <video>\n{} ASSISTANT:",
-}
-"""How the first checkpoint of each architecture is asked; used where a checkpoint has no chat
-template of its own."""
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """How a question is put to a checkpoint."""
+
+    turns: str
+    """Used where the checkpoint has no chat template of its own; {} is the question."""
+    template: str | None
+    """The checkpoint's chat template."""
+    video: str | None
+    """Stands for the video in a prompt, and is a token of its own; None: the video comes before
+    the first word."""
 
 
 def chat_template(source: str) -> str | None:
@@ -38,44 +44,67 @@ def native_prompt(
     question: Question,
     tokenizer: PreTrainedTokenizerBase,
     scoring: Scoring,
-    architecture: Architecture,
-    template: str | None,
-) -> Prompt:
+    words: Words,
+    shown: str | None = None,
+) -> tuple[Prompt, Between]:
     """The prompt of one question, split where the video goes; options as `build_prompt` has them.
 
     The whole text is tokenised at once, as the model's own processor does, and an option is the
-    token that would continue it. Raises ValueError where two options begin alike, or the prompt
-    has not one place for the video.
+    token that would continue it. `shown`: what takes the place of `words.video`, with that token
+    for each of several places. Raises ValueError where two options begin alike, or the prompt has
+    not one place for the video.
     """
-    text, words = wording(question, scoring)
-    whole = _asked(text, tokenizer, architecture, template)
+    whole = spoken(question, tokenizer, scoring, words)
+    if words.video is not None:
+        _check_one_place(whole, words.video, question.question_id)
+        whole = whole.replace(words.video, shown or words.video)
     ids = _encode(tokenizer, whole)
-    video = tokenizer.convert_tokens_to_ids(VIDEO)
-    if ids.count(video) != 1:
-        raise ValueError(f"question {question.question_id!r} holds {VIDEO}, which is the video's")
-    at = ids.index(video)
+    before, between, after = _around(ids, _places(ids, tokenizer, words.video))
+    answers = wording(question, scoring)[1]
     gap = "" if whole[-1].isspace() else " "
-    continued = [_encode(tokenizer, whole + gap + word)[len(ids)] for word in words]
-    return Prompt(
-        before=tuple(ids[:at]),
-        after=tuple(ids[at + 1 :]),
-        options=distinct(tuple(continued), words, question.question_id),
-    )
+    continued = [_encode(tokenizer, whole + gap + word)[len(ids)] for word in answers]
+    options = distinct(tuple(continued), answers, question.question_id)
+    return Prompt(before=before, after=after, options=options), between
 
 
-def _asked(
-    text: str, tokenizer: PreTrainedTokenizerBase, architecture: Architecture, template: str | None
+def spoken(
+    question: Question, tokenizer: PreTrainedTokenizerBase, scoring: Scoring, words: Words
 ) -> str:
-    if template is None:
-        return TURNS[architecture].format(text)
+    """The whole prompt as text, `words.video` where the video goes."""
+    text = wording(question, scoring)[0]
+    if words.template is None:
+        return words.turns.format(text)
     content = [{"type": "video"}, {"type": "text", "text": text}]
     rendered: str = tokenizer.apply_chat_template(
         [{"role": "user", "content": content}],
-        chat_template=template,
+        chat_template=words.template,
         tokenize=False,
         add_generation_prompt=True,
     )
     return rendered
+
+
+def _check_one_place(whole: str, video: str, question_id: str) -> None:
+    found = whole.count(video)
+    if found == 0:
+        raise ValueError(f"the checkpoint's chat template has no {video} for a video")
+    if found > 1:
+        raise ValueError(f"question {question_id!r} holds {video}, which is the video's")
+
+
+def _places(ids: list[int], tokenizer: PreTrainedTokenizerBase, video: str | None) -> list[int]:
+    if video is None:
+        return []
+    token = tokenizer.convert_tokens_to_ids(video)
+    return [at for at, one in enumerate(ids) if one == token]
+
+
+def _around(ids: list[int], places: list[int]) -> tuple[tuple[int, ...], Between, tuple[int, ...]]:
+    """Tokens before the first place, between places, and after the last."""
+    if not places:
+        return (), (), tuple(ids)
+    between = tuple(tuple(ids[here + 1 : there]) for here, there in pairwise(places))
+    return tuple(ids[: places[0]]), between, tuple(ids[places[-1] + 1 :])
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

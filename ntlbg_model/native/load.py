@@ -1,0 +1,107 @@
+"""A published checkpoint by name: which architectures there are, and what is refused."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import get_args
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    InstructBlipVideoForConditionalGeneration,
+    LlavaNextVideoForConditionalGeneration,
+    LlavaOnevisionForConditionalGeneration,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3VLForConditionalGeneration,
+    VideoLlama3ForConditionalGeneration,
+    VideoLlavaForConditionalGeneration,
+)
+
+from ntlbg_model.backbone import attention as kernels
+from ntlbg_model.backbone.model import BackboneError
+from ntlbg_model.config import Architecture, ModelConfig
+from ntlbg_model.native.instructblip_video import InstructBlipVideo
+from ntlbg_model.native.llava import Llava
+from ntlbg_model.native.model import NativeModel
+from ntlbg_model.native.qwen3_vl import Qwen3Vl
+from ntlbg_model.native.size import architecture_of
+from ntlbg_model.native.video_llama3 import VideoLlama3
+
+CLASSES: Mapping[Architecture, tuple[type[NativeModel], type[PreTrainedModel]]] = MappingProxyType(
+    {
+        "llava_onevision": (Llava, LlavaOnevisionForConditionalGeneration),
+        "llava_next_video": (Llava, LlavaNextVideoForConditionalGeneration),
+        "video_llava": (Llava, VideoLlavaForConditionalGeneration),
+        "instructblipvideo": (InstructBlipVideo, InstructBlipVideoForConditionalGeneration),
+        "video_llama_3": (VideoLlama3, VideoLlama3ForConditionalGeneration),
+        "qwen3_vl": (Qwen3Vl, Qwen3VLForConditionalGeneration),
+    }
+)
+"""How each architecture is asked, and its class in transformers."""
+TOLERANCE = 1.1
+"""A checkpoint may be this much larger than its memory was predicted with."""
+
+
+def load_native(
+    config: ModelConfig,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    attention: kernels.Attention,
+) -> NativeModel:
+    """The checkpoint `config.base_model` of `config.architecture`, a hub name or a local folder.
+
+    Raises BackboneError where there is none, it is of another type, or it is larger than
+    `config.billion_parameters` says.
+    """
+    name, architecture = config.base_model, config.architecture
+    kernels.register()
+    try:
+        ours, theirs = CLASSES[architecture]
+        _check_kind(AutoConfig.from_pretrained(name), config, ours)
+        model = (
+            theirs.from_pretrained(
+                name, dtype=dtype, attn_implementation=kernels.available(attention)
+            )
+            .requires_grad_(False)
+            .eval()
+            .to(device)
+        )
+        loaded = ours.build(name, model, AutoTokenizer.from_pretrained(name), architecture)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
+    _check_video_token(loaded, name)
+    _check_size(loaded.model, config)
+    return loaded
+
+
+def _check_kind(found: PreTrainedConfig, config: ModelConfig, ours: type[NativeModel]) -> None:
+    kind = found.model_type
+    if architecture_of(kind) != config.architecture:
+        raise BackboneError(
+            f"model.base_model {config.base_model!r} is a {kind!r}, not the "
+            f"{config.architecture!r} of model.architecture; supported types: "
+            f"{', '.join(get_args(Architecture))}"
+        )
+    refusal = ours.refusal(found)
+    if refusal is not None:
+        raise BackboneError(f"model.base_model {config.base_model!r}: {refusal}")
+
+
+def _check_video_token(loaded: NativeModel, name: str) -> None:
+    if loaded.VIDEO is None:
+        return
+    if loaded.tokenizer.convert_tokens_to_ids(loaded.VIDEO) != loaded.model.config.video_token_id:
+        raise BackboneError(f"model.base_model {name!r}: {loaded.VIDEO} is not the video's token")
+
+
+def _check_size(model: PreTrainedModel, config: ModelConfig) -> None:
+    found = sum(weight.numel() for weight in model.parameters()) / 1e9
+    declared = config.billion_parameters or 0.0
+    if found > TOLERANCE * declared:
+        raise BackboneError(
+            f"model.base_model {config.base_model!r} has {found:.3g} billion parameters, and its "
+            f"memory was predicted with model.billion_parameters {declared:g}"
+        )
