@@ -1,10 +1,11 @@
-"""The predicted peak of a training step against real steps on a CPU, byte by byte.
+"""The predicted peak of training steps and answers against real ones on a CPU, byte by byte.
 
     python benchmarks/tracer_accuracy.py [--out DIR]
 
 Real models with random weights take two optimizer steps on this machine; torch's profiler notes
 every allocation of the second, from its first frame to its optimizer. The trace of the same step
-on meta tensors must reach the same peak. What only a GPU has (context, caching allocator, inner
+on meta tensors must reach the same peak; so must the trace of a batch of questions, and of an
+answer in words with its key-value cache. What only a GPU has (context, caching allocator, inner
 workspaces of its kernels) is not in it: `benchmarks/results` says so.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
@@ -24,9 +26,18 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ntlbg_model.config import Config, ModelConfig, RichPointsConfig, TemporalConfig, VideoConfig
+from ntlbg_model.backbone.generation import generate
+from ntlbg_model.config import (
+    Config,
+    ModelConfig,
+    RichPointsConfig,
+    TemporalConfig,
+    TrainingConfig,
+    VideoConfig,
+)
 from ntlbg_model.footprint import Step
 from ntlbg_model.footprint.shapes import shape_of
+from ntlbg_model.tracing.answers import record_answers, record_generation
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.peaks import peaks_of
 from ntlbg_model.tracing.step import MicroBatch, half_of, micro_batch, record_step
@@ -42,6 +53,9 @@ def config(kept: int, side: int = 56, **model: Any) -> Config:
     return Config(
         video=VideoConfig(max_frames=512, num_representatives=kept, frame_resolution=(side, side)),
         model=ModelConfig(**{"base_model": "tiny"} | model),
+        training=TrainingConfig(
+            max_steps=0 if model.get("tuning") == "none" else 10, warmup_steps=0
+        ),
     )
 
 
@@ -81,6 +95,24 @@ def cases() -> Iterator[tuple[str, Config, Step]]:
     yield "full 2B width", config(16, base_model=TWO_BILLION, tuning="full"), CPU
 
 
+def answers() -> Iterator[tuple[str, Config, Step, int]]:
+    """Name, config, step and new tokens of each comparison of answers; 0 tokens: a batch of
+    questions that are answered by their next token."""
+    asked = replace(CPU, questions=4)
+    plain = config(64, tuning="none")
+    yield "4 questions, plain", plain, asked, 0
+    yield "4 questions, lora", config(64), asked, 0
+    half = replace(asked, precision="bf16")
+    yield "4 questions, lora bf16 autocast", config(64), half, 0
+    yield "4 questions, full bf16 with masters", config(64, tuning="full"), half, 0
+    yield "1 question of 256 frames", config(256), replace(asked, questions=1), 0
+    wide = config(16, tuning="none", base_model=TWO_BILLION)
+    yield "2 questions, 2B width", wide, replace(asked, questions=2), 0
+    yield "answer of 8 tokens", plain, CPU, 8
+    yield "answer of 64 tokens", plain, CPU, 64
+    yield "answer of 8 tokens, 2B width", wide, CPU, 8
+
+
 def depth_of(case: Config) -> Depth:
     """Whole models where they are small; two blocks of each kind of a published one."""
     shape = shape_of(case.model.base_model)
@@ -108,6 +140,40 @@ def measured(case: Config, step: Step) -> tuple[int, int]:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         _optimizer_step(batch, step, autocast, optimizer)
     return standing, standing + _highest(found)
+
+
+def measured_answers(case: Config, step: Step, new_tokens: int) -> tuple[int, int]:
+    """(bytes that stand, peak of all) of real answers."""
+    torch.manual_seed(0)
+    asked = replace(step, micro_batch=1 if new_tokens else step.questions)
+    batch = micro_batch(case, asked, depth_of(case), "cpu")
+    model = batch.backbone.model.eval()
+    half = half_of(step) if case.training.max_steps > 0 else None
+    inputs = (batch.prompt.pixels, batch.prompt.input_ids)
+    standing = sum(t.nbytes for t in (*model.parameters(), *model.buffers(), *inputs))
+
+    def answer() -> None:
+        if new_tokens:
+            generate(batch.backbone, batch.prompt, batch.features(), max_new_tokens=new_tokens)
+        else:
+            with nullcontext() if half is None else torch.autocast("cpu", dtype=half):
+                batch.answers()
+
+    with torch.no_grad():
+        answer()
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+            answer()
+    return standing, standing + _highest(found)
+
+
+def predicted_answers(case: Config, step: Step, new_tokens: int, standing: int) -> int:
+    """The peak of the same answers, from their trace."""
+    if new_tokens:
+        recorder = record_generation(case, step, depth_of(case), new_tokens)
+    else:
+        recorder = record_answers(case, step, depth_of(case))
+    highest = max(sum(items.values()) for items in peaks_of(recorder).phases.values())
+    return int(standing + highest) - sum(block.size for block in recorder.inputs)
 
 
 def _optimizer_step(
@@ -142,34 +208,49 @@ def predicted(case: Config, step: Step, standing: int) -> int:
     return int(standing + kept + highest) - inputs
 
 
+def compared(
+    name: str, standing: int, real: int, predict: Callable[[int], int]
+) -> dict[str, str | float]:
+    """One row, printed."""
+    found = predict(standing)
+    of_total, of_dynamic = found / real - 1, (found - real) / (real - standing)
+    print(
+        f"{name:38} {real / MIB:12.2f} {found / MIB:10.2f} "
+        f"{100 * of_total:+9.3f} % {100 * of_dynamic:+9.3f} %",
+        flush=True,
+    )
+    return {
+        "case": name,
+        "measured_mib": real / MIB,
+        "predicted_mib": found / MIB,
+        "error_of_total": of_total,
+        "error_of_dynamic": of_dynamic,
+    }
+
+
 def main() -> None:
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
     print(f"{'step':38} {'measured MiB':>12} {'predicted':>10}   of total  of what moves")
-    for name, case, step in cases():
-        standing, real = measured(case, step)
-        found = predicted(case, step, standing)
-        row = {
-            "case": name,
-            "measured_mib": real / MIB,
-            "predicted_mib": found / MIB,
-            "error_of_total": found / real - 1,
-            "error_of_dynamic": (found - real) / (real - standing),
-        }
-        rows.append(row)
-        print(
-            f"{name:38} {real / MIB:12.2f} {found / MIB:10.2f} "
-            f"{100 * row['error_of_total']:+9.3f} % {100 * row['error_of_dynamic']:+9.3f} %",
-            flush=True,
+    rows = [
+        compared(name, *measured(case, step), partial(predicted, case, step))
+        for name, case, step in cases()
+    ]
+    rows += [
+        compared(
+            name,
+            *measured_answers(case, step, tokens),
+            partial(predicted_answers, case, step, tokens),
         )
-    errors = [abs(row["error_of_total"]) for row in rows]
-    dynamic = [abs(row["error_of_dynamic"]) for row in rows]
+        for name, case, step, tokens in answers()
+    ]
+    errors = [abs(float(row["error_of_total"])) for row in rows]
+    dynamic = [abs(float(row["error_of_dynamic"])) for row in rows]
     print(
-        f"{len(rows)} steps: largest error {100 * max(errors):.3f} % of the total, mean "
+        f"{len(rows)} steps and answers: largest error {100 * max(errors):.3f} % of the total, mean "
         f"{100 * mean(errors):.3f} %; {100 * max(dynamic):.3f} % of what moves"
     )
     record = {

@@ -1,6 +1,12 @@
-"""Memory, FLOPs and time of a training step, predicted in closed form. No torch."""
+"""Memory, FLOPs and time of a run, predicted in closed form. No torch."""
 
-from ntlbg_model.footprint.closed_form import CONTEXT_GIB, training_footprint, weights_of
+from ntlbg_model.footprint.closed_form import (
+    CONTEXT_GIB,
+    answering_footprint,
+    run_footprint,
+    training_footprint,
+    weights_of,
+)
 from ntlbg_model.footprint.items import GIB, MIB, Footprint
 from ntlbg_model.footprint.load import Load, load_of
 from ntlbg_model.footprint.states import States, Weights, states_of
@@ -26,7 +32,9 @@ __all__ = [
     "States",
     "Step",
     "Weights",
+    "answering_footprint",
     "load_of",
+    "run_footprint",
     "sample_flops",
     "states_of",
     "step_seconds",

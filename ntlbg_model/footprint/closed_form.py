@@ -1,16 +1,18 @@
-"""Memory of a training step in closed form. Standard library only.
+"""Memory of a run in closed form. Standard library only.
 
 What stands through a step is counted; what moves is read off traces (`fitted`). A base model that
 was not traced is scaled from the 7B by its width, from above. Everything about CUDA is predicted,
 not measured.
 """
 
+from dataclasses import replace
+
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.footprint.fitted import moving
-from ntlbg_model.footprint.items import GIB, MIB, Footprint
+from ntlbg_model.footprint.fitted import moving, reserve_share
+from ntlbg_model.footprint.items import FRAGMENTATION, GIB, MIB, Footprint
 from ntlbg_model.footprint.load import MERGE, Load, load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_7B, Shape, shape_of
-from ntlbg_model.footprint.states import Weights, states_of
+from ntlbg_model.footprint.states import States, Weights, answering_states, states_of
 from ntlbg_model.footprint.step import Step
 from ntlbg_model.native.size import activation_gib
 from ntlbg_model.selector_size import selector_parameters
@@ -20,23 +22,39 @@ CONTEXT_GIB = 0.6
 """Driver context, kernels and workspaces of a GPU process, where its profile knows no better."""
 
 
+def run_footprint(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
+    """Peak memory of a run on one device: of its training steps or of its evaluation."""
+    answering = answering_footprint(config, step, context)
+    if config.training.max_steps == 0:
+        return answering
+    training = training_footprint(config, step, context)
+    return answering if answering.total > training.total else training
+
+
 def training_footprint(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
     """Peak memory of one training step on one device."""
-    found = _allocated(config, step)
-    return found if step.cpu else found.on_gpu(context)
+    return _footprint(config, step, context, states_of(config, step, weights_of(config)))
 
 
-def _allocated(config: Config, step: Step) -> Footprint:
+def answering_footprint(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
+    """Peak memory of answering `step.questions` questions at once, with the optimizer gone."""
     if config.model.architecture != "qwen2_vl":
-        return _native(config, step)
+        return _placed(_native(config, step), step, context, FRAGMENTATION)
+    states = answering_states(config, step, weights_of(config))
+    return _footprint(config, step, context, states, answers=True)
+
+
+def _footprint(
+    config: Config, step: Step, context: float, states: States, answers: bool = False
+) -> Footprint:
     shape, load = shape_of(config.model.base_model), load_of(config)
-    states = states_of(config, step, weights_of(config))
-    items = moving(shape, config, step) or _scaled(shape, config, load, step)
+    batch = step.questions if answers else step.micro_batch
+    items = moving(shape, config, step, answers) or _scaled(shape, config, load, step, answers)
     pairs = load.frames // PAIR
     places = load.patches // pairs // MERGE**2
     kept = connector_bytes(config.model, shape.hidden, pairs, places)
-    items["activations"] += step.bytes_per_value / 2 * step.micro_batch * kept / GIB
-    return Footprint(
+    items["activations"] += step.bytes_per_value / 2 * batch * kept / GIB
+    found = Footprint(
         parameters=states.parameters,
         gradients=states.gradients,
         optimizer=states.optimizer,
@@ -48,11 +66,21 @@ def _allocated(config: Config, step: Step) -> Footprint:
         vision_cache=config.model.vision_cache_mib * MIB / GIB if step.cpu else 0.0,
         host=states.host,
     )
+    return _placed(found, step, context, reserve_share(shape, config, step, answers))
 
 
-def _scaled(shape: Shape, config: Config, load: Load, step: Step) -> dict[str, float]:
-    """What moves where no trace of the base model is at hand."""
+def _placed(found: Footprint, step: Step, context: float, share: float) -> Footprint:
+    return found if step.cpu else found.on_gpu(context, share)
+
+
+def _scaled(
+    shape: Shape, config: Config, load: Load, step: Step, answers: bool
+) -> dict[str, float]:
+    """What moves where no trace of the base model is at hand; an answer takes no more than a
+    training step that recomputes."""
     size = step.bytes_per_value / 2
+    if answers:
+        step = replace(step, micro_batch=step.questions, checkpointing=True)
     return {
         "activations": size * _language(shape, config, load, step),
         "temporaries": 0.0,
@@ -91,7 +119,7 @@ def weights_of(config: Config) -> Weights:
 def _native(config: Config, step: Step) -> Footprint:
     """Peak of answering a batch with a published model, from the size that the config declares."""
     billions, load = config.model.billion_parameters or 0.0, load_of(config)
-    tokens, patches = config.evaluation.batch_size * load.tokens, load.patches // load.frames
+    tokens, patches = step.questions * load.tokens, load.patches // load.frames
     dynamic = activation_gib(billions, tokens, patches) * step.bytes_per_value / 2
     return Footprint(
         parameters=billions * 1e9 * step.bytes_per_value / GIB,

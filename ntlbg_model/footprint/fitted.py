@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from ntlbg_model.config import Config
-from ntlbg_model.footprint.items import GIB
+from ntlbg_model.footprint.items import FRAGMENTATION, GIB
 from ntlbg_model.footprint.load import load_of
 from ntlbg_model.footprint.shapes import Shape
 from ntlbg_model.footprint.step import Step
@@ -29,8 +29,8 @@ SCORE_BYTES = 12
 their gradients (traced at 256 to 1024 frames)."""
 
 
-def regime_of(config: Config, step: Step) -> str:
-    """The row of the table that describes a step."""
+def regime_of(config: Config, step: Step, answers: bool = False) -> str:
+    """The row of the table that describes a step, or the answers to `step.questions` questions."""
     tuning = "full" if config.model.tuning == "full" else "lora"
     if config.model.vision == "trained":
         tuning = "tower"
@@ -41,6 +41,9 @@ def regime_of(config: Config, step: Step) -> str:
     else:
         flash = step.attention in ("sdpa", "flash_attention_2") and step.precision != "fp32"
         kernel = "flash" if flash else "efficient"
+    if answers:
+        plain = config.model.tuning == "none"
+        return f"{'none half' if plain and kind == 'half' else f'{tuning} {kind}'} {kernel} answers"
     return f"{tuning} {kind} {kernel} {'recomputed' if step.checkpointing else 'kept'}"
 
 
@@ -52,21 +55,33 @@ def table() -> dict[str, Any]:
     return found
 
 
-def moving(shape: Shape, config: Config, step: Step) -> dict[str, float] | None:
+def reserve_share(shape: Shape, config: Config, step: Step, answers: bool = False) -> float:
+    """What the caching allocator holds beside what moves, as a share of it: simulated over the
+    traces, from above; never less than `FRAGMENTATION` while no GPU has been measured."""
+    rows = _rows(shape, config, step, answers)
+    return max(FRAGMENTATION, rows.get("reserve", 0.0) if rows else 0.0)
+
+
+def _rows(shape: Shape, config: Config, step: Step, answers: bool) -> dict[str, Any] | None:
+    found: dict[str, Any] = table().get(ALIKE.get(shape.name, shape.name), {})
+    return found.get(regime_of(config, step, answers))
+
+
+def moving(
+    shape: Shape, config: Config, step: Step, answers: bool = False
+) -> dict[str, float] | None:
     """GiB of each of `ITEMS` in the phase where their sum is largest; None for a base model or a
-    regime that was not traced."""
-    rows = table().get(ALIKE.get(shape.name, shape.name), {}).get(regime_of(config, step))
+    regime that was not traced. `answers`: while `step.questions` questions are answered."""
+    rows = _rows(shape, config, step, answers)
     if rows is None:
         return None
-    load = load_of(config)
-    tokens, patches = step.micro_batch * load.tokens, step.micro_batch * load.patches
+    load, batch = load_of(config), step.questions if answers else step.micro_batch
+    tokens, patches = batch * load.tokens, batch * load.patches
     rank = config.model.lora_rank - RANK if config.model.tuning == "lora" else 0
     found = [_at(phase, rows, tokens, patches, rank) for phase in rows["phases"]]
     highest = max(found, key=lambda items: sum(items.values()))
     if step.attention == "eager":
-        highest["temporaries"] += (
-            SCORE_BYTES * shape.heads * step.micro_batch * load.tokens**2 / GIB
-        )
+        highest["temporaries"] += SCORE_BYTES * shape.heads * batch * load.tokens**2 / GIB
     return highest
 
 

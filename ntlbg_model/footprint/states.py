@@ -4,7 +4,7 @@ ZeRO is arXiv:1910.02054; the sizes of its buckets are DeepSpeed's defaults. Wha
 and what the closed form adds up have these numbers from here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint.items import GIB
@@ -61,12 +61,48 @@ def states_of(config: Config, step: Step, weights: Weights) -> States:
     gradients = base * weights.trained_base + 4 * weights.trained_added
     parameters = base * weights.trained_base + 4 * weights.trained_added
     moments = _moments(config, trained) if wide else 2 * gradients
+    parameters += _frozen(config, step, weights)
+    if step.fsdp:
+        return _fully_sharded(step, weights, parameters, gradients, moments)
     return States(
-        parameters=(parameters + _frozen(config, step, weights)) / GIB,
+        parameters=parameters / GIB,
         gradients=gradients / GIB,
         optimizer=moments / GIB,
+        # Data parallel keeps a second copy of the gradients in buckets (torch's default).
         communication=gradients / GIB if step.workers > 1 and trained else 0.0,
         host=0.0,
+    )
+
+
+def _fully_sharded(
+    step: Step, weights: Weights, parameters: float, gradients: float, moments: float
+) -> States:
+    """torch.distributed.fsdp.fully_shard of each block and the rest: shards of everything, and
+    gathered in the compute type the rest, the block at work and the next; gradients of a block are
+    whole in fp32 until they are scattered."""
+    gathered = step.bytes_per_value * (2 * weights.block + 2 * weights.largest)
+    scattered = 4 * weights.block if weights.trained_base else 0.0
+    return States(
+        parameters=parameters / step.workers / GIB,
+        gradients=gradients / step.workers / GIB,
+        optimizer=moments / step.workers / GIB,
+        communication=(gathered + scattered) / GIB if step.workers > 1 else 0.0,
+        host=0.0,
+    )
+
+
+def answering_states(config: Config, step: Step, weights: Weights) -> States:
+    """What stands while questions are answered: the weights alone, once the optimizer is gone;
+    DeepSpeed keeps all it has."""
+    if config.training.max_steps > 0:
+        found = states_of(config, step, weights)
+        if step.deepspeed:
+            return found
+        return replace(found, gradients=0.0, optimizer=0.0, communication=0.0)
+    stored = _frozen(config, step, weights) + step.bytes_per_value * weights.trained_base
+    parameters = stored + 4 * weights.trained_added
+    return States(
+        parameters=parameters / GIB, gradients=0.0, optimizer=0.0, communication=0.0, host=0.0
     )
 
 

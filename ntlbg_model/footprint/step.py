@@ -33,20 +33,27 @@ class Step:
     """What DeepSpeed shards over the workers: optimizer states (1), gradients (2), weights (3).
     0 without offload is no DeepSpeed: one device, or data parallel."""
     offload: Offload = "none"
+    fsdp: bool = False
+    """torch's `fully_shard` of every block over the workers, in place of DeepSpeed's stage 3.
+    Memory is predicted; no fit chooses it."""
     master_weights: bool = True
     """Weights that are trained themselves, gradients and moments in fp32 beside 16-bit compute.
     Without, all of them are 16-bit: updates below 1/256 of a weight are lost in bf16."""
+    questions: int = 1
+    """Questions answered at once when the run is evaluated."""
     cpu: bool = False
     """No device memory of its own: no driver context and no caching allocator."""
 
     def __post_init__(self) -> None:
-        for name in ("micro_batch", "accumulation", "workers", "vision_chunk"):
+        for name in ("micro_batch", "accumulation", "workers", "vision_chunk", "questions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.offload != "none" and self.zero_stage < 2:
             raise ValueError(f"offload {self.offload!r} needs zero_stage 2 or 3")
         if self.offload == "all" and self.zero_stage != 3:
             raise ValueError("offload 'all' needs zero_stage 3")
+        if self.fsdp and self.zero_stage:
+            raise ValueError("fsdp and zero_stage both shard: choose one")
 
     @property
     def deepspeed(self) -> bool:

@@ -61,13 +61,21 @@ class MicroBatch:
         with autocast():
             if isinstance(self.backbone.model, NTLBGModel):
                 return functional.cross_entropy(self.backbone.model(self.prompt), self.targets)
-            features = self._features().flatten(0, 1)
+            features = self.features().flatten(0, 1)
             if self.recipe.all_logits:
                 return _loss_of_all(self.backbone.model, self.prompt, features)
             logits = next_token_logits(self.backbone.model, self.prompt, features)
         return functional.cross_entropy(logits, self.targets)
 
-    def _features(self) -> Tensor:
+    def answers(self) -> Tensor:
+        """Logits of each question's next token."""
+        if isinstance(self.backbone.model, NTLBGModel):
+            logits: Tensor = self.backbone.model(self.prompt)
+            return logits
+        return next_token_logits(self.backbone.model, self.prompt, self.features().flatten(0, 1))
+
+    def features(self) -> Tensor:
+        """What the vision tower makes of the frames."""
         visual, pixels = self.backbone.visual, self.prompt.pixels
         if self.recipe.vision_in_graph:
             return tower_features(visual, pixels)
@@ -131,7 +139,7 @@ def record_step(config: Config, step: Step, depth: Depth, recipe: Recipe = TRAIN
     device = Device(
         kernel_of(step), half_of(step, recipe), widens=not step.cpu, workspaces=recipe.workspaces
     )
-    with _unchecked():
+    with on_meta():
         batch = micro_batch(config, step, depth, "meta", recipe)
         model = batch.backbone.model
         if step.checkpointing:
@@ -168,9 +176,9 @@ def _loss_of_all(model: nn.Module, prompt: VideoPrompt, tokens: Tensor) -> Tenso
 
 
 @contextmanager
-def _unchecked() -> Iterator[None]:
-    """Meta has no data: no check that placeholders are as many as features, and of what a mask
-    leaves, all is taken."""
+def on_meta() -> Iterator[None]:
+    """Lets models run without data: no check that placeholders are as many as features, and of
+    what a mask leaves, all is taken."""
     name = "TRANSFORMERS_DISABLE_TORCH_CHECK"
     before = os.environ.get(name)
     os.environ[name] = "1"

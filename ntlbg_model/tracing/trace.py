@@ -1,11 +1,18 @@
-"""The peak memory of a whole training step, followed operation by operation without a GPU."""
+"""The peak memory of a training step or an answer, followed operation by operation, with no GPU."""
 
 from ntlbg_model.config import Config
-from ntlbg_model.footprint.closed_form import CONTEXT_GIB, weights_of
+from ntlbg_model.footprint.closed_form import (
+    CONTEXT_GIB,
+    answering_footprint,
+    training_footprint,
+    weights_of,
+)
+from ntlbg_model.footprint.fitted import reserve_share
 from ntlbg_model.footprint.items import GIB, Footprint
 from ntlbg_model.footprint.shapes import shape_of
-from ntlbg_model.footprint.states import States, states_of
+from ntlbg_model.footprint.states import States, answering_states, states_of
 from ntlbg_model.footprint.step import Step
+from ntlbg_model.tracing.answers import record_answers, record_generation
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.peaks import Peaks, peaks_of
 from ntlbg_model.tracing.step import TRAINING, Recipe, record_step
@@ -14,15 +21,75 @@ SHALLOW = 2
 """Blocks that are followed in place of all: the first and the last differ, those between do not."""
 
 
+ALIKE = 0.1
+"""Of two closed forms closer than this share, neither is known to be the larger."""
+
+
+def trace_run(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
+    """Peak memory of a run on one device, of its training or its evaluation, whichever is the
+    larger; both are followed where the closed form does not tell."""
+    answering = answering_footprint(config, step, context).total
+    if config.training.max_steps == 0:
+        return trace_answers(config, step, context)
+    training = training_footprint(config, step, context).total
+    found = []
+    if training >= (1 - ALIKE) * answering:
+        found.append(trace_step(config, step, context))
+    if answering >= (1 - ALIKE) * training:
+        found.append(trace_answers(config, step, context))
+    return max(found, key=lambda footprint: footprint.total)
+
+
 def trace_step(
     config: Config, step: Step, context: float = CONTEXT_GIB, recipe: Recipe = TRAINING
 ) -> Footprint:
     """Peak memory of one training step on one device; seconds of one core."""
     states = states_of(config, step, weights_of(config))
-    peaks = trace_peaks(config, step, recipe)
+    return _highest(config, step, context, trace_peaks(config, step, recipe), states)
+
+
+def trace_answers(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
+    """Peak memory of answering `step.questions` questions at once."""
+    states = answering_states(config, step, weights_of(config))
+    return _highest(config, step, context, answer_peaks(config, step), states, answers=True)
+
+
+def trace_generation(
+    config: Config, step: Step, new_tokens: int, context: float = CONTEXT_GIB
+) -> Footprint:
+    """Peak memory of one answer of `new_tokens` tokens in words, with its key-value cache."""
+    shape = shape_of(config.model.base_model)
+    whole = Depth(shape.layers, min(SHALLOW, shape.vision_layers))
+    peaks = peaks_of(record_generation(config, step, whole, new_tokens))
+    states = answering_states(config, step, weights_of(config))
+    return _highest(config, step, context, peaks, states, answers=True)
+
+
+def _highest(
+    config: Config,
+    step: Step,
+    context: float,
+    peaks: Peaks,
+    states: States,
+    answers: bool = False,
+) -> Footprint:
     found = [_footprint(items, states, step) for items in peaks.phases.values()]
     highest = max(found, key=lambda footprint: footprint.allocated)
-    return highest if step.cpu else highest.on_gpu(context)
+    shape = shape_of(config.model.base_model)
+    share = reserve_share(shape, config, step, answers)
+    return highest if step.cpu else highest.on_gpu(context, share)
+
+
+def answer_peaks(config: Config, step: Step) -> Peaks:
+    """The peak of each phase of answering, at the model's full depth."""
+    shape = shape_of(config.model.base_model)
+    whole = Depth(shape.layers, shape.vision_layers)
+    if whole.language <= SHALLOW + 1 and whole.vision <= SHALLOW + 1:
+        return peaks_of(record_answers(config, step, whole))
+    vision = min(SHALLOW, whole.vision)
+    base = peaks_of(record_answers(config, step, Depth(SHALLOW, vision)))
+    deeper = peaks_of(record_answers(config, step, Depth(SHALLOW + 1, vision)))
+    return base.grown(deeper, whole.language - SHALLOW)
 
 
 def trace_peaks(config: Config, step: Step, recipe: Recipe = TRAINING) -> Peaks:
