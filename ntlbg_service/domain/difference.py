@@ -1,6 +1,6 @@
 """What two resolved configs do differently, option by option."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +49,20 @@ def _sourced(value: Any, path: str, side: Resolved, top: str) -> Sourced | None:
 
 def _pairs(path: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
     """Values of both sides by path: objects in lists are taken apart, other lists are not."""
+    if not (_objects(ours) and _objects(theirs)):
+        yield path, ours, theirs
+        return
     a, b = dict(_inner(path, ours)), dict(_inner(path, theirs))
     for key in dict.fromkeys([*a, *b]):
         yield key, a.get(key, ABSENT), b.get(key, ABSENT)
 
 
-def _inner(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, list | tuple) and value and all(isinstance(v, Mapping) for v in value):
-        for index, item in enumerate(value):
-            yield from _inner(f"{path}.{index}", item)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _inner(f"{path}.{key}", item)
-    else:
-        yield path, value
+def _objects(value: Any) -> bool:
+    """Whether it is a list of nothing but objects."""
+    return isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value)
+
+
+def _inner(path: str, objects: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for index, item in enumerate(objects):
+        for key, value in item.items():
+            yield f"{path}.{index}.{key}", value
