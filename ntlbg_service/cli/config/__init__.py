@@ -2,7 +2,7 @@
 
 import click
 
-from ntlbg_service.cli.config import analyze, diff, optimize, schema, show, validate
+from ntlbg_service.cli.config import analyze, diff, generate, optimize, schema, show, validate
 
 
 @click.group()
@@ -17,6 +17,7 @@ def command() -> None:
 command.add_command(show.command, "show")
 command.add_command(diff.command, "diff")
 command.add_command(optimize.command, "optimize")
+command.add_command(generate.command, "generate")
 command.add_command(validate.command, "validate")
 command.add_command(analyze.command, "analyze")
 command.add_command(schema.command, "schema")

@@ -4,13 +4,19 @@ from pathlib import Path
 
 import click
 
+from ntlbg_service.cli.config.shipped import MAIN, shipped_main
 from ntlbg_service.cli.options import FILE
-
-MAIN = Path("configs/longvideo_config.json")
 
 
 @click.command()
-@click.option("--config", "file", type=FILE, default=MAIN, show_default=True, help="A main config.")
+@click.option(
+    "--config",
+    "file",
+    type=FILE,
+    default=shipped_main,
+    show_default=MAIN,
+    help="A main config.",
+)
 def command(file: Path) -> None:
     """Say what every category of a main config needs on every GPU, and with which settings.
 

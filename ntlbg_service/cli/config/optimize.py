@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.config.shipped import MAIN, shipped_main
 from ntlbg_service.cli.options import FILE
 
 if TYPE_CHECKING:
     from ntlbg_service.cli.config.named import Name
     from ntlbg_service.domain.optimisation import Optimisation, Suggestion
-
-MAIN = "configs/longvideo_config.json"
 
 
 @click.command()
@@ -20,8 +19,8 @@ MAIN = "configs/longvideo_config.json"
     "--config",
     "name",
     metavar="FILE[:PART]",
-    default=MAIN,
-    show_default=True,
+    default=shipped_main,
+    show_default=MAIN,
     help="A main config or a suite, and a category or variant of it.",
 )
 @click.option("--gpu", required=True, help="GPU kind, for example V100_32GB or A100-40GB.")
