@@ -1,12 +1,13 @@
 """A shipped suite as the values of a file of one's own."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ntlbg_service.cli.config.shipped import seen_from
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.suite import SuiteFiles, SuiteSpec, expand
-from ntlbg_service.loading import load_main, read_json
+from ntlbg_service.domain.suite import SuiteSpec, expand
+from ntlbg_service.loading import load_main, load_suite, read_json
 
 
 def suite_file(
@@ -42,8 +43,8 @@ def suite_file(
 
 def _check(values: dict[str, Any], source: Path, base: Path) -> None:
     sections, categories = load_main(base)
-    files = SuiteFiles(
-        source=str(source),
+    files = replace(
+        load_suite(source),
         suite=parse(SuiteSpec, values, str(source)),
         base_source=str(base),
         base=sections,
