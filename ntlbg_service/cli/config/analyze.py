@@ -1,11 +1,16 @@
 """`ntlbg config analyze`: the memory of every category on every kind of GPU."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
 from ntlbg_service.cli.options import FILE
+
+if TYPE_CHECKING:
+    from ntlbg_model.config import Config
 
 
 @click.command()
@@ -17,64 +22,62 @@ from ntlbg_service.cli.options import FILE
     show_default=MAIN,
     help="A main config.",
 )
-def command(file: Path) -> None:
+@click.option(
+    "--trace",
+    type=click.Choice(["near", "all"]),
+    is_flag=False,
+    flag_value="near",
+    help="Trace whatever comes within 15 % of its limit, or all; seconds each, kept in the home.",
+)
+@click.option("--plot", type=FILE, help="Draw the peaks into a PNG, SVG or PDF file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--home",
+    type=FILE,
+    envvar="NTLBG_HOME",
+    default=Path(".ntlbg"),
+    show_default=True,
+    help="Folder whose traces are used and added to.",
+)
+def command(file: Path, trace: str | None, plot: Path | None, as_json: bool, home: Path) -> None:
     """Say what every category of a main config needs on every GPU, and with which settings.
 
     Predicted in closed form for nodes of 8 GPUs, 96 cores and 768 GiB. `~` as in `ntlbg plan`.
+    Below the table: the published pairings, and the usual ways to train them.
     """
-    from rich.console import Console
-    from rich.table import Table
+    from ntlbg_service.cli.config.analysis import analyse, to_json
+    from ntlbg_service.cli.config.analysis_tables import print_analysis
 
-    from ntlbg_service.domain.analysis import cells, pairings
-    from ntlbg_service.domain.fit import Fit
+    if plot is not None:
+        _check_format(plot)
+    found = analyse(_categories(file), home, trace)
+    if as_json:
+        click.echo(json.dumps({"config": str(file), **to_json(found)}, indent=1))
+    else:
+        print_analysis(str(file), found)
+    if plot is not None:
+        from ntlbg_service.report.memory_figure import draw_memory
+
+        draw_memory(found.cells, plot)
+        click.echo(f"drawn: {plot}", err=as_json)
+
+
+def _check_format(plot: Path) -> None:
+    from ntlbg_service.domain.errors import UserError
+
+    if plot.suffix not in (".png", ".svg", ".pdf"):
+        raise UserError(f"--plot {plot}: must end in .png, .svg or .pdf")
+    if not plot.absolute().parent.is_dir():
+        raise UserError(f"--plot {plot}: there is no folder {plot.parent}")
+
+
+def _categories(file: Path) -> "dict[str, Config]":
     from ntlbg_service.domain.resolve import Layer, resolve
     from ntlbg_service.loading import load_main
 
     sections, categories = load_main(file)
     base = Layer(str(file), sections)
-    configs = {
+    return {
         name: resolve([base, Layer(f"{file} categories.{name}", category.overrides)]).config
         for name, category in categories.items()
     } or {"(all)": resolve([base]).config}
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160
-    table = Table(title=f"Memory of {file}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("category", "tuning", "on", "batch", "settings", "peak / limit, GiB", "host"):
-        table.add_column(heading, overflow="fold")
-    for cell in cells(configs):
-        found = cell.found
-        head = (cell.category, cell.tuning, cell.profile.name)
-        if isinstance(found, Fit):
-            peak = f"~{found.predicted_gib:.1f} / {found.limit_gib:.1f}"
-            host = f"{found.host_gib * found.workers:.0f}" if found.host_gib else ""
-            batch = f"{found.micro_batch} x {found.accumulation} x {found.workers}"
-            table.add_row(*head, batch, _settings(found), peak, host)
-        else:
-            table.add_row(*head, "", f"no: {found.reason}", "", "")
-    console.print(table)
-    console.print()
-    for pair in pairings(configs):
-        fits = pair.needed_gib <= pair.limit_gib
-        line = (
-            f"{pair.category} on {pair.profile.name} at micro-batch {pair.micro_batch}, "
-            f"{pair.tuning}, checkpointing, one GPU: {pair.needed_gib:.1f} of "
-            f"{pair.limit_gib:.1f} GiB, {'fits' if fits else 'does not fit'}"
-        )
-        if not fits and isinstance(pair.found, Fit):
-            batch = f"{pair.found.micro_batch} x {pair.found.accumulation} x {pair.found.workers}"
-            line += f"; fits with batch {batch}, {_settings(pair.found)}"
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _settings(found: object) -> str:
-    from ntlbg_service.domain.fit import Fit
-    from ntlbg_service.domain.fit_words import sharding_words
-
-    assert isinstance(found, Fit)
-    words: list[str] = [found.precision]
-    if found.gradient_checkpointing:
-        words.append("checkpointing")
-    if found.zero_stage:
-        words.append(sharding_words(found.step))
-    return ", ".join(words)
