@@ -1,14 +1,15 @@
 """One picture of memory: the peak of each category on each kind of GPU, item by item."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from ntlbg_service.domain.analysis import TUNINGS, Cell
 from ntlbg_service.domain.fit import Fit
-from ntlbg_service.report.figures import LIGHT, PIXELS_PER_INCH, Theme, dress
+from ntlbg_service.report.figures import LIGHT, PIXELS_PER_INCH, dress
 
 ITEMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("weights", ("parameters",)),
@@ -20,97 +21,107 @@ ITEMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("communication", ("communication",)),
     ("allocator, driver", ("reserve", "context", "vision_cache")),
 )
-"""Parts of a bar, from below, and the items of a footprint that each stands for."""
+"""Parts of a bar, from the left, and the items of a footprint that each stands for."""
 TITLES = {"lora": "LoRA", "full": "Full tuning"}
-BAR = 0.26
-"""Width of a bar; kinds of GPU are 1 apart."""
+BAR = 0.8
+"""Height of a bar; categories are 1 apart."""
+GAP = 0.7
+"""Between kinds of GPU."""
+NOTE = (
+    "Each bar: one GPU's predicted peak as a share of its limit (97 % of the card), with the fit's "
+    "settings: micro-batch x accumulation x GPUs; ckpt: activations computed again; Z2, Z3: "
+    "DeepSpeed's stage; offload: states in host memory."
+)
 
 
 def draw_memory(cells: Sequence[Cell], file: Path) -> None:
     """Draw the cells into `file`, whose ending says the format."""
-    figure = Figure(figsize=(13, 9), layout="constrained", facecolor="white")
-    kinds = sorted({cell.profile.name: cell.profile.usable_gib for cell in cells}.items(), key=_by)
-    axes = figure.subplots(len(TUNINGS), 1)
-    for part, tuning in zip(axes, TUNINGS, strict=True):
-        dress(part, LIGHT)
-        _panel(part, [cell for cell in cells if cell.tuning == tuning], [name for name, _ in kinds])
-        part.set_title(TITLES[tuning], loc="left", color=LIGHT.ink, fontsize=12, weight="bold")
-    handles, labels = axes[0].get_legend_handles_labels()
+    places = _places(cells)
+    rows = max(places.values()) + 1
+    figure = Figure(figsize=(15, 1.6 + 0.24 * rows), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(TUNINGS), sharey=True)
+    for axes, tuning in zip(panels, TUNINGS, strict=True):
+        dress(axes, LIGHT)
+        _panel(axes, [cell for cell in cells if cell.tuning == tuning], places)
+        axes.set_title(TITLES[tuning], loc="left", color=LIGHT.ink, fontsize=12, weight="bold")
+    _names(panels[0], places)
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside upper left", ncols=len(labels), frameon=False,
-        fontsize=9.5, labelcolor=LIGHT.ink, handlelength=1.2, columnspacing=1.3,
+        fontsize=10, labelcolor=LIGHT.ink, handlelength=1.2, columnspacing=1.3,
     )  # fmt: skip
-    figure.savefig(file, dpi=PIXELS_PER_INCH, metadata=_metadata(file))
+    figure.supxlabel(NOTE, fontsize=9, color=LIGHT.muted, x=0.01, ha="left")
+    figure.savefig(file, dpi=PIXELS_PER_INCH, metadata=METADATA[file.suffix])
 
 
-def _by(kind: tuple[str, float]) -> tuple[float, str]:
-    return kind[1], kind[0]
+METADATA: dict[str, dict[str, str | None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
+"""By ending: without the time of drawing, so that the same numbers are the same file."""
 
 
-def _metadata(file: Path) -> dict[str, str | None]:
-    """Without the time of drawing, so that the same numbers are the same file."""
-    return {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[
-        file.suffix
-    ]
-
-
-def _panel(axes: Axes, cells: Sequence[Cell], kinds: Sequence[str]) -> None:
+def _places(cells: Sequence[Cell]) -> dict[tuple[str, str], float]:
+    """Height of each kind's categories: the smallest card on top."""
+    kinds = sorted({(cell.profile.usable_gib, cell.profile.name) for cell in cells})
     names = list(dict.fromkeys(cell.category for cell in cells))
-    places = {
-        (kind, name): at + (nth - (len(names) - 1) / 2) * (BAR + 0.04)
-        for at, kind in enumerate(kinds)
+    return {
+        (kind, name): at * (len(names) + GAP) + nth
+        for at, (_, kind) in enumerate(kinds)
         for nth, name in enumerate(names)
     }
-    reach = (BAR + 0.04) * len(names) / 2 + 0.02
-    for at, kind in enumerate(kinds):
-        limit = _limit(cells, kind)
-        if limit is not None:
-            axes.plot(
-                [at - reach, at + reach], [limit, limit], color=LIGHT.ink, lw=1.6,
-                label="limit" if at == 0 else None, solid_capstyle="butt",
-            )  # fmt: skip
-    _bars(axes, cells, places)
-    for cell in cells:
-        _told(axes, cell, places[cell.profile.name, cell.category])
-    axes.set_xticks(range(len(kinds)), kinds)
-    axes.set_xlim(-0.55, len(kinds) - 0.45)
-    axes.grid(axis="x", visible=False)
-    axes.set_ylabel("predicted peak, GiB")
 
 
-def _limit(cells: Sequence[Cell], kind: str) -> float | None:
-    fits = [cell.found for cell in cells if cell.profile.name == kind]
-    return next((found.limit_gib for found in fits if isinstance(found, Fit)), None)
+def _names(axes: Axes, places: Mapping[tuple[str, str], float]) -> None:
+    """Categories beside the bars, their kind of GPU in front of the first."""
+    axes.set_yticks(list(places.values()), [name for _, name in places])
+    axes.set_ylim(max(places.values()) + 0.7, -0.7)
+    kinds = {kind: place for (kind, _), place in reversed(places.items())}
+    for kind, place in kinds.items():
+        axes.annotate(
+            kind, (0, place), xytext=(-92, 0), textcoords="offset points", ha="right",
+            va="center", fontsize=10, weight="bold", color=LIGHT.ink, annotation_clip=False,
+        )  # fmt: skip
 
 
-def _bars(axes: Axes, cells: Sequence[Cell], places: dict[tuple[str, str], float]) -> None:
+def _panel(axes: Axes, cells: Sequence[Cell], places: Mapping[tuple[str, str], float]) -> None:
     fits = [(cell, cell.found) for cell in cells if isinstance(cell.found, Fit)]
     at = [places[cell.profile.name, cell.category] for cell, _ in fits]
-    below = [0.0] * len(fits)
+    left = [0.0] * len(fits)
     for nth, (label, items) in enumerate(ITEMS):
-        heights = [sum(found.memory.get(item, 0.0) for item in items) for _, found in fits]
-        axes.bar(
-            at, heights, BAR, below, color=LIGHT.series[nth], label=label,
+        widths = [
+            sum(found.memory.get(item, 0.0) for item in items) / found.limit_gib
+            for _, found in fits
+        ]
+        axes.barh(
+            at, widths, BAR, left, color=LIGHT.series[nth], label=label,
             edgecolor="white", linewidth=0.3,
         )  # fmt: skip
-        below = [low + height for low, height in zip(below, heights, strict=True)]
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    for cell in cells:
+        _told(axes, cell, places[cell.profile.name, cell.category])
+    axes.axvline(1.0, color=LIGHT.ink, lw=1.4, label="limit")
+    axes.set_xlim(0, 1.8)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(axis="y", visible=False)
 
 
 def _told(axes: Axes, cell: Cell, place: float) -> None:
-    """The category below a bar, and how it fits inside or above it."""
-    found, theme = cell.found, LIGHT
-    top = found.predicted_gib if isinstance(found, Fit) else 0.0
+    """What a bar is in GiB and how it came to fit, beyond the limit."""
+    found = cell.found
+    fits = isinstance(found, Fit)
     axes.annotate(
-        f"{cell.category}: {_how(found) if isinstance(found, Fit) else 'does not fit'}",
-        (place, top), xytext=(0, 4), textcoords="offset points", rotation=90,
-        ha="center", va="bottom", fontsize=7, color=theme.ink if top else theme.muted,
+        _how(found) if isinstance(found, Fit) else "does not fit", (1.02, place), va="center",
+        fontsize=8.5, color=LIGHT.ink if fits else LIGHT.series[6],
     )  # fmt: skip
 
 
 def _how(found: Fit) -> str:
-    """'2x16x1 ckpt Z3 offload'."""
+    """'28.3 of 30.7 GiB  2x16x1 ckpt Z3 offload'."""
     words = [f"{found.micro_batch}x{found.accumulation}x{found.workers}"]
     words += ["ckpt"] if found.gradient_checkpointing else []
     words += [f"Z{found.zero_stage}"] if found.zero_stage else []
     words += ["offload"] if found.offload != "none" else []
-    return " ".join(words)
+    return f"{found.predicted_gib:.1f} of {found.limit_gib:.1f} GiB   {' '.join(words)}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ntlbg_model.footprint import GIB, MIB
 from ntlbg_service.cli.config.analysis import Analysis
 from ntlbg_service.cli.plan_table import UNFOLDED
 from ntlbg_service.cli.plan_words import batch
@@ -21,6 +22,13 @@ def print_analysis(source: str, found: Analysis) -> None:
         console.width = UNFOLDED
     console.print(_fits(source, found.cells))
     if found.compared:
+        furthest = max(abs(row.difference) for row in found.compared)
+        console.print(
+            f"\n[italic]The closed form, GiB, beside a trace of the same step; furthest apart "
+            f"{furthest:.2%}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
         console.print(_traces(found.compared))
     console.print()
     for pair in found.pairings:
@@ -63,11 +71,7 @@ def _settings(found: Fit) -> str:
 
 
 def _traces(compared: Sequence[Comparison]) -> Table:
-    worst = max(abs(row.difference) for row in compared)
-    table = _table(
-        f"\nClosed form beside the trace of the same step, GiB; furthest apart {worst:.1%}",
-        *("category", "tuning", "on", "limit", "closed", "traced", "difference"),
-    )
+    table = _table("", "category", "tuning", "on", "limit", "closed", "traced", "difference")
     for row in compared:
         assert isinstance(row.cell.found, Fit)
         table.add_row(
@@ -77,7 +81,7 @@ def _traces(compared: Sequence[Comparison]) -> Table:
             f"{row.cell.found.limit_gib:.1f}",
             f"{row.closed_gib:.2f}",
             f"{row.traced_gib:.2f}",
-            f"{row.difference:+.1%}",
+            f"{round(GIB / MIB * (row.closed_gib - row.traced_gib), 1) + 0.0:+.1f} MiB",
         )
     return table
 
