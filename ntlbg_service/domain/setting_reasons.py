@@ -93,7 +93,7 @@ def _gpus(config: Config, found: Fit) -> str:
         return "as hardware.num_gpus asks"
     if found.workers == 1:
         return "fits on one; a plan may give it more"
-    return f"one holds it in no cheaper way; {found.gpu_hours:.0f} GPU-hours in all"
+    return f"the states are spread over them; {found.gpu_hours:.0f} GPU-hours in all"
 
 
 def _precision(config: Config, profile: Profile, step: Step) -> str:
@@ -120,7 +120,7 @@ def _batch(config: Config, step: Step, peak: Peak) -> str:
     if not larger:
         return "the largest there is"
     share = config.training.global_batch // step.workers
-    return f"{larger[-1]}: {peak(micro_batch=larger[-1], accumulation=share // larger[-1])}"
+    return f"at {larger[-1]}: {peak(micro_batch=larger[-1], accumulation=share // larger[-1])}"
 
 
 def _checkpointing(step: Step, peak: Peak) -> str:

@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from ntlbg_service.domain.analysis import TUNINGS, Cell
 from ntlbg_service.domain.fit import Fit
-from ntlbg_service.report.figures import LIGHT, PIXELS_PER_INCH, dress
+from ntlbg_service.report.figures import LIGHT, dress
 
 ITEMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("weights", ("parameters",)),
@@ -23,6 +23,7 @@ ITEMS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Parts of a bar, from the left, and the items of a footprint that each stands for."""
 TITLES = {"lora": "LoRA", "full": "Full tuning"}
+DOTS_PER_INCH = 110
 BAR = 0.8
 """Height of a bar; categories are 1 apart."""
 GAP = 0.7
@@ -51,7 +52,7 @@ def draw_memory(cells: Sequence[Cell], file: Path) -> None:
         fontsize=10, labelcolor=LIGHT.ink, handlelength=1.2, columnspacing=1.3,
     )  # fmt: skip
     figure.supxlabel(NOTE, fontsize=9, color=LIGHT.muted, x=0.01, ha="left")
-    figure.savefig(file, dpi=PIXELS_PER_INCH, metadata=METADATA[file.suffix])
+    figure.savefig(file, dpi=DOTS_PER_INCH, metadata=METADATA[file.suffix])
 
 
 METADATA: dict[str, dict[str, str | None]] = {
@@ -77,7 +78,7 @@ def _names(axes: Axes, places: Mapping[tuple[str, str], float]) -> None:
     """Categories beside the bars, their kind of GPU in front of the first."""
     axes.set_yticks(list(places.values()), [name for _, name in places])
     axes.set_ylim(max(places.values()) + 0.7, -0.7)
-    kinds = {kind: place for (kind, _), place in reversed(places.items())}
+    kinds = {kind: place for (kind, _), place in reversed(list(places.items()))}
     for kind, place in kinds.items():
         axes.annotate(
             kind, (0, place), xytext=(-92, 0), textcoords="offset points", ha="right",

@@ -10,7 +10,7 @@ from ntlbg_service.cli.config.analysis import Analysis
 from ntlbg_service.cli.plan_table import UNFOLDED
 from ntlbg_service.cli.plan_words import batch
 from ntlbg_service.domain.analysis import Cell, Comparison, Pairing
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fit import Fit, Misfit
 from ntlbg_service.domain.fit_words import sharding_words
 from ntlbg_service.domain.known_plans import KnownCell
 
@@ -21,6 +21,10 @@ def print_analysis(source: str, found: Analysis) -> None:
     if not console.is_terminal:
         console.width = UNFOLDED
     console.print(_fits(source, found.cells))
+    for cell in found.cells:
+        if isinstance(cell.found, Misfit):
+            place = f"{cell.category}, {cell.tuning}, on {cell.profile.name}"
+            console.print(f"{place}: {cell.found.reason}", highlight=False, soft_wrap=True)
     if found.compared:
         furthest = max(abs(row.difference) for row in found.compared)
         console.print(
@@ -57,7 +61,7 @@ def _fits(source: str, cells: Sequence[Cell]) -> Table:
             host = f"{found.host_gib * found.workers:.0f}" if found.host_gib else ""
             table.add_row(*head, batch(found), _settings(found), peak, host)
         else:
-            table.add_row(*head, "", f"no: {found.reason}", "", "")
+            table.add_row(*head, "", "does not fit: see below", "", "")
     return table
 
 

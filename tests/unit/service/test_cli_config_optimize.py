@@ -1,6 +1,8 @@
 """`ntlbg config optimize`: in words, as JSON, as a file, and where nothing fits."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -69,3 +71,22 @@ def test_an_unknown_kind_is_a_users_error() -> None:
     found = optimized("--gpu", "A100_41GB")
     assert isinstance(found.exception, UserError)
     assert "did you mean 'A100-40GB'?" in str(found.exception)
+
+
+def test_no_command_but_the_tracer_imports_torch(tmp_path: Path) -> None:
+    commands = [
+        ["diff", f"{MAIN}:long", ":very_long"],
+        ["optimize", "--config", MAIN, "--gpu", "A100_40GB"],
+        ["generate", "--category", "long", "--gpu", "A100_40GB"],
+        ["validate", MAIN],
+        ["analyze", "--config", MAIN, "--plot", str(tmp_path / "memory.png")],
+    ]
+    program = (
+        "import sys\n"
+        "from ntlbg_service.cli.config import command\n"
+        f"for arguments in {commands!r}:\n"
+        "    command(arguments, standalone_mode=False)\n"
+        "    assert not {'torch', 'transformers', 'ray'} & set(sys.modules), arguments\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
