@@ -110,7 +110,12 @@ def _suggestions(
 
 
 def _worth(found: Fit, now: Fit | Misfit) -> bool:
-    if isinstance(now, Misfit) or found.micro_batch > now.micro_batch:
+    if isinstance(now, Misfit):
+        return True
+    if now.accumulation == 1 and not (now.gradient_checkpointing or now.zero_stage):
+        # Memory costs this run nothing.
+        return False
+    if found.micro_batch > now.micro_batch:
         return True
     return (
         found.gpu_hours <= WORTH * now.gpu_hours or found.predicted_gib <= WORTH * now.predicted_gib

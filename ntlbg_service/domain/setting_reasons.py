@@ -39,53 +39,32 @@ def settings_of(
         other = replace(step, **changes)  # type: ignore[arg-type]
         return f"{estimates.footprint(config, other, CONTEXT_GIB).total:.1f} GiB"
 
-    rows = (
-        ("GPU kind", "hardware.profile", config.hardware.profile, profile.name, "asked for"),
-        (
-            "GPUs",
-            "hardware.num_gpus",
-            config.hardware.num_gpus,
-            found.workers,
-            _gpus(config, found),
+    hardware, asked = config.hardware, config.training.precision
+    gpus = found.workers
+    chosen = (
+        _setting("hardware.profile", "GPU kind", hardware.profile, profile.name, "asked for"),
+        _setting("hardware.num_gpus", "GPUs", hardware.num_gpus, gpus, _gpus(config, found)),
+        _setting(
+            "training.precision", "precision", asked, step.precision, _precision(config, profile)
         ),
-        (
-            "precision",
-            "training.precision",
-            config.training.precision,
-            step.precision,
-            _precision(config, profile, step),
-        ),
-        ("attention", None, before.attention, step.attention, _attention(profile, step, peak)),
-        ("micro-batch", None, before.micro_batch, step.micro_batch, _batch(config, step, peak)),
-        (
-            "accumulation",
-            None,
-            before.accumulation,
-            step.accumulation,
-            f"{step.micro_batch} x {step.accumulation} x {step.workers} = global batch "
-            f"{config.training.global_batch}, as before",
-        ),
-        (
-            "checkpointing",
-            None,
-            before.checkpointing,
-            step.checkpointing,
-            _checkpointing(step, peak),
-        ),
-        (
-            "vision chunk",
-            None,
-            before.vision_chunk,
-            step.vision_chunk,
-            _chunk(config, step, peak),
-        ),
-        ("ZeRO stage", None, before.zero_stage, step.zero_stage, _sharding(step, peak)),
-        ("offload", None, before.offload, step.offload, _offload(found, peak)),
     )
-    return tuple(
-        Setting(name=name, option=option, before=was, after=now, reason=why)
-        for name, option, was, now, why in rows
+    reasons = {
+        "attention": ("attention", _attention(profile, step, peak)),
+        "micro-batch": ("micro_batch", _batch(config, step, peak)),
+        "accumulation": ("accumulation", _accumulation(config, step)),
+        "checkpointing": ("checkpointing", _checkpointing(step, peak)),
+        "vision chunk": ("vision_chunk", _chunk(config, peak)),
+        "ZeRO stage": ("zero_stage", _sharding(step, peak)),
+        "offload": ("offload", _offload(found, peak)),
+    }
+    return chosen + tuple(
+        _setting(None, name, getattr(before, attribute), getattr(step, attribute), why)
+        for name, (attribute, why) in reasons.items()
     )
+
+
+def _setting(option: str | None, name: str, before: Value, after: Value, reason: str) -> Setting:
+    return Setting(name=name, option=option, before=before, after=after, reason=reason)
 
 
 def _gpus(config: Config, found: Fit) -> str:
@@ -96,7 +75,7 @@ def _gpus(config: Config, found: Fit) -> str:
     return f"the states are spread over them; {found.gpu_hours:.0f} GPU-hours in all"
 
 
-def _precision(config: Config, profile: Profile, step: Step) -> str:
+def _precision(config: Config, profile: Profile) -> str:
     if config.training.precision != "auto":
         return "as training.precision asks"
     if profile.is_cpu:
@@ -106,8 +85,9 @@ def _precision(config: Config, profile: Profile, step: Step) -> str:
 
 def _attention(profile: Profile, step: Step, peak: Peak) -> str:
     if step.attention == "sdpa_repeated":
+        lacking = "in fp32" if profile.flash_attention else "for it"
         return (
-            f"no FlashAttention for it; grouped heads would write all scores: "
+            f"no FlashAttention {lacking}; grouped heads would write all scores: "
             f"{peak(attention='eager')}"
         )
     if profile.flash_attention:
@@ -123,13 +103,18 @@ def _batch(config: Config, step: Step, peak: Peak) -> str:
     return f"at {larger[-1]}: {peak(micro_batch=larger[-1], accumulation=share // larger[-1])}"
 
 
+def _accumulation(config: Config, step: Step) -> str:
+    parts = f"{step.micro_batch} x {step.accumulation} x {step.workers}"
+    return f"{parts} = global batch {config.training.global_batch}, as before"
+
+
 def _checkpointing(step: Step, peak: Peak) -> str:
     if step.checkpointing:
         return f"without: {peak(checkpointing=False)}"
     return "nothing is computed twice; it fits"
 
 
-def _chunk(config: Config, step: Step, peak: Peak) -> str:
+def _chunk(config: Config, peak: Peak) -> str:
     if config.model.vision == "trained":
         return "a trained tower takes all pairs together"
     pairs = load_of(config).frames // PAIR

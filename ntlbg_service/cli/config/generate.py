@@ -40,9 +40,11 @@ def command(
     there; exit code 3 where nothing fits. A suite names its other files as seen from the output,
     and is called as the output; --gpu and --category then say what it runs on and which videos.
     """
-    from ntlbg_service.cli.config.writing import to_text, write_config
+    from ntlbg_service.cli.config.writing import check_output, to_text, write_config
     from ntlbg_service.domain.errors import UserError
 
+    if output is not None:
+        check_output(output, force=force)
     if experiment is not None:
         values = _suite(experiment, category, gpu, base, output)
     elif category is not None:
@@ -52,7 +54,7 @@ def command(
     if output is None:
         click.echo(to_text(values))
     else:
-        write_config(values, output, force=force)
+        write_config(values, output)
         click.echo(f"written: {output}")
 
 

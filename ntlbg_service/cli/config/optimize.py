@@ -41,7 +41,9 @@ def command(
     Predicted in closed form for one node of 8 GPUs, 96 cores and 768 GiB. What is learned stays:
     a change that belongs to the variant is suggested, never made. Exit code 3 where nothing fits.
     """
+    from ntlbg_service.cli.config.main_file import main_file
     from ntlbg_service.cli.config.named import open_named, parse_name, refine
+    from ntlbg_service.cli.config.writing import check_output, write_config
     from ntlbg_service.cli.plan_words import number
     from ntlbg_service.domain.analysis import NODE
     from ntlbg_service.domain.errors import CapacityError
@@ -49,6 +51,8 @@ def command(
     from ntlbg_service.domain.optimisation import optimise
     from ntlbg_service.domain.profiles import profile_named
 
+    if output is not None:
+        check_output(output, force=force)
     source = refine(parse_name(name), category=category)
     config = open_named(source).config
     found = optimise(config, profile_named(gpu, "--gpu"), NODE)
@@ -64,10 +68,7 @@ def command(
     if not as_json:
         _print(source, found)
     if output is not None:
-        from ntlbg_service.cli.config.main_file import main_file
-        from ntlbg_service.cli.config.writing import write_config
-
-        write_config(main_file(source, config, found.found, output.stem), output, force=force)
+        write_config(main_file(source, config, found.found, output.stem), output)
         click.echo(f"written: {output}", err=as_json)
 
 

@@ -50,7 +50,7 @@ def command(
         found, nowhere = _memory(checked, nodes)
         _say("memory", found)
         homeless += [f"{file}: {name}" for name in nowhere]
-        for heading, lines in _warnings(checked, nodes, workspace):
+        for heading, lines in _warnings(checked, nowhere, nodes, workspace):
             _say(heading, lines)
             warned += [f"{file}: {line}" for line in lines]
     if strict and warned:
@@ -79,15 +79,15 @@ def _nodes(kinds: Sequence[str], inventory: Path | None) -> "Inventory":
 
 
 def _warnings(
-    checked: "Checked", nodes: "Inventory", workspace: Workspace
+    checked: "Checked", nowhere: Sequence[str], nodes: "Inventory", workspace: Workspace
 ) -> Iterator[tuple[str, list[str]]]:
     from ntlbg_service.data_presence import missing_data
     from ntlbg_service.domain.reach import too_many_gpus
 
     asked = {
         reason: name
-        for name, config in checked.configs.items()
-        if (reason := too_many_gpus(config, nodes)) is not None
+        for name in nowhere
+        if (reason := too_many_gpus(checked.configs[name], nodes)) is not None
     }
     yield "hardware", [f"{name}: {reason}" for reason, name in asked.items()]
     yield "data", list(missing_data(checked.configs.values(), workspace.data_root))

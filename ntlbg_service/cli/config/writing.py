@@ -29,10 +29,16 @@ def to_text(value: Any, indent: str = "", taken: int = 0) -> str:
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
-def write_config(values: dict[str, Any], output: Path, *, force: bool) -> None:
-    """Write a config file. Raises UserError where there is one and it is not `force`d."""
+def check_output(output: Path, *, force: bool) -> None:
+    """Raise UserError where there is a file already and it is not `force`d."""
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder")
     if output.exists() and not force:
         raise UserError(f"--output {output}: is there already; --force replaces it")
+
+
+def write_config(values: dict[str, Any], output: Path) -> None:
+    """Write a config file, and its folder where there is none. Raises UserError."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(to_text(values) + "\n", encoding="utf-8")

@@ -102,3 +102,12 @@ def test_an_explicit_precision_is_kept_or_refused_with_what_would_do() -> None:
     found = optimise(config, profile_named("V100-32GB"), NODE)
     assert isinstance(found.found, Misfit)
     assert {"training.precision": "auto"} in [row.options for row in found.suggestions]
+
+
+def test_where_memory_costs_nothing_nothing_is_suggested() -> None:
+    config = Config(
+        video=VideoConfig(max_frames=512, num_representatives=64, frame_resolution=(56, 56)),
+        model=ModelConfig(base_model="tiny"),
+        training=TrainingConfig(global_batch=4),
+    )
+    assert optimise(config, profile_named("A100-80GB"), NODE).suggestions == ()

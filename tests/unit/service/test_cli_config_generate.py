@@ -87,6 +87,14 @@ def test_wrong_asking_is_one_line() -> None:
         assert said in str(found.exception)
 
 
+def test_an_output_that_cannot_be_is_said() -> None:
+    Path("folder").mkdir()
+    for output, said in (("folder", "is a folder"), ("/proc/no/x.json", "cannot be written")):
+        found = generated("--category", "long", "--output", output)
+        assert isinstance(found.exception, UserError), found.output
+        assert said in str(found.exception)
+
+
 def test_what_fits_nowhere_is_not_written() -> None:
     found = generated("--category", "very_long", "--gpu", "V100_16GB", "--output", "no.json")
     assert isinstance(found.exception, CapacityError)
