@@ -25,7 +25,8 @@ def shipped_main() -> str:
 def shipped_suite(name: str) -> Path:
     """The shipped suite of that name. Raises UserError with the nearest name."""
     folder = shipped("configs")
-    found = {path.stem: path for path in sorted(folder.glob("experiments/*.json"))}
+    suites = [*sorted(folder.glob("experiments/*.json")), *folder.glob("quickstart.json")]
+    found = {path.stem: path for path in suites}
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(found)}"

@@ -14,7 +14,7 @@ from ntlbg_service.domain.suite import expand
 from ntlbg_service.loading import load_inventory, load_main, load_suite
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiments").glob("*.json"))
+SUITES = [CONFIGS / "quickstart.json", *sorted((CONFIGS / "experiments").glob("*.json"))]
 
 
 def generated(*arguments: object) -> Result:
@@ -47,12 +47,12 @@ def test_a_main_config_is_whole_and_carries_a_suite(category: str, tmp_path: Pat
     assert len(made.intervals) == 9
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_a_suite_means_the_same_under_its_own_name(name: str, tmp_path: Path) -> None:
-    found = generated("--experiment", name, "--output", "deep/down/mine.json")
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.stem)
+def test_a_suite_means_the_same_under_its_own_name(suite: Path, tmp_path: Path) -> None:
+    found = generated("--experiment", suite.stem, "--output", "deep/down/mine.json")
     assert found.exit_code == 0, found.output
     written = tmp_path / "deep" / "down" / "mine.json"
-    copy, original = load_suite(written), load_suite(CONFIGS / "experiments" / f"{name}.json")
+    copy, original = load_suite(written), load_suite(suite)
     assert copy.suite.name == "mine"
     assert [row.config for row in expand(copy)] == [row.config for row in expand(original)]
     for scale in original.suite.scales:
