@@ -250,8 +250,8 @@ def main() -> None:
     errors = [abs(float(row["error_of_total"])) for row in rows]
     dynamic = [abs(float(row["error_of_dynamic"])) for row in rows]
     print(
-        f"{len(rows)} steps and answers: largest error {100 * max(errors):.3f} % of the total, mean "
-        f"{100 * mean(errors):.3f} %; {100 * max(dynamic):.3f} % of what moves"
+        f"{len(rows)} steps and answers: largest error {100 * max(errors):.3f} % of the total, "
+        f"mean {100 * mean(errors):.3f} %; {100 * max(dynamic):.3f} % of what moves"
     )
     record = {
         "date": datetime.now(UTC).date().isoformat(),

@@ -14,7 +14,7 @@ from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, data_identity
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.inventory import Inventory
-from ntlbg_service.domain.published import is_published, published_mark
+from ntlbg_service.domain.published.conversion import is_published, published_mark
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec, digest
 from ntlbg_service.domain.sweep import SweepSpec

@@ -1,6 +1,6 @@
 """What every category of video length needs on every kind of device."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,7 +8,7 @@ from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Step
 from ntlbg_service.domain.candidates import choose_attention, choose_precision
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.fit import SAFETY, Fit, Misfit, fit
+from ntlbg_service.domain.fit import BAND, SAFETY, Fit, Misfit, fit
 from ntlbg_service.domain.profiles import PROFILES, NodeShape, Profile
 
 NODE = NodeShape(cores=96, host_memory_gib=768, gpus=8)
@@ -71,6 +71,38 @@ def pairings(categories: Mapping[str, Config], estimates: Estimates = CLOSED_FOR
         for tuning in TUNINGS
         if name in categories
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The closed form beside a trace of the very same step."""
+
+    cell: Cell
+    closed_gib: float
+    traced_gib: float
+
+    @property
+    def difference(self) -> float:
+        """How far the closed form is above the trace, as a share of the trace."""
+        return self.closed_gib / self.traced_gib - 1
+
+
+def comparisons(
+    categories: Mapping[str, Config], found: Iterable[Cell], estimates: Estimates, *, every: bool
+) -> Iterator[Comparison]:
+    """Each fit's step in closed form and traced: those near their limit, or `every` one.
+
+    A cell is left out where there is no tracer for it.
+    """
+    for cell in found:
+        if not isinstance(cell.found, Fit):
+            continue
+        config, step = tuned(categories[cell.category], cell.tuning), cell.found.step
+        closed = estimates.footprint(config, step, CONTEXT_GIB).total
+        near = cell.found.traced or closed > (1 - BAND) * cell.found.limit_gib
+        traced = estimates.trace(config, step, CONTEXT_GIB) if near or every else None
+        if traced is not None:
+            yield Comparison(cell=cell, closed_gib=closed, traced_gib=traced.total)
 
 
 def tuned(config: Config, tuning: Tuning) -> Config:

@@ -71,7 +71,7 @@ def plot(title: str, draw: Draw, *, alt: str, note: str, height: float = 3.2) ->
 def _png(draw: Draw, theme: Theme, size: tuple[float, float]) -> str:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
-    _dress(axes, theme)
+    dress(axes, theme)
     draw(axes, theme)
     file = BytesIO()
     figure.savefig(
@@ -80,7 +80,8 @@ def _png(draw: Draw, theme: Theme, size: tuple[float, float]) -> str:
     return "data:image/png;base64," + b64encode(file.getvalue()).decode()
 
 
-def _dress(axes: Axes, theme: Theme) -> None:
+def dress(axes: Axes, theme: Theme) -> None:
+    """Give axes the page's look: a quiet grid, no frame."""
     axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=10, length=0)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_color(theme.ink)

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.published import Imported, batch_of, import_main, is_main, is_published
-from ntlbg_service.domain.published_keys import KEYS, why_unused
-from ntlbg_service.domain.published_suites import import_suite
+from ntlbg_service.domain.published.conversion import (
+    Imported,
+    batch_of,
+    import_main,
+    is_main,
+    is_published,
+)
+from ntlbg_service.domain.published.keys import KEYS, why_unused
+from ntlbg_service.domain.published.suites import import_suite
 from ntlbg_service.domain.resolve import Layer, known_paths, resolve
 from ntlbg_service.loading import read_any
 

@@ -1,5 +1,7 @@
 """The model of torch's caching allocator: its sizes, and what it must hold."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +72,7 @@ def test_blocks_never_overlap_and_nothing_is_lost(asked: list[tuple[int, int]]) 
         if gone % 3 == 0:
             device.give(live.pop(gone % len(live))[0])
         spans = sorted((place[0], place[1], place[1] + size) for place, size in live)
-        for (segment, _, end), (other, start, _) in zip(spans, spans[1:], strict=False):
+        for (segment, _, end), (other, start, _) in pairwise(spans):
             assert segment != other or end <= start
         assert sum(size for _, size in live) <= device.allocated <= device.reserved
     for place, _ in live:

@@ -1,13 +1,22 @@
 """`ntlbg config analyze`: what fits where, said plainly."""
 
+import json
+import re
 from pathlib import Path
 
-from click.testing import CliRunner
+import pytest
+from click.testing import CliRunner, Result
+from matplotlib import rc_context
 
 from ntlbg_service.cli.config import command
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.known_plans import PLANS
 
 MAIN = Path(__file__).parents[3] / "configs" / "longvideo_config.json"
+
+
+def analysed(*arguments: object) -> Result:
+    return CliRunner().invoke(command, ["analyze", "--config", str(MAIN), *map(str, arguments)])
 
 
 def test_the_published_pairings_are_judged_in_words() -> None:
@@ -27,3 +36,81 @@ def test_a_missing_file_is_a_users_error() -> None:
     found = CliRunner().invoke(command, ["analyze", "--config", "nowhere.json"])
     assert isinstance(found.exception, UserError)
     assert "no such file" in str(found.exception)
+
+
+def test_json_holds_every_cell_pairing_and_plan() -> None:
+    record = json.loads(analysed("--json").output)
+    assert len(record["cells"]) == 3 * 2 * 10
+    for cell in record["cells"]:
+        if cell["fits"]:
+            assert cell["fit"]["predicted_gib"] <= cell["fit"]["limit_gib"]
+        else:
+            assert "the limit is" in cell["misfit"]["reason"]
+    assert len(record["pairings"]) == 6
+    assert record["traced"] == []
+    plans = {(cell["plan"], cell["category"]): cell for cell in record["plans"]}
+    assert len(plans) == 3 * len(PLANS)
+    assert plans["LoRA", "long"]["fits"]
+    assert not plans["full, fp32 masters", "very_long"]["fits"]
+    assert plans["full, all of it bf16", "moderate_long"]["lacking"] == "no bf16"
+
+
+def test_the_usual_plans_are_judged_for_each_pairing() -> None:
+    lines = analysed().output.splitlines()
+    (start,) = [at for at, line in enumerate(lines) if "by the usual plans" in line]
+    rows = lines[start + 3 : start + 3 + len(PLANS)]
+    assert [row.startswith(plan.name) for row, plan in zip(rows, PLANS, strict=True)] == [
+        True
+    ] * len(PLANS)
+    for row in rows:
+        assert len(re.findall(r"\d+\.\d (?:fits|no)", row)) == 3
+
+
+@pytest.mark.parametrize(
+    ("ending", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_a_picture_is_drawn(ending: str, begins: bytes, tmp_path: Path) -> None:
+    file = tmp_path / f"memory.{ending}"
+    found = analysed("--plot", file)
+    assert found.exit_code == 0, found.output
+    assert found.output.endswith(f"drawn: {file}\n")
+    assert file.read_bytes().startswith(begins)
+
+
+def test_the_picture_names_kinds_categories_and_what_does_not_fit(tmp_path: Path) -> None:
+    file = tmp_path / "memory.svg"
+    with rc_context({"svg.fonttype": "none"}):
+        assert analysed("--plot", file).exit_code == 0
+    text = file.read_text()
+    for word in ("H200-141GB", "very_long", "does not fit", "optimizer", "limit", "LoRA"):
+        assert f">{word}<" in text
+
+
+def test_where_no_picture_can_be_is_said_first(tmp_path: Path) -> None:
+    for file, said in (("memory.gif", "must end in .png"), ("no/memory.png", "there is no folder")):
+        found = analysed("--plot", tmp_path / file)
+        assert isinstance(found.exception, UserError)
+        assert said in str(found.exception)
+        assert found.output == ""
+
+
+def test_traces_stand_beside_the_closed_form(tmp_path: Path) -> None:
+    main = tmp_path / "tiny.json"
+    sections = {
+        "video": {"max_frames": 128, "num_representatives": 32, "frame_resolution": [56, 56]},
+        "model": {"base_model": "tiny"},
+        "training": {"global_batch": 2},
+    }
+    main.write_text(json.dumps(sections))
+    arguments = ["analyze", "--config", str(main), "--home", str(tmp_path), "--trace"]
+    far = CliRunner().invoke(command, [*arguments, "near", "--json"])
+    assert json.loads(far.stdout)["traced"] == []
+    found = CliRunner().invoke(command, [*arguments, "all", "--json"])
+    traced = json.loads(found.stdout)["traced"]
+    assert len(traced) == 2 * 10
+    for row in traced:
+        assert row["traced_gib"] > 0
+        assert abs(row["difference"]) < 0.02
+    printed = CliRunner().invoke(command, [*arguments, "all"])
+    assert "beside a trace of the same step" in printed.output
+    assert list((tmp_path / "traces").glob("*.json"))

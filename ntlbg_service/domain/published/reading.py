@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.published_keys import why_unused
+from ntlbg_service.domain.published.keys import why_unused
 
 DEEPEST = 50
 """Levels of a file that are told apart; the layout has seven."""

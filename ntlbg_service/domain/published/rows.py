@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.published_keys import BASELINES
-from ntlbg_service.domain.published_reading import Reading
+from ntlbg_service.domain.published.keys import BASELINES
+from ntlbg_service.domain.published.reading import Reading
 from ntlbg_service.domain.resolve import Layer, resolve
 
 

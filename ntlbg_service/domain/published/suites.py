@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.published import Imported, datasets
-from ntlbg_service.domain.published_keys import THEORY
-from ntlbg_service.domain.published_methods import ablations, methods
-from ntlbg_service.domain.published_reading import Reading
-from ntlbg_service.domain.published_rows import Row, Rows, finish
-from ntlbg_service.domain.published_scenarios import SHORT, scenarios
+from ntlbg_service.domain.published.conversion import Imported, datasets
+from ntlbg_service.domain.published.keys import THEORY
+from ntlbg_service.domain.published.methods import ablations, methods
+from ntlbg_service.domain.published.reading import Reading
+from ntlbg_service.domain.published.rows import Row, Rows, finish
+from ntlbg_service.domain.published.scenarios import SHORT, scenarios
 from ntlbg_service.domain.resolve import Layer, parse
 from ntlbg_service.domain.suite import SuiteSpec
 

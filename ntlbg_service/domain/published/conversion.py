@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ntlbg_service.domain.published_keys import FORMATS, LEARNED, MARKS
-from ntlbg_service.domain.published_options import translate
-from ntlbg_service.domain.published_reading import Reading, Remark
+from ntlbg_service.domain.published.keys import FORMATS, LEARNED, MARKS
+from ntlbg_service.domain.published.options import translate
+from ntlbg_service.domain.published.reading import Reading, Remark
 from ntlbg_service.domain.resolve import Layer, resolve
 
 MAIN_MARKS = ("video_config", "training_config", "dataset_config", "longvideo_variants")

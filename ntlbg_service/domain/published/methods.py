@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ntlbg_service.domain.published import NEEDS_LEARNED, TERM, weighs
-from ntlbg_service.domain.published_keys import LEARNED, METHODS, STRATEGIES
-from ntlbg_service.domain.published_options import translate
-from ntlbg_service.domain.published_reading import Reading
-from ntlbg_service.domain.published_rows import Row, Rows
+from ntlbg_service.domain.published.conversion import NEEDS_LEARNED, TERM, weighs
+from ntlbg_service.domain.published.keys import LEARNED, METHODS, STRATEGIES
+from ntlbg_service.domain.published.options import translate
+from ntlbg_service.domain.published.reading import Reading
+from ntlbg_service.domain.published.rows import Row, Rows
 
 ALIGNED = 0.3
 """Weight of the alignment term where a variant asks for an alignment and gives no weight; what the

@@ -12,8 +12,8 @@ import click
 from ntlbg_service.cli.options import FILE
 
 if TYPE_CHECKING:
-    from ntlbg_service.domain.published import Imported
-    from ntlbg_service.domain.published_reading import Remark
+    from ntlbg_service.domain.published.conversion import Imported
+    from ntlbg_service.domain.published.reading import Remark
 
 MAIN = "longvideo_config.json"
 SHIPPED = Path("configs") / MAIN
@@ -52,7 +52,7 @@ def command(file: Path, output: Path, main: Path | None, force: bool) -> None:
     Says every decision it had to take, and every key that is not used, by its path.
     """
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.domain.published import import_main, is_main, is_published
+    from ntlbg_service.domain.published.conversion import import_main, is_main, is_published
     from ntlbg_service.loading import read_any
 
     values = read_any(file)
@@ -75,7 +75,7 @@ def _suite(
     values: dict[str, Any], file: Path, target: Path, asked: Path | None
 ) -> dict[Path, dict[str, Any]]:
     """The suite with what belongs to it: a converted main config, and a scale for the data."""
-    from ntlbg_service.domain.published_suites import import_suite
+    from ntlbg_service.domain.published.suites import import_suite
 
     main = _find_main(values, file, target, asked)
     config = Path(os.path.relpath(main.path.resolve(), target.parent.resolve())).as_posix()
@@ -104,7 +104,12 @@ def _say_main(imported: "Imported", main: Main) -> None:
 def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | None) -> Main:
     """The main config asked for, else the file's base_config, else a main config near it."""
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.domain.published import batch_of, import_main, is_main, is_published
+    from ntlbg_service.domain.published.conversion import (
+        batch_of,
+        import_main,
+        is_main,
+        is_published,
+    )
     from ntlbg_service.loading import load_main, read_any
 
     found = _main_file(values, file, asked)

@@ -1,0 +1,89 @@
+"""All that `ntlbg config analyze` finds, and the same as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ntlbg_model.config import Config
+from ntlbg_service.domain.analysis import (
+    Cell,
+    Comparison,
+    Pairing,
+    cells,
+    comparisons,
+    pairings,
+)
+from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.known_plans import KnownCell, known_cells
+from ntlbg_service.estimates import open_estimates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """The tables, before they are printed."""
+
+    cells: list[Cell]
+    compared: list[Comparison]
+    """Closed form and trace; empty without `--trace`."""
+    pairings: list[Pairing]
+    plans: list[KnownCell]
+
+
+def analyse(categories: Mapping[str, Config], home: Path, trace: str | None) -> Analysis:
+    """Fit all categories; `trace` is 'near' or 'all', None for the closed form alone."""
+    estimates = open_estimates(home, trace=trace is not None)
+    with Console(stderr=True).status("fitting, with traces where they are asked for"):
+        found = cells(categories, estimates)
+        every = trace == "all"
+        compared = list(comparisons(categories, found, estimates, every=every)) if trace else []
+    return Analysis(
+        cells=found,
+        compared=compared,
+        pairings=pairings(categories),
+        plans=known_cells(categories),
+    )
+
+
+def to_json(found: Analysis) -> dict[str, Any]:
+    """Every number of the tables."""
+    return {
+        "cells": [_cell(cell) for cell in found.cells],
+        "traced": [
+            {
+                "category": row.cell.category,
+                "tuning": row.cell.tuning,
+                "gpu": row.cell.profile.name,
+                "closed_gib": round(row.closed_gib, 3),
+                "traced_gib": round(row.traced_gib, 3),
+                "difference": round(row.difference, 5),
+            }
+            for row in found.compared
+        ],
+        "pairings": [
+            {
+                "category": pair.category,
+                "tuning": pair.tuning,
+                "gpu": pair.profile.name,
+                "micro_batch": pair.micro_batch,
+                "needed_gib": round(pair.needed_gib, 3),
+                "limit_gib": round(pair.limit_gib, 3),
+                "fits": pair.needed_gib <= pair.limit_gib,
+            }
+            for pair in found.pairings
+        ],
+        "plans": [asdict(cell) | {"fits": cell.fits} for cell in found.plans],
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    fits = isinstance(cell.found, Fit)
+    return {
+        "category": cell.category,
+        "tuning": cell.tuning,
+        "gpu": cell.profile.name,
+        "fits": fits,
+        ("fit" if fits else "misfit"): asdict(cell.found),
+    }

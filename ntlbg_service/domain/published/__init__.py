@@ -1,0 +1,1 @@
+"""Files in the published layout, converted key by key into ours. Pure."""
