@@ -4,25 +4,31 @@ from pathlib import Path
 
 import click
 
-from ntlbg_service.cli.options import FILE
+from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.workspace import Workspace
 
 MAIN = Path("configs/longvideo_config.json")
 
 
 @click.command()
 @click.option("--config", "file", type=FILE, default=MAIN, show_default=True, help="A main config.")
-def command(file: Path) -> None:
+@workspace_options
+def command(file: Path, workspace: Workspace) -> None:
     """Say what every category of a main config needs on every GPU, and with which settings.
 
-    Predicted in closed form for nodes of 8 GPUs, 96 cores and 768 GiB. `~` as in `ntlbg plan`.
+    Predicted in closed form for nodes of 8 GPUs, 96 cores and 768 GiB, with what runs of HOME
+    measured. `~` as in `ntlbg plan`.
     """
     from rich.console import Console
     from rich.table import Table
 
     from ntlbg_service.domain.analysis import cells, pairings
+    from ntlbg_service.domain.calibration import said
     from ntlbg_service.domain.fit import Fit
     from ntlbg_service.domain.resolve import Layer, resolve
+    from ntlbg_service.estimates import open_estimates
     from ntlbg_service.loading import load_main
+    from ntlbg_service.measured import read_calibrations
 
     sections, categories = load_main(file)
     base = Layer(str(file), sections)
@@ -36,7 +42,9 @@ def command(file: Path) -> None:
     table = Table(title=f"Memory of {file}", title_justify="left", box=None, pad_edge=False)
     for heading in ("category", "tuning", "on", "batch", "settings", "peak / limit, GiB", "host"):
         table.add_column(heading, overflow="fold")
-    for cell in cells(configs):
+    measured = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=False, learned=measured)
+    for cell in cells(configs, estimates):
         found = cell.found
         head = (cell.category, cell.tuning, cell.profile.name)
         if isinstance(found, Fit):
@@ -48,7 +56,9 @@ def command(file: Path) -> None:
             table.add_row(*head, "", f"no: {found.reason}", "", "")
     console.print(table)
     console.print()
-    for pair in pairings(configs):
+    for profile, calibration in measured.items():
+        console.print(said(profile, calibration), highlight=False, soft_wrap=True)
+    for pair in pairings(configs, estimates):
         fits = pair.needed_gib <= pair.limit_gib
         line = (
             f"{pair.category} on {pair.profile.name} at micro-batch {pair.micro_batch}, "
