@@ -1,4 +1,4 @@
-"""Peaks that ended attempts measured, beside the fits they ran with: what predictions learn from."""
+"""Measured peaks of ended attempts beside the fits they ran with: what predictions learn from."""
 
 from collections import defaultdict
 from collections.abc import Mapping
