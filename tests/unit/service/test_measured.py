@@ -56,7 +56,7 @@ def test_peaks_of_what_finished_or_ran_out_are_read(home: Workspace) -> None:
     assert [peak.ran_out for peak in peaks if peak.measured_gib < 3] == [True]
     found = read_calibrations(home)["cpu"]
     assert (found.runs, found.shapes) == (3, 1)
-    assert found.factor == pytest.approx(found.highest, rel=0.02)
+    assert found.factor == pytest.approx(found.highest, rel=0.05)
 
 
 def test_the_table_and_json_say_the_same(home: Workspace) -> None:
