@@ -44,6 +44,8 @@ from ntlbg_model.footprint.shapes import shape_of
 from ntlbg_model.tracing.step import micro_batch
 
 GLOBAL_BATCH = 16
+KEPT = (88, 440)
+"""Frames; not at the knots of the closed form's table."""
 SEVEN_BILLION = "Qwen/Qwen2-VL-7B-Instruct"
 TOOLS = {
     "tracer": "ours, traced: states, activations, temporaries, logits, vision, ZeRO's buckets",
@@ -94,7 +96,7 @@ def steps_on_cards() -> Iterator[Row]:
     bases = {"2B": TWO_BILLION, "7B": SEVEN_BILLION}
     tunings: tuple[Literal["lora", "full"], ...] = ("lora", "full")
     stages: tuple[Literal[0, 2, 3], ...] = (0, 2, 3)
-    for tuning, stage, base, kept, batch in product(tunings, stages, bases, (64, 512), (1, 2)):
+    for tuning, stage, base, kept, batch in product(tunings, stages, bases, KEPT, (1, 2)):
         config = Config(
             video=VideoConfig(max_frames=8192, num_representatives=kept),
             model=ModelConfig(base_model=bases[base], tuning=tuning),
@@ -114,7 +116,7 @@ def steps_on_cards() -> Iterator[Row]:
             group=f"{tuning}, " + (f"ZeRO-{stage} on 8" if stage else "one card"),
             reference=reference,
             predictions={
-                "tracer": reference,
+                "tracer": None,
                 "closed form": closed_form(config, step),
                 "deepspeed": deepspeed(counts, step),
                 "deepspeed+": deepspeed_informed(counts, step),
