@@ -7,7 +7,7 @@ several different shapes, and never far. Seeds of one shape are one piece of evi
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isclose
 from statistics import median
 
 from ntlbg_model.footprint.items import DEVICE_ITEMS, MOVING
@@ -91,12 +91,20 @@ def _sum(memory: Mapping[str, float], names: Iterable[str]) -> float:
 
 def by_shape(peaks: Iterable[Peak]) -> list[tuple[Peak, ...]]:
     """Peaks of equal predictions together."""
-    shapes: dict[tuple[float, float], list[Peak]] = {}
-    for peak in peaks:
-        # To the MiB: fits keep three decimals, and a factor divided out leaves dust.
-        key = round(peak.standing_gib, 3), round(peak.moving_gib, 3)
-        shapes.setdefault(key, []).append(peak)
-    return [tuple(alike) for alike in shapes.values()]
+    shapes: list[list[Peak]] = []
+    for peak in sorted(peaks, key=lambda peak: (round(peak.standing_gib, 3), peak.moving_gib)):
+        if shapes and _alike(shapes[-1][0], peak):
+            shapes[-1].append(peak)
+        else:
+            shapes.append([peak])
+    return [tuple(alike) for alike in shapes]
+
+
+def _alike(one: Peak, other: Peak) -> bool:
+    """Fits keep three decimals of each item, and a factor that is divided out leaves dust."""
+    return isclose(one.standing_gib, other.standing_gib, abs_tol=0.001) and isclose(
+        one.moving_gib, other.moving_gib, rel_tol=0.005, abs_tol=0.003
+    )
 
 
 def calibrate(peaks: Iterable[Peak]) -> Calibration:

@@ -104,7 +104,8 @@ def test_low_resident_sets_and_exhausted_memory_never_lower_the_factor() -> None
 
 
 def test_peaks_of_one_prediction_are_one_shape() -> None:
-    assert [len(alike) for alike in by_shape([peak(15.0), peak(16.0), peak(15.0, 6.0)])] == [2, 1]
+    mixed = [peak(15.0), peak(15.0, 6.0), peak(16.0), peak(14.0, 5.002)]
+    assert [len(alike) for alike in by_shape(mixed)] == [3, 1]
 
 
 class _Learned:
