@@ -1,9 +1,10 @@
-"""Predictions of memory with a tracer at hand, whose traces are kept on disk."""
+"""Predictions of memory with a tracer at hand, whose traces are kept on disk, and with what was
+measured."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,14 +12,23 @@ from pathlib import Path
 import ntlbg_model
 from ntlbg_model.config import Config, DataConfig, EvaluationConfig, HardwareConfig, TrainingConfig
 from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, training_footprint
-from ntlbg_service.domain.estimates import CLOSED_FORM, Calibration, Estimates
+from ntlbg_service.domain.estimates import Calibration, Estimates
 
 Tracer = Callable[[Config, Step, float], Footprint]
 
 
-def open_estimates(home: Path, *, trace: bool = True, tracer: Tracer | None = None) -> Estimates:
-    """The estimates of a home; `trace` allows traces, which import torch and take seconds."""
-    return _Traced(home / "traces", tracer or _trace) if trace else CLOSED_FORM
+def open_estimates(
+    home: Path,
+    *,
+    trace: bool = True,
+    tracer: Tracer | None = None,
+    learned: Mapping[str, Calibration] | None = None,
+) -> Estimates:
+    """The estimates of a home; `trace` allows traces, which import torch and take seconds.
+
+    `learned` is what measured peaks say by profile (`measured.read_calibrations`).
+    """
+    return _Estimates(home / "traces", (tracer or _trace) if trace else None, learned or {})
 
 
 def _trace(config: Config, step: Step, context: float) -> Footprint:
@@ -27,18 +37,21 @@ def _trace(config: Config, step: Step, context: float) -> Footprint:
     return trace_step(config, step, context)
 
 
-class _Traced:
-    """The closed form, and traces that are made once for each key."""
+class _Estimates:
+    """The closed form, traces that are made once for each key, and what was learned."""
 
-    def __init__(self, folder: Path, tracer: Tracer) -> None:
+    def __init__(
+        self, folder: Path, tracer: Tracer | None, learned: Mapping[str, Calibration]
+    ) -> None:
         self._folder = folder
         self._tracer = tracer
+        self._learned = learned
 
     def footprint(self, config: Config, step: Step, context: float) -> Footprint:
         return training_footprint(config, step, context)
 
     def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
-        if config.model.architecture != "qwen2_vl" or step.cpu:
+        if self._tracer is None or config.model.architecture != "qwen2_vl" or step.cpu:
             return None
         if config.training.max_steps == 0:
             # Nothing is trained: there is no step to follow.
@@ -55,7 +68,7 @@ class _Traced:
         return found
 
     def calibration(self, profile: str) -> Calibration:
-        return Calibration()
+        return self._learned.get(profile, Calibration())
 
 
 def memory_key(config: Config, step: Step, context: float = CONTEXT_GIB) -> str:

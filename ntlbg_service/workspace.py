@@ -18,6 +18,11 @@ class Workspace:
         return f"sqlite:///{self.home / 'ledger.db'}"
 
     @property
+    def ledger_exists(self) -> bool:
+        """Whether anything was ever submitted here."""
+        return (self.home / "ledger.db").is_file()
+
+    @property
     def storage(self) -> Path:
         """Results."""
         return self.home / "storage"

@@ -1,5 +1,7 @@
 """The peak memory of a training step or an answer, followed operation by operation, with no GPU."""
 
+from dataclasses import replace
+
 from ntlbg_model.config import Config
 from ntlbg_model.footprint.closed_form import (
     CONTEXT_GIB,
@@ -44,6 +46,10 @@ def trace_step(
     config: Config, step: Step, context: float = CONTEXT_GIB, recipe: Recipe = TRAINING
 ) -> Footprint:
     """Peak memory of one training step on one device; seconds of one core."""
+    if step.zero_stage >= 2:
+        # DeepSpeed hands gradients on by bucket as they appear, into shards that stand through the
+        # step: as where gradients accumulate. A trace of one worker would see all of them grow.
+        step = replace(step, accumulation=max(2, step.accumulation))
     states = states_of(config, step, weights_of(config))
     return _highest(config, step, context, trace_peaks(config, step, recipe), states)
 

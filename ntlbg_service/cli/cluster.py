@@ -1,14 +1,17 @@
-"""`ntlbg cluster`: the nodes and GPUs that are there."""
+"""`ntlbg cluster`: the nodes and GPUs that are there, and what runs on them measured."""
 
 import json
 import os
 
 import click
 
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.workspace import Workspace
+
 
 @click.group()
 def command() -> None:
-    """The GPUs that a plan counts on."""
+    """The GPUs that a plan counts on, and what is known of them."""
 
 
 @command.command()
@@ -50,3 +53,37 @@ def gpus(as_json: bool) -> None:
     capacity = inventory_of(nodes).capacity()
     planned = ", ".join(f"{count} x {name}" for name, count in capacity.items())
     console.print(f"Plans count on {planned}.", highlight=False)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every shape of run.")
+@workspace_options
+def calibration(as_json: bool, workspace: Workspace) -> None:
+    """Compare predicted with measured memory, by kind of device and shape of run.
+
+    Measured are ended trainings of HOME. Plans count what moves within a step as many times as the
+    last line of each kind says: a peak above its prediction counts in full, peaks below it count
+    little, and only after several shapes.
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from ntlbg_service.cli.calibration_table import shape_rows, table_of
+    from ntlbg_service.domain.calibration import calibrate, said
+    from ntlbg_service.measured import read_home
+
+    home = read_home(workspace)
+    if as_json:
+        found = {
+            profile: asdict(calibrate(peaks)) | {"by_shape": shape_rows(peaks)}
+            for profile, peaks in home.items()
+        }
+        click.echo(json.dumps(found, indent=1))
+        return
+    console = Console()
+    for profile, peaks in home.items():
+        console.print(table_of(profile, peaks))
+        console.print(said(profile, calibrate(peaks)), highlight=False, soft_wrap=True)
+    if not home:
+        click.echo(f"No training in {workspace.home} has ended yet: predictions stay as they are.")

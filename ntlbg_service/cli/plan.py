@@ -74,4 +74,4 @@ def command(
     elif as_json:
         click.echo(json.dumps(to_json(result), indent=1))
     else:
-        print_plan(result)
+        print_plan(result, estimates)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from rich.markup import escape
 
 from ntlbg_service.cli.plan_words import duration, number
+from ntlbg_service.domain.calibration import said
+from ntlbg_service.domain.estimates import Estimates
 from ntlbg_service.domain.plan import Plan
 
 
@@ -25,18 +27,20 @@ def totals(plan: Plan) -> str:
     return words if plan.cost is None else f"{words} The nodes cost {number(plan.cost)}."
 
 
-def legend(plan: Plan) -> str:
+def legend() -> str:
     """What the marks of the table mean, and where its figures are from."""
-    fits = {id(row.placement.fit): row.placement.fit for row in plan.intervals.values()}.values()
-    calibrated = sorted({fit.profile for fit in fits if fit.calibration != 1.0})
-    words = [
+    return (
         "* baseline; batch = micro x accumulation x workers; "
-        "~ peak in closed form, without it traced.",
-        "Memory and times are predictions.",
-    ]
-    if calibrated:
-        words.append(f"Peaks on {', '.join(calibrated)} are scaled by what runs there measured.")
-    return " ".join(words)
+        "~ peak in closed form, without it traced. Memory and times are predictions."
+    )
+
+
+def learned(plan: Plan, estimates: Estimates) -> Iterator[str]:
+    """What runs on the plan's kinds of device measured, where any did."""
+    for profile in sorted({row.placement.fit.profile for row in plan.intervals.values()}):
+        calibration = estimates.calibration(profile)
+        if calibration.runs:
+            yield said(profile, calibration)
 
 
 def added_nodes(plan: Plan) -> Iterator[str]:

@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ntlbg_service.cli.plan_summary import added_nodes, guard, legend, refusals, totals
+from ntlbg_service.cli.plan_summary import added_nodes, guard, learned, legend, refusals, totals
 from ntlbg_service.cli.plan_words import batch, duration, number, settings, where
 from ntlbg_service.domain.cluster import Interval
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.plan import Plan, PlannedVariant
 
@@ -52,7 +53,7 @@ def new_console() -> Console:
     return console
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: Plan, estimates: Estimates = CLOSED_FORM) -> None:
     """The plan as a table, what it comes to, and what cannot run or compare."""
     console = new_console()
     if plan.intervals:
@@ -60,7 +61,9 @@ def print_plan(plan: Plan) -> None:
         for part in _tables(plan, console.width):
             console.print(part)
         console.print(totals(plan), highlight=False)
-        console.print(legend(plan), style="dim", highlight=False)
+        console.print(legend(), style="dim", highlight=False)
+        for line in learned(plan, estimates):
+            console.print(line, style="dim", highlight=False)
     for line in (*added_nodes(plan), *guard(plan)):
         console.print(line, highlight=False)
     for reason, names in refusals(plan).items():

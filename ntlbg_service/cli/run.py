@@ -62,7 +62,7 @@ def command(
         prepared = prepare_suite(
             files, chosen, workspace, inventory, skip_refused=skip_refused, estimates=estimates
         )
-    print_plan(prepared.plan)
+    print_plan(prepared.plan, estimates)
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
 

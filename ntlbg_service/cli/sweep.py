@@ -30,9 +30,13 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.client import prepare_sweep, submit
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import RunState
+    from ntlbg_service.estimates import open_estimates
+    from ntlbg_service.measured import read_calibrations
 
     inventory = choose_inventory(None, None)
-    prepared = prepare_sweep(file, workspace, inventory)
+    learned = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=False, learned=learned)
+    prepared = prepare_sweep(file, workspace, inventory, estimates=estimates)
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
     key = prepared.suite.key

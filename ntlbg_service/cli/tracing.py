@@ -14,6 +14,7 @@ from ntlbg_service.domain.estimates import Calibration, Estimates
 from ntlbg_service.domain.fitting import shape_of
 from ntlbg_service.domain.suite import Variant
 from ntlbg_service.estimates import open_estimates
+from ntlbg_service.measured import read_calibrations
 from ntlbg_service.workspace import Workspace
 
 NOTICED_SECONDS = 1.0
@@ -25,7 +26,8 @@ def telling(
     workspace: Workspace, variants: Sequence[Variant], *, trace: bool = True
 ) -> Iterator[Estimates]:
     """The home's estimates; says on stderr which shape is being traced, and what it took."""
-    estimates = open_estimates(workspace.home, trace=trace)
+    learned = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=trace, learned=learned)
     console = Console(stderr=True)
     shapes = len({shape_of(variant.config) for variant in variants})
     if not (trace and console.is_terminal):

@@ -130,7 +130,9 @@ def _pairing(
         tuning=tuning,
         profile=profile,
         micro_batch=batch,
-        needed_gib=estimates.footprint(asked, step, CONTEXT_GIB).total,
+        needed_gib=estimates.footprint(asked, step, CONTEXT_GIB)
+        .scaled(estimates.calibration(profile.name).factor)
+        .total,
         limit_gib=SAFETY * profile.usable_gib,
         found=fit(asked, profile, NODE, estimates=estimates),
     )

@@ -12,9 +12,16 @@ class Calibration:
     """What measured peaks say of predictions on a profile."""
 
     factor: float = 1.0
-    """On the predicted dynamic part."""
+    """On what moves during a step; on a CPU, on the process beside its tensors too."""
     runs: int = 0
     """How many runs it was learned from."""
+    shapes: int = 0
+    """How many different predictions those runs had."""
+    ratio: float | None = None
+    """Median of measured / predicted; None where nothing was measured."""
+    lowest: float = 1.0
+    """Of measured / predicted."""
+    highest: float = 1.0
 
 
 class Estimates(Protocol):

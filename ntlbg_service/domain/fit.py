@@ -145,7 +145,7 @@ def fit(
                     away = host, step
                 continue
             footprint = _judged(config, step, limit, profile, estimates)
-            needed = footprint.total + _process(profile)
+            needed = footprint.total + _process(profile, estimates)
             if needed <= limit:
                 return fit_of(config, profile, step, footprint, limit, estimates)
             if least is None or needed < least[0]:
@@ -199,11 +199,11 @@ def _judged(
 ) -> Footprint:
     """The prediction that decides: a trace near the limit where there is a tracer, with what
     measured peaks on the profile have taught."""
-    found = estimates.footprint(config, step, CONTEXT_GIB)
-    near = (1 - BAND) * limit < found.total + _process(profile) <= limit
-    traced = estimates.trace(config, step, CONTEXT_GIB) if near else None
     factor = estimates.calibration(profile.name).factor
-    return (traced or found).scaled(factor)
+    found = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
+    near = (1 - BAND) * limit < found.total + _process(profile, estimates) <= limit
+    traced = estimates.trace(config, step, CONTEXT_GIB) if near else None
+    return traced.scaled(factor) if traced is not None else found
 
 
 def _device_hours(config: Config, step: Step, profile: Profile) -> tuple[float, int, int]:
@@ -222,8 +222,9 @@ def _suggestion(config: Config, step: Step, limit: float) -> str:
     return "; fewer representatives or a smaller frame_resolution would need less"
 
 
-def _process(profile: Profile) -> float:
-    return CPU_PROCESS_GIB if profile.is_cpu else 0.0
+def _process(profile: Profile, estimates: Estimates) -> float:
+    """What a CPU worker takes beside its model, as measured peaks have it."""
+    return CPU_PROCESS_GIB * estimates.calibration(profile.name).factor if profile.is_cpu else 0.0
 
 
 def fit_of(
@@ -235,7 +236,7 @@ def fit_of(
     estimates: Estimates,
 ) -> Fit:
     """A step with its prediction, as a fit."""
-    process = _process(profile)
+    process = _process(profile, estimates)
     return Fit(
         profile=profile.name,
         precision=step.precision,

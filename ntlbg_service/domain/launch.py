@@ -82,7 +82,7 @@ class ExitRecord:
     """Wall time of training in this attempt."""
     evaluation_seconds: float | None = None
     peak_memory_mib: float | None = None
-    """Peak of the worker: allocated on the GPU, resident set on a CPU."""
+    """Peak of the worker: allocated on the GPU, resident set on a CPU. Also of one that ran out."""
     results: dict[str, float] = field(default_factory=dict)
     """Final metrics, `<data set>/<metric>`."""
     versions: dict[str, str] = field(default_factory=dict)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, check_transition
 from ntlbg_service.domain.suite import changes
@@ -198,6 +199,23 @@ class Ledger(Outbox):
     def attempts_of(self, run_id: str) -> tuple[Attempt, ...]:
         """Every attempt of a run, oldest first."""
         query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number)
+        with self._transaction() as connection:
+            return tuple(attempt_of(row) for row in connection.execute(query))
+
+    def trained_attempts(self, most: int) -> tuple[Attempt, ...]:
+        """Attempts at a training that finished or ran out of memory, the newest first."""
+        known = or_(
+            attempts.c.state == AttemptState.FINISHED.value,
+            attempts.c.failure == FailureClass.OUT_OF_MEMORY.value,
+        )
+        trains = runs.c.config["training"]["max_steps"].as_integer() > 0
+        query = (
+            select(attempts)
+            .join(runs)
+            .where(known, trains, runs.c.work == Work.TRAIN.value)
+            .order_by(attempts.c.ended_at.desc())
+            .limit(most)
+        )
         with self._transaction() as connection:
             return tuple(attempt_of(row) for row in connection.execute(query))
 

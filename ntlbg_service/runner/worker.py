@@ -14,6 +14,7 @@ from typing import Any
 from ntlbg_model.config import DatasetConfig
 from ntlbg_model.data.records import Prediction
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine, to_json
+from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.runner.failures import classify
 from ntlbg_service.storage.layout import AttemptKeys
@@ -40,6 +41,10 @@ def work(settings: dict[str, Any]) -> None:
     except Exception as error:
         traceback.print_exc()
         failure, message = classify(error)
+        if failure is FailureClass.OUT_OF_MEMORY:
+            from ntlbg_model.evaluation import peak_memory_mib
+
+            progress.peak_memory_mib = peak_memory_mib()
         if leads:
             progress.end(ExitRecordParts(finished=False, failure=failure, message=message))
         raise

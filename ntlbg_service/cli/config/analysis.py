@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,9 +15,12 @@ from ntlbg_service.domain.analysis import (
     comparisons,
     pairings,
 )
+from ntlbg_service.domain.estimates import Calibration
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.known_plans import KnownCell, known_cells
 from ntlbg_service.estimates import open_estimates
+from ntlbg_service.measured import read_calibrations
+from ntlbg_service.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +32,14 @@ class Analysis:
     """Closed form and trace; empty without `--trace`."""
     pairings: list[Pairing]
     plans: list[KnownCell]
+    learned: Mapping[str, Calibration]
+    """What measured peaks say, by profile."""
 
 
-def analyse(categories: Mapping[str, Config], home: Path, trace: str | None) -> Analysis:
+def analyse(categories: Mapping[str, Config], workspace: Workspace, trace: str | None) -> Analysis:
     """Fit all categories; `trace` is 'near' or 'all', None for the closed form alone."""
-    estimates = open_estimates(home, trace=trace is not None)
+    learned = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=trace is not None, learned=learned)
     with Console(stderr=True).status("fitting, with traces where they are asked for"):
         found = cells(categories, estimates)
         every = trace == "all"
@@ -42,8 +47,9 @@ def analyse(categories: Mapping[str, Config], home: Path, trace: str | None) -> 
     return Analysis(
         cells=found,
         compared=compared,
-        pairings=pairings(categories),
+        pairings=pairings(categories, estimates),
         plans=known_cells(categories),
+        learned=learned,
     )
 
 
@@ -74,6 +80,7 @@ def to_json(found: Analysis) -> dict[str, Any]:
             }
             for pair in found.pairings
         ],
+        "calibrations": {profile: asdict(one) for profile, one in found.learned.items()},
         "plans": [asdict(cell) | {"fits": cell.fits} for cell in found.plans],
     }
 

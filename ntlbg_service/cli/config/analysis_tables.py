@@ -10,6 +10,7 @@ from ntlbg_service.cli.config.analysis import Analysis
 from ntlbg_service.cli.plan_table import UNFOLDED
 from ntlbg_service.cli.plan_words import batch
 from ntlbg_service.domain.analysis import Cell, Comparison, Pairing
+from ntlbg_service.domain.calibration import said
 from ntlbg_service.domain.fit import Fit, Misfit
 from ntlbg_service.domain.fit_words import sharding_words
 from ntlbg_service.domain.known_plans import KnownCell
@@ -35,6 +36,8 @@ def print_analysis(source: str, found: Analysis) -> None:
         )
         console.print(_traces(found.compared))
     console.print()
+    for profile, calibration in found.learned.items():
+        console.print(said(profile, calibration), highlight=False, soft_wrap=True)
     for pair in found.pairings:
         console.print(_sentence(pair), highlight=False, soft_wrap=True)
     if found.plans:

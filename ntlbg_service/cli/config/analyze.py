@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
-from ntlbg_service.cli.options import FILE
+from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_model.config import Config
@@ -31,18 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option("--plot", type=FILE, help="Draw the peaks into a PNG, SVG or PDF file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--home",
-    type=FILE,
-    envvar="NTLBG_HOME",
-    default=Path(".ntlbg"),
-    show_default=True,
-    help="Folder whose traces are used and added to.",
-)
-def command(file: Path, trace: str | None, plot: Path | None, as_json: bool, home: Path) -> None:
+@workspace_options
+def command(
+    file: Path, trace: str | None, plot: Path | None, as_json: bool, workspace: Workspace
+) -> None:
     """Say what every category of a main config needs on every GPU, and with which settings.
 
-    Predicted in closed form for nodes of 8 GPUs, 96 cores and 768 GiB. `~` as in `ntlbg plan`.
+    Predicted in closed form for nodes of 8 GPUs, 96 cores and 768 GiB, with what runs of HOME
+    measured. `~` as in `ntlbg plan`.
     Below the table: the published pairings, and the usual ways to train them.
     """
     from ntlbg_service.cli.config.analysis import analyse, to_json
@@ -50,7 +47,7 @@ def command(file: Path, trace: str | None, plot: Path | None, as_json: bool, hom
 
     if plot is not None:
         _check_format(plot)
-    found = analyse(_categories(file), home, trace)
+    found = analyse(_categories(file), workspace, trace)
     if as_json:
         click.echo(json.dumps({"config": str(file), **to_json(found)}, indent=1))
     else:

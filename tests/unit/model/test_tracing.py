@@ -1,6 +1,7 @@
 """A traced step against real ones on a CPU, deep models, and the traces of an earlier study."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -114,6 +115,17 @@ def test_sharding_and_offload_move_states() -> None:
     assert plain.allocated > sharded.allocated > away.allocated
     assert plain.host == sharded.host == 0
     assert away.host * 4 > 100
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_sharded_gradients_stand_as_shards_with_and_without_accumulation(stage: Any) -> None:
+    asked = seven_billion(64, tuning="full")
+    step = replace(HALF, master_weights=True, workers=8, zero_stage=stage)
+    once, again = (trace_step(asked, replace(step, accumulation=n)) for n in (1, 2))
+    assert once == again
+    assert once.allocated == pytest.approx(training_footprint(asked, step).allocated, rel=0.01)
+    away = trace_step(asked, replace(step, offload="optimizer"))
+    assert away.gradients == 0
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)

@@ -1,0 +1,1 @@
+"""What `memory_estimators.py` is made of."""

@@ -1,0 +1,52 @@
+"""Measured peaks of ended attempts beside the fits they ran with: what predictions learn from."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ntlbg_service.domain.calibration import Peak, calibrate, peak_of
+from ntlbg_service.domain.estimates import Calibration
+from ntlbg_service.domain.states import AttemptState
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.ledger.ledger import Ledger
+    from ntlbg_service.storage.local import Storage
+
+MOST = 1000
+"""Attempts that are looked at, the newest first: code and machines change."""
+
+
+def read_calibrations(workspace: Workspace) -> Mapping[str, Calibration]:
+    """What a home has learned, by profile. Empty where nothing ran yet; makes no ledger."""
+    return {profile: calibrate(peaks) for profile, peaks in read_home(workspace).items()}
+
+
+def read_home(workspace: Workspace) -> Mapping[str, tuple[Peak, ...]]:
+    """Measured peaks of a home by profile. Raises InfrastructureError."""
+    if not workspace.ledger_exists:
+        return {}
+    import time
+
+    from ntlbg_service.ledger.database import open_database
+    from ntlbg_service.ledger.ledger import Ledger
+    from ntlbg_service.storage.local import LocalStorage
+
+    ledger = Ledger(open_database(workspace.ledger_url), time.time)
+    return read_peaks(ledger, LocalStorage(workspace.storage))
+
+
+def read_peaks(ledger: "Ledger", storage: "Storage") -> Mapping[str, tuple[Peak, ...]]:
+    """Peaks by profile of trainings that finished or ran out of memory, the newest first."""
+    from ntlbg_service.results import read_exit
+    from ntlbg_service.storage.layout import AttemptKeys
+
+    found: dict[str, list[Peak]] = defaultdict(list)
+    for attempt in ledger.trained_attempts(MOST):
+        record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
+        if record is None or not record.peak_memory_mib:
+            continue
+        short = attempt.state is not AttemptState.FINISHED
+        peak = peak_of(attempt.fit, record.peak_memory_mib / 1024, ran_out=short)
+        found[attempt.fit.profile].append(peak)
+    return {profile: tuple(peaks) for profile, peaks in sorted(found.items())}
