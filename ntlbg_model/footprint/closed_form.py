@@ -56,7 +56,7 @@ def _footprint(
     items["activations"] += step.bytes_per_value / 2 * batch * kept / GIB
     found = Footprint(
         parameters=states.parameters,
-        gradients=states.gradients,
+        gradients=items.get("gradients", states.gradients),
         optimizer=states.optimizer,
         activations=items["activations"],
         temporaries=items["temporaries"],

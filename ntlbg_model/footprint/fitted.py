@@ -71,14 +71,17 @@ def moving(
     shape: Shape, config: Config, step: Step, answers: bool = False
 ) -> dict[str, float] | None:
     """GiB of each of `ITEMS` in the phase where their sum is largest; None for a base model or a
-    regime that was not traced. `answers`: while `step.questions` questions are answered."""
+    regime that was not traced. `answers`: while `step.questions` questions are answered. In a step
+    of a single micro-batch, where gradients come one by one, they are an item too."""
     rows = _rows(shape, config, step, answers)
     if rows is None:
         return None
     load, batch = load_of(config), step.questions if answers else step.micro_batch
     tokens, patches = batch * load.tokens, batch * load.patches
     rank = config.model.lora_rank - RANK if config.model.tuning == "lora" else 0
-    found = [_at(phase, rows, tokens, patches, rank) for phase in rows["phases"]]
+    single = step.accumulation == 1 and not step.deepspeed and not answers
+    phases = rows.get("alone", rows["phases"]) if single else rows["phases"]
+    found = [_at(phase, rows, tokens, patches, rank) for phase in phases]
     highest = max(found, key=lambda items: sum(items.values()))
     if step.attention == "eager":
         highest["temporaries"] += SCORE_BYTES * shape.heads * batch * load.tokens**2 / GIB
@@ -89,9 +92,11 @@ def _at(
     phase: dict[str, Any], rows: dict[str, Any], tokens: float, patches: float, rank: int
 ) -> dict[str, float]:
     found = {}
-    for item in ITEMS:
+    for item, values in phase["items"].items():
         knots, x = (rows["patches"], patches) if item == "vision" else (rows["tokens"], tokens)
-        value = _line(knots, phase["items"][item], x) + rank * phase["rank"][item]
+        value = _line(knots, values, x)
+        if rank:
+            value += rank * phase["rank"][item]
         found[item] = max(0.0, value) / GIB
     return found
 

@@ -92,12 +92,28 @@ def row(shape: Shape, tuning: str, step: Step, answers: bool) -> dict[str, Any]:
     if tuning == "lora":
         wider = trace(case(shape, KEPT[0], tuning, OTHER_RANK), step)
     loads = [load_of(config) for config in cases]
-    return {
+    made: dict[str, Any] = {
         "tokens": [load.tokens for load in loads],
         "patches": [load.patches for load in loads],
         "reserve": 0.0 if step.cpu else round(reserve(shape, tuning, step, answers), 3),
         "phases": [_phase(name, traced, wider) for name in _highest(traced, wider)],
     }
+    if tuning != "lora" and not answers:
+        made["alone"] = alone(cases, step)
+    return made
+
+
+def alone(cases: list[Config], step: Step) -> list[dict[str, Any]]:
+    """Phases of steps of a single micro-batch, where gradients come one by one."""
+    single = replace(step, accumulation=1)
+    if step.deepspeed:
+        single = replace(single, zero_stage=0, master_weights=False)
+    traced = [trace_peaks(config, single) for config in cases]
+    items = (*fitted.ITEMS, "gradients")
+    return [
+        {"items": {item: [round(p.phases[name][item]) for p in traced] for item in items}}
+        for name in _highest(traced)
+    ]
 
 
 def reserve(shape: Shape, tuning: str, step: Step, answers: bool) -> float:
@@ -135,10 +151,10 @@ def _steps(shape: Shape, short: Config, long: Config, step: Step) -> tuple[Held,
     return held_by([first, later]), 0
 
 
-def _highest(traced: list[Peaks], wider: Peaks) -> list[str]:
+def _highest(traced: list[Peaks], *more: Peaks) -> list[str]:
     """Phases that hold the most at some knot, or nearly."""
     names: list[str] = []
-    for peaks in (*traced, wider):
+    for peaks in (*traced, *more):
         sums = {name: sum(items.values()) for name, items in peaks.phases.items()}
         names += [name for name, held in sums.items() if held > 0.9 * max(sums.values())]
     return sorted(set(names))

@@ -74,6 +74,10 @@ class KnownCell:
     profile: str
     micro_batch: int
     needed_gib: float
+    """With one micro-batch an optimizer step, as the study has it."""
+    accumulating_gib: float
+    """With as many as make up the category's global batch: gradients stand through all but the
+    first."""
     limit_gib: float
     lacking: str = ""
     """What the kind has not, whatever its memory."""
@@ -82,6 +86,11 @@ class KnownCell:
     def fits(self) -> bool:
         """Whether it could run there."""
         return not self.lacking and self.needed_gib <= self.limit_gib
+
+    @property
+    def fits_accumulating(self) -> bool:
+        """Whether the category's own global batch could run there."""
+        return not self.lacking and self.accumulating_gib <= self.limit_gib
 
 
 def known_cells(
@@ -107,11 +116,11 @@ def _cell(
     model = replace(config.model, tuning=plan.tuning, quantisation=plan.quantisation)
     asked = replace(config, model=model)
     size = plan.micro_batch or batch
+    more = max(1, asked.training.global_batch // (size * plan.workers))
     step = Step(
         precision=choose_precision(asked, profile),
         attention=choose_attention(asked, profile),
         micro_batch=size,
-        accumulation=max(1, asked.training.global_batch // (size * plan.workers)),
         workers=plan.workers,
         checkpointing=plan.checkpointing,
         zero_stage=plan.zero_stage,
@@ -124,6 +133,9 @@ def _cell(
         profile=profile.name,
         micro_batch=size,
         needed_gib=estimates.footprint(asked, step, CONTEXT_GIB).total,
+        accumulating_gib=estimates.footprint(
+            asked, replace(step, accumulation=more), CONTEXT_GIB
+        ).total,
         limit_gib=SAFETY * profile.usable_gib,
         lacking="" if plan.master_weights or profile.bf16 else "no bf16",
     )

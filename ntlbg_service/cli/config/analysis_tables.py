@@ -106,13 +106,15 @@ def _sentence(pair: Pairing) -> str:
 
 
 def _plans(cells: Sequence[KnownCell]) -> Table:
-    """A row a plan, a column a pairing; headed by the pairing's own micro-batch."""
+    """A row a plan, a column a pairing; headed by the pairing's own micro-batch. What a category's
+    global batch needs is said where it fits no longer."""
     rows: dict[str, list[KnownCell]] = {}
     for cell in cells:
         rows.setdefault(cell.plan, []).append(cell)
     heads = next(iter(rows.values()))
     table = _table(
-        "The published pairings by the usual plans: GiB a GPU, and whether it fits",
+        "The published pairings by the usual plans, one micro-batch a step: GiB a GPU, and whether "
+        "it fits",
         "plan",
         *(
             f"{cell.category}, batch {cell.micro_batch}\n{cell.profile}, limit {cell.limit_gib:.1f}"
@@ -126,4 +128,7 @@ def _plans(cells: Sequence[KnownCell]) -> Table:
 
 def _verdict(cell: KnownCell) -> str:
     word = "fits" if cell.fits else f"no ({cell.lacking})" if cell.lacking else "no"
-    return f"{cell.needed_gib:.1f} {word}"
+    told = f"{cell.needed_gib:.1f} {word}"
+    if cell.fits and not cell.fits_accumulating:
+        told += f"; accumulating {cell.accumulating_gib:.1f}, no"
+    return told

@@ -53,6 +53,33 @@ def test_json_holds_every_cell_pairing_and_plan() -> None:
     assert plans["LoRA", "long"]["fits"]
     assert not plans["full, fp32 masters", "very_long"]["fits"]
     assert plans["full, all of it bf16", "moderate_long"]["lacking"] == "no bf16"
+    judged = {key: cell["fits"] for key, cell in plans.items()}
+    assert judged == {
+        (plan, category): fits
+        for plan, row in STUDY.items()
+        for category, fits in zip(("moderate_long", "long", "very_long"), row, strict=True)
+    }
+    bare = plans["full, all of it bf16", "very_long"]
+    assert bare["accumulating_gib"] > bare["limit_gib"]
+
+
+STUDY = {
+    "full, fp32 masters": (False, False, False),
+    "full, all of it bf16": (False, False, True),
+    "full, ZeRO-2, optimizer offload": (True, True, True),
+    "full, ZeRO-3, offload": (True, True, True),
+    "full, 4 GPUs, ZeRO-2": (False, False, True),
+    "full, 4 GPUs, ZeRO-2, optimizer offload": (True, True, True),
+    "full, 4 GPUs, ZeRO-3": (False, False, True),
+    "full, 4 GPUs, ZeRO-3, optimizer offload": (True, True, True),
+    "LoRA without checkpointing": (False, False, False),
+    "LoRA": (True, True, True),
+    "LoRA, micro-batch 1": (True, True, True),
+    "LoRA, 4 GPUs, ZeRO-3": (True, True, True),
+    "LoRA, 8-bit base": (True, True, True),
+    "LoRA, nf4 base": (True, True, True),
+}
+"""What a study of these pairings found to fit, before this code was written."""
 
 
 def test_the_usual_plans_are_judged_for_each_pairing() -> None:
