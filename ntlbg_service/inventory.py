@@ -107,19 +107,20 @@ def _through_ray(address: str) -> list[dict[str, Any]]:
         raise InfrastructureError(f"RAY_ADDRESS {address}: {str(error).splitlines()[0]}") from None
     try:
         task = ray.remote(num_cpus=0)(read_node)
-        return list(
-            ray.get(
-                [
-                    task.options(
-                        scheduling_strategy=NodeAffinitySchedulingStrategy(
-                            node["NodeID"], soft=False
-                        )
-                    ).remote()
-                    for node in ray.nodes()
-                    if node["Alive"]
-                ]
-            )
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        found = ray.get(
+            [
+                task.options(
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                ).remote()
+                for node in alive
+            ]
         )
+        # Ray hands out its own count of cores, which a container's quota makes smaller.
+        return [
+            {**value, "cores": max(1, int(node["Resources"].get("CPU", 1)))}
+            for value, node in zip(found, alive, strict=True)
+        ]
     finally:
         ray.shutdown()
 

@@ -6,7 +6,7 @@ not measured.
 """
 
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.footprint.fitted import moving
+from ntlbg_model.footprint.fitted import moving, tower_gib
 from ntlbg_model.footprint.items import GIB, MIB, Footprint
 from ntlbg_model.footprint.load import MERGE, Load, load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_7B, Shape, shape_of
@@ -53,12 +53,11 @@ def _allocated(config: Config, step: Step) -> Footprint:
 def _scaled(shape: Shape, config: Config, load: Load, step: Step) -> dict[str, float]:
     """What moves where no trace of the base model is at hand."""
     size = step.bytes_per_value / 2
-    return {
-        "activations": size * _language(shape, config, load, step),
-        "temporaries": 0.0,
-        "logits": 0.0,
-        "vision": size * _vision(shape, config, load, step),
-    }
+    activations = size * _language(shape, config, load, step)
+    vision = size * _vision(shape, config, load, step)
+    if config.model.vision == "frozen":
+        vision = max(vision, tower_gib(shape, config, step) - activations)
+    return {"activations": activations, "temporaries": 0.0, "logits": 0.0, "vision": vision}
 
 
 def weights_of(config: Config) -> Weights:

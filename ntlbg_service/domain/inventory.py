@@ -77,7 +77,12 @@ class NodeGroup:
     @property
     def shape(self) -> NodeShape:
         """What one node offers beside GPUs."""
-        return NodeShape(cores=self.cores, host_memory_gib=self.host_memory_gib, gpus=self.gpus)
+        return NodeShape(
+            cores=self.cores,
+            host_memory_gib=self.host_memory_gib,
+            gpus=self.gpus,
+            network_gbits=self.network_gbits,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ntlbg_model.footprint import Rates
 from ntlbg_service.domain.errors import UserError
@@ -127,3 +128,30 @@ class NodeShape:
     host_memory_gib: float
     gpus: int = 1
     """Devices of one kind in the node."""
+    network_gbits: float | None = None
+    """Between nodes, 10^9 bits a second, where it is known."""
+
+    @property
+    def decoding_cores(self) -> int:
+        """Cores of a GPU's worker: an even share, less one for the driver of its run."""
+        return max(1, self.cores // self.gpus - 1)
+
+
+class Place(NamedTuple):
+    """Like nodes with one kind of device."""
+
+    profile: Profile
+    node: NodeShape
+    nodes: int = 1
+
+    @property
+    def rates(self) -> Rates:
+        """How fast the devices are, with the network between their nodes."""
+        if self.node.network_gbits is None:
+            return self.profile.rates
+        return replace(self.profile.rates, network_gbs=max(self.node.network_gbits, 1e-3) / 8)
+
+    @property
+    def cores(self) -> int:
+        """CPU cores of one worker; on a CPU a worker is one."""
+        return 1 if self.profile.is_cpu else self.node.decoding_cores
