@@ -74,4 +74,7 @@ def _representatives(config: Config, limit: float, needs: Needs) -> str | None:
             high = middle
     if not low:
         return None
-    return f"video.num_representatives {low * each}, the most that fit, would need {needed:.1f} GiB"
+    return (
+        f"video.num_representatives {low * each}, the most that fit without DeepSpeed, would need "
+        f"{needed:.1f} GiB"
+    )
