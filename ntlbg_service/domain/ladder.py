@@ -37,8 +37,9 @@ def next_fit(
 ) -> Rung | None:
     """The rung after `failed` ran out of memory on `profile`; None where the ladder ends.
 
-    `nodes` are the nodes like `node` that there are; `larger` are other kinds of device there are. One that computes in another numerics class comes
-    last, and the reason says so: the run then no longer compares with its group.
+    `nodes` are the nodes like `node` that there are; `larger` are other kinds of device. One that
+    computes in another numerics class comes last, and the reason says so: the run then no longer
+    compares with its group.
     """
     place = Place(profile, node, max(nodes, failed.nodes))
     factor = estimates.calibration(profile.name).factor

@@ -153,9 +153,7 @@ def test_the_ladder_ends_whatever_the_allocator_refuses(
     for refuses in refusals:
         if not refuses:
             break
-        rung = next_fit(
-            config, found, place.profile, place.node, nodes=place.nodes, larger=larger
-        )
+        rung = next_fit(config, found, place.profile, place.node, nodes=place.nodes, larger=larger)
         if rung is None:
             break
         place = _place_of(rung.fit, place, larger)
