@@ -138,7 +138,7 @@ def prepare_sweep(
 ) -> Prepared:
     """Fit every point of a sweep before launch; the sweep is one run."""
     spec = load_sweep(path)
-    files = load_suite(path.parent / spec.suite, spec.scale)
+    files = load_suite(path.parent / spec.suite, spec.scale, inventory.kinds)
     start = next(row for row in expand(files, variants=[spec.variant]) if row.name == spec.variant)
     trials = tuple(
         _trial(number, point, spec, start, files, inventory, estimates, str(path))
@@ -200,7 +200,8 @@ def _trial(
             Layer(f"{files.source} variants.{row.name}", row.overrides),
             Layer(f"{source} overrides", spec.overrides),
             Layer(f"{source} space", point),
-        ]
+        ],
+        files.kinds,
     )
     variant = Variant(
         group=start.group,

@@ -1,5 +1,6 @@
 """`ntlbg config analyze`: the memory of every category on every kind of GPU."""
 
+import os
 from pathlib import Path
 
 import click
@@ -22,21 +23,22 @@ def command(file: Path) -> None:
     from ntlbg_service.domain.analysis import cells, pairings
     from ntlbg_service.domain.fit import Fit
     from ntlbg_service.domain.resolve import Layer, resolve
-    from ntlbg_service.loading import load_main
+    from ntlbg_service.loading import load_kinds, load_main
 
-    sections, categories = load_main(file)
+    kinds = load_kinds(os.environ)
+    sections, categories = load_main(file, kinds)
     base = Layer(str(file), sections)
     configs = {
-        name: resolve([base, Layer(f"{file} categories.{name}", category.overrides)]).config
+        name: resolve([base, Layer(f"{file} categories.{name}", category.overrides)], kinds).config
         for name, category in categories.items()
-    } or {"(all)": resolve([base]).config}
+    } or {"(all)": resolve([base], kinds).config}
     console = Console()
     if not console.is_terminal:
         console.width = 160
     table = Table(title=f"Memory of {file}", title_justify="left", box=None, pad_edge=False)
     for heading in ("category", "tuning", "on", "batch", "settings", "peak / limit, GiB", "host"):
         table.add_column(heading, overflow="fold")
-    for cell in cells(configs):
+    for cell in cells(configs, kinds=kinds):
         found = cell.found
         head = (cell.category, cell.tuning, cell.profile.name)
         if isinstance(found, Fit):
@@ -62,6 +64,7 @@ def command(file: Path) -> None:
 
 
 def _settings(found: object) -> str:
+    from ntlbg_service.domain.candidates import CHUNK
     from ntlbg_service.domain.fit import Fit
     from ntlbg_service.domain.fit_words import sharding_words
 
@@ -71,4 +74,6 @@ def _settings(found: object) -> str:
         words.append("checkpointing")
     if found.zero_stage:
         words.append(sharding_words(found.step))
+    if found.vision_chunk < CHUNK:
+        words.append(f"vision in chunks of {found.vision_chunk}")
     return ", ".join(words)

@@ -7,7 +7,7 @@ from ntlbg_model.config import Config, DataConfig, SelectionConfig, TrainingConf
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import Fit, Misfit, fit
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.profiles import CPU, profile_named
+from ntlbg_service.domain.profiles import CPU
 
 _TRAINING, _SELECTION = TrainingConfig(), SelectionConfig()
 
@@ -78,7 +78,7 @@ class Fitter:
     def _wider(self, config: Config) -> Iterator[Fit]:
         least = {fit.profile: fit for fit in self(config)[0]}
         for group in _distinct(self.inventory):
-            last = least.get(profile_named(group.profile, self.inventory.name).name)
+            last = least.get(self.inventory.profile_of(group).name)
             while last is not None and last.profile != CPU.name:
                 hardware = replace(config.hardware, num_gpus=2 * last.workers)
                 found = self._on(group, replace(config, hardware=hardware))
@@ -96,7 +96,7 @@ class Fitter:
         return fits, misfits
 
     def _on(self, group: NodeGroup, config: Config) -> Fit | Misfit:
-        profile = profile_named(group.profile, self.inventory.name)
+        profile = self.inventory.profile_of(group)
         return fit(config, profile, group.shape, nodes=group.most, estimates=self.estimates)
 
 
@@ -104,7 +104,7 @@ def _distinct(inventory: Inventory) -> tuple[NodeGroup, ...]:
     """Groups that differ in what a fit depends on; of like ones the largest."""
     best: dict[tuple[object, ...], NodeGroup] = {}
     for group in inventory.groups:
-        key = (profile_named(group.profile, inventory.name).name, group.shape)
+        key = (inventory.profile_of(group).name, group.shape)
         if key not in best or group.most > best[key].most:
             best[key] = group
     return tuple(best.values())
