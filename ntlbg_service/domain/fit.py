@@ -79,6 +79,12 @@ class Fit:
         return f"{self.precision} {self.attention}"
 
     @property
+    def resources(self) -> dict[str, float]:
+        """What Ray reserves for one worker."""
+        cores: dict[str, float] = {"CPU": self.cores}
+        return cores if self.profile == "cpu" else cores | {"GPU": 1}
+
+    @property
     def step(self) -> Step:
         """The settings as memory and time are predicted from them."""
         return Step(

@@ -32,7 +32,7 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
         scaling_config=ScalingConfig(
             num_workers=spec.fit.workers,
             use_gpu=not on_cpu,
-            resources_per_worker={"CPU": spec.fit.cores} | ({} if on_cpu else {"GPU": 1}),
+            resources_per_worker=spec.fit.resources,
         ),
         torch_config=TorchConfig(backend="gloo" if on_cpu else "nccl"),
         run_config=RunConfig(

@@ -285,6 +285,9 @@ def test_several_nodes_come_in_where_one_does_not_do() -> None:
 def test_cores_are_shared_by_the_gpus_of_a_node() -> None:
     found = fit(config(1024), A100_80, BOX)
     assert isinstance(found, Fit) and found.cores == 11
+    assert found.resources == {"CPU": 11, "GPU": 1}
+    tiny = config(64, model=ModelConfig(base_model="tiny"))
+    assert fitted(tiny, CPU).resources == {"CPU": 1}
     assert "decoding: 11 of 96 cores for each of 8 GPUs" in found.reasons
     scarce = fit(config(1024), A100_80, replace(BOX, cores=4))
     assert isinstance(scarce, Fit) and scarce.cores == 1
