@@ -6,12 +6,13 @@ not measured.
 """
 
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.footprint.fitted import moving, tower_gib
+from ntlbg_model.footprint.fitted import moving
 from ntlbg_model.footprint.items import GIB, MIB, Footprint
 from ntlbg_model.footprint.load import MERGE, Load, load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_7B, Shape, shape_of
 from ntlbg_model.footprint.states import Weights, states_of
 from ntlbg_model.footprint.step import Step
+from ntlbg_model.footprint.tower import with_tower
 from ntlbg_model.native.size import activation_gib
 from ntlbg_model.selector_size import selector_parameters
 from ntlbg_model.tokens.connector_size import connector_bytes, connector_parameters
@@ -36,6 +37,8 @@ def _allocated(config: Config, step: Step) -> Footprint:
     places = load.patches // pairs // MERGE**2
     kept = connector_bytes(config.model, shape.hidden, pairs, places)
     items["activations"] += step.bytes_per_value / 2 * step.micro_batch * kept / GIB
+    if config.model.vision == "frozen":
+        items = with_tower(items, shape, load, step, step.micro_batch)
     return Footprint(
         parameters=states.parameters,
         gradients=states.gradients,
@@ -53,11 +56,12 @@ def _allocated(config: Config, step: Step) -> Footprint:
 def _scaled(shape: Shape, config: Config, load: Load, step: Step) -> dict[str, float]:
     """What moves where no trace of the base model is at hand."""
     size = step.bytes_per_value / 2
-    activations = size * _language(shape, config, load, step)
-    vision = size * _vision(shape, config, load, step)
-    if config.model.vision == "frozen":
-        vision = max(vision, tower_gib(shape, config, step) - activations)
-    return {"activations": activations, "temporaries": 0.0, "logits": 0.0, "vision": vision}
+    return {
+        "activations": size * _language(shape, config, load, step),
+        "temporaries": 0.0,
+        "logits": 0.0,
+        "vision": size * _vision(shape, config, load, step),
+    }
 
 
 def weights_of(config: Config) -> Weights:

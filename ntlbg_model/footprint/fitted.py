@@ -3,8 +3,7 @@
 `python -m ntlbg_model.tracing.fit_coefficients` writes the table. For each way of running a step
 and each phase of it, the table holds the traced items at a few numbers of tokens, between and
 beyond which memory is linear; vision goes with the patches, adapters add in proportion to their
-rank. A frozen tower is a phase of its own, exact: the frames, the features, and what one chunk of
-patches takes while it is in the tower.
+rank.
 """
 
 import json
@@ -13,10 +12,10 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from ntlbg_model.config import PAIR, Config
+from ntlbg_model.config import Config
 from ntlbg_model.footprint.items import GIB
-from ntlbg_model.footprint.load import MERGE, PATCH, load_of
-from ntlbg_model.footprint.shapes import QWEN2_VL_7B, Shape
+from ntlbg_model.footprint.load import load_of
+from ntlbg_model.footprint.shapes import Shape
 from ntlbg_model.footprint.step import Step
 
 ITEMS = ("activations", "temporaries", "logits", "vision")
@@ -25,10 +24,6 @@ RANK = 16
 TABLE = "coefficients.json"
 ALIKE = {"Qwen2.5-VL-7B": "Qwen2-VL-7B"}
 """Base models with the same language model and a tower of the same size."""
-TOWER = "tower"
-"""Key of a shape's bytes a patch of a chunk, by precision."""
-PIXELS = 3 * PAIR * PATCH * PATCH
-"""Bytes of a patch of two uint8 frames."""
 SCORE_BYTES = 12
 """Of each attention score where they are written out: half, fp32 for the softmax, half again, and
 their gradients (traced at 256 to 1024 frames)."""
@@ -67,39 +62,12 @@ def moving(shape: Shape, config: Config, step: Step) -> dict[str, float] | None:
     tokens, patches = step.micro_batch * load.tokens, step.micro_batch * load.patches
     rank = config.model.lora_rank - RANK if config.model.tuning == "lora" else 0
     found = [_at(phase, rows, tokens, patches, rank) for phase in rows["phases"]]
-    if config.model.vision == "frozen":
-        found.append(dict.fromkeys(ITEMS, 0.0) | {"vision": tower_gib(shape, config, step)})
     highest = max(found, key=lambda items: sum(items.values()))
     if step.attention == "eager":
         highest["temporaries"] += (
             SCORE_BYTES * shape.heads * step.micro_batch * load.tokens**2 / GIB
         )
     return highest
-
-
-def tower_gib(shape: Shape, config: Config, step: Step) -> float:
-    """GiB at the moment when a frozen tower sees its last chunk of frame pairs.
-
-    The frames stand twice, as they came and filled up to whole chunks. A tower of a shape that was
-    not traced is scaled from the 7B's by its width.
-    """
-    load = load_of(config)
-    pairs = step.micro_batch * load.frames // PAIR
-    each = load.patches * PAIR // load.frames
-    filled = -(-pairs // step.vision_chunk) * step.vision_chunk
-    frames = PIXELS * each * (pairs + filled)
-    features = step.bytes_per_value * shape.hidden / MERGE**2 * each * pairs
-    chunk = each * step.vision_chunk * _tower_bytes(shape, step)
-    return (frames + features + chunk) / GIB
-
-
-def _tower_bytes(shape: Shape, step: Step) -> float:
-    kind = "fp32" if step.precision == "fp32" else "half"
-    rows = table().get(ALIKE.get(shape.name, shape.name))
-    if rows is not None:
-        return float(rows[TOWER][kind])
-    width = shape.vision_width / QWEN2_VL_7B.vision_width
-    return width * float(table()[QWEN2_VL_7B.name][TOWER][kind])
 
 
 def _at(

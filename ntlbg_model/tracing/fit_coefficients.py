@@ -9,12 +9,11 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ntlbg_model.footprint.fitted as fitted
-from ntlbg_model.config import PAIR, Config, ModelConfig, VideoConfig
+from ntlbg_model.config import Config, ModelConfig, VideoConfig
 from ntlbg_model.footprint.load import load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, Shape
 from ntlbg_model.footprint.step import Step
@@ -94,31 +93,13 @@ def _phase(name: str, traced: list[Peaks], wider: Peaks) -> dict[str, Any]:
     }
 
 
-def tower(shape: Shape) -> dict[str, int]:
-    """What a patch of a chunk takes in a frozen tower, by precision: from chunks of two sizes."""
-    config = case(shape, KEPT[0], "lora")
-    load = load_of(config)
-    each = load.patches * PAIR // load.frames
-    found = {}
-    for name, precision in (("half", "bf16"), ("fp32", "fp32")):
-        step = Step(precision=precision, attention="sdpa_repeated")  # type: ignore[arg-type]
-        narrow, wide = (_seeing(config, replace(step, vision_chunk=chunk)) for chunk in (4, 8))
-        found[name] = round((wide - narrow) / (4 * each))
-    return found
-
-
-def _seeing(config: Config, step: Step) -> float:
-    phases = trace_peaks(config, step).phases
-    return max(items["vision"] for name, items in phases.items() if name.startswith("vision"))
-
-
 def main(names: list[str]) -> None:
     """Trace the named base models, all of them by default, and write the table."""
     warnings.filterwarnings("ignore")
     found = json.loads(PATH.read_text()) if PATH.exists() else {}
     for shape in SHAPES:
         if not names or shape.name in names:
-            rows: dict[str, Any] = {fitted.TOWER: tower(shape)}
+            rows = {}
             for tuning, step in regimes(shape):
                 key = fitted.regime_of(case(shape, KEPT[0], tuning), step)
                 rows[key] = row(shape, tuning, step)

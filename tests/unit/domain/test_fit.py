@@ -294,14 +294,14 @@ def test_cores_are_shared_by_the_gpus_of_a_node() -> None:
     assert "the 4 cores of a node cannot serve its 8 GPUs" in " ".join(scarce.reasons)
 
 
-def _pooled(side: int) -> Config:
-    """Many frames that become few tokens: the tower takes more than the language model."""
-    asked = config(512, 256, model=ModelConfig(reducer="video_chatgpt"), global_batch=1)
-    return replace(asked, video=replace(asked.video, frame_resolution=(side, side)))
+def _pooled() -> Config:
+    """Large frames that become few tokens: the tower takes more than the language model."""
+    asked = config(512, 32, model=ModelConfig(reducer="video_chatgpt"), global_batch=1)
+    return replace(asked, video=replace(asked.video, frame_resolution=(1344, 1344)))
 
 
 def test_the_vision_tower_sees_fewer_pairs_at_once_where_memory_needs_it() -> None:
-    asked = _pooled(672)
+    asked = _pooled()
     roomy = fitted(asked, A100_80)
     assert roomy.vision_chunk == 8
     least = training_footprint(asked, replace(roomy.step, vision_chunk=1, checkpointing=True)).total

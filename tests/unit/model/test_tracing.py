@@ -1,14 +1,15 @@
 """A traced step against real ones on a CPU, deep models, and the traces of an earlier study."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from benchmarks.tracer_accuracy import CPU, config, measured, predicted
 from ntlbg_model.config import Config, ModelConfig, VideoConfig
-from ntlbg_model.footprint import GIB, Step, training_footprint, weights_of
-from ntlbg_model.footprint.fitted import tower_gib
+from ntlbg_model.footprint import GIB, Step, load_of, training_footprint, weights_of
 from ntlbg_model.footprint.shapes import SHAPES, Shape, shape_of
+from ntlbg_model.footprint.tower import tower_gib
 from ntlbg_model.tracing import trace
 from ntlbg_model.tracing.meta_model import Depth, random_backbone
 from ntlbg_model.tracing.step import Recipe
@@ -134,20 +135,21 @@ def test_published_sizes_give_the_models_parameters(shape: Shape) -> None:
 @pytest.mark.parametrize(
     "shape", ["tiny", "Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"]
 )
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize(("chunk", "side", "batch"), [(1, 56, 1), (8, 448, 3)])
 def test_the_closed_form_of_a_frozen_tower_is_what_is_traced(
-    shape: str, chunk: int, side: int, batch: int
+    shape: str, chunk: int, side: int, batch: int, precision: Any
 ) -> None:
     asked = Config(
         video=VideoConfig(max_frames=128, num_representatives=24, frame_resolution=(side, side)),
         model=ModelConfig(base_model=shape),
     )
-    step = replace(HALF, micro_batch=batch, vision_chunk=chunk)
+    step = replace(HALF, precision=precision, micro_batch=batch, vision_chunk=chunk)
     phases = trace.trace_peaks(asked, step).phases
     traced = max(
         items["vision"] for name, items in phases.items() if name.startswith("vision forward")
     )
-    closed = tower_gib(shape_of(shape), asked, step) * GIB
+    closed = tower_gib(shape_of(shape), load_of(asked), step, batch) * GIB
     assert closed == pytest.approx(traced, rel=0.02)
 
 
