@@ -4,6 +4,7 @@ import torch
 
 from ntlbg_model.backbone.attention import Attention
 from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.vision import CHUNK
 from ntlbg_model.config import Config
 from ntlbg_model.native.load import load_native
 from ntlbg_model.native.model import NativeModel
@@ -17,12 +18,16 @@ def load_variant(
     device: torch.device | str,
     attention: Attention,
     seed: int,
+    vision_chunk: int = CHUNK,
 ) -> Backbone | NativeModel:
     """What `config` trains or evaluates, by `model.architecture`; added parts start from `seed`.
 
+    `vision_chunk` frame pairs go through our backbone's frozen tower together.
     Raises BackboneError and EncoderError where something cannot be loaded.
     """
     if config.model.architecture != "qwen2_vl":
         return load_native(config.model, dtype=dtype, device=device, attention=attention)
-    backbone = load_backbone(config.model, dtype=dtype, device=device, attention=attention)
+    backbone = load_backbone(
+        config.model, dtype=dtype, device=device, attention=attention, vision_chunk=vision_chunk
+    )
     return with_selector(backbone, config, seed)

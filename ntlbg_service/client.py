@@ -1,6 +1,7 @@
 """Submitting and reading suites, for the CLI and for programs."""
 
 import getpass
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -38,6 +39,8 @@ class Prepared:
     suite: NewSuite
     runs: tuple[NewRun, ...]
     plan: Plan
+    skipped: tuple[str, ...] = ()
+    """Points of a sweep that are not tried, each with its reason."""
 
 
 def prepare_suite(
@@ -136,14 +139,22 @@ def prepare_sweep(
     inventory: Inventory,
     estimates: Estimates = CLOSED_FORM,
 ) -> Prepared:
-    """Fit every point of a sweep before launch; the sweep is one run."""
+    """Fit every point of a sweep before launch; the sweep is one run.
+
+    Points that fit nowhere, or that the runner cannot run, are skipped. Raises UserError or
+    CapacityError, as `prepare_suite`, where none is left.
+    """
     spec = load_sweep(path)
-    files = load_suite(path.parent / spec.suite, spec.scale)
+    files = load_suite(path.parent / spec.suite, spec.scale, inventory.kinds)
     start = next(row for row in expand(files, variants=[spec.variant]) if row.name == spec.variant)
-    trials = tuple(
+    found = [
         _trial(number, point, spec, start, files, inventory, estimates, str(path))
         for number, point in enumerate(spec.points(), start=1)
-    )
+    ]
+    trials = tuple(trial for trial in found if isinstance(trial, Trial))
+    skipped = [refused for refused in found if isinstance(refused, _Refused)]
+    if not trials:
+        raise skipped[0].error(str(path), len(skipped) - 1)
     for trial in trials:
         check_data(trial.config, workspace.data_root, f"{path}: {trial.name}")
     identity = Identity(
@@ -165,6 +176,7 @@ def prepare_sweep(
             "data_root": str(workspace.data_root.resolve()),
             "description": spec.description,
             "trials": [asdict(trial) for trial in trials],
+            "skipped": [refused.words for refused in skipped],
             "metric": spec.metric,
             "concurrency": spec.concurrency,
         },
@@ -177,7 +189,28 @@ def prepare_sweep(
         submitter=getpass.getuser(),
         spec={"sweep": asdict(spec), "plan": to_json(planned)},
     )
-    return Prepared(suite, (run,), planned)
+    return Prepared(suite, (run,), planned, tuple(refused.words for refused in skipped))
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A point of a sweep that cannot run here."""
+
+    trial: str
+    point: dict[str, Any]
+    row: PlannedVariant
+
+    @property
+    def words(self) -> str:
+        """'trial-002 (model.quantisation = "nf4"): not built yet: ...'"""
+        point = ", ".join(f"{path} = {json.dumps(value)}" for path, value in self.point.items())
+        return f"{self.trial} ({point}): {self.row.refusal}"
+
+    def error(self, source: str, others: int) -> UserError | CapacityError:
+        """That this is the first of points of which none can run."""
+        kind = UserError if self.row.unbuilt else CapacityError
+        more = f" (and {others} more)" if others else ""
+        return kind(f"{source}: no point can run here: {self.words}{more}")
 
 
 def _trial(
@@ -189,7 +222,7 @@ def _trial(
     inventory: Inventory,
     estimates: Estimates,
     source: str,
-) -> Trial:
+) -> Trial | _Refused:
     row = next(row for row in files.suite.groups[start.group].variants if row.name == start.name)
     resolved = resolve(
         [
@@ -200,7 +233,8 @@ def _trial(
             Layer(f"{files.source} variants.{row.name}", row.overrides),
             Layer(f"{source} overrides", spec.overrides),
             Layer(f"{source} space", point),
-        ]
+        ],
+        files.kinds,
     )
     variant = Variant(
         group=start.group,
@@ -213,8 +247,7 @@ def _trial(
     planned = fit_variant(variant, inventory, estimates)
     planned = _as_built(planned, planned.fits)
     if planned.refusal is not None:
-        kind = UserError if planned.unbuilt else CapacityError
-        raise kind(f"{source}: {variant.name} {point}: {planned.refusal}")
+        return _Refused(variant.name, point, planned)
     return Trial(
         name=variant.name,
         point=point,

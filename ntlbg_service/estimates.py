@@ -2,6 +2,7 @@
 measured."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -13,6 +14,11 @@ import ntlbg_model
 from ntlbg_model.config import Config, DataConfig, EvaluationConfig, HardwareConfig, TrainingConfig
 from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, training_footprint
 from ntlbg_service.domain.estimates import Calibration, Estimates
+from ntlbg_service.imported import files_behind
+
+TRACER = "ntlbg_model.tracing.trace"
+PACKAGES = ("torch", "transformers", "peft")
+"""Whose releases decide what a step allocates."""
 
 Tracer = Callable[[Config, Step, float], Footprint]
 
@@ -72,7 +78,8 @@ class _Estimates:
 
 
 def memory_key(config: Config, step: Step, context: float = CONTEXT_GIB) -> str:
-    """Digest of what memory depends on: not of learning rates, numbers of steps or data sets."""
+    """Digest of what memory depends on: not of learning rates, numbers of steps, data sets or
+    nodes."""
     training, default = config.training, TrainingConfig()
     matters = replace(
         config,
@@ -88,16 +95,21 @@ def memory_key(config: Config, step: Step, context: float = CONTEXT_GIB) -> str:
             loss=training.loss,
         ),
     )
-    text = json.dumps([asdict(matters), asdict(step), context, _code()], sort_keys=True)
+    one_node = replace(step, nodes=1)
+    text = json.dumps([asdict(matters), asdict(one_node), context, trace_version()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @lru_cache(maxsize=1)
-def _code() -> str:
-    """Digest of the code that traces run: the whole model package."""
+def trace_version() -> str:
+    """Digest of what a trace runs: our source behind the tracer, and the releases beneath it."""
+    root = Path(ntlbg_model.__file__).parent
     sha = hashlib.sha256()
-    for path in sorted(Path(ntlbg_model.__file__).parent.rglob("*.py")):
+    for path in files_behind(root, TRACER):
+        sha.update(path.relative_to(root).as_posix().encode())
         sha.update(path.read_bytes())
+    for package in PACKAGES:
+        sha.update(f"{package} {importlib.metadata.version(package)}".encode())
     return sha.hexdigest()
 
 

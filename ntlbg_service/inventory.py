@@ -11,7 +11,7 @@ import psutil
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.profiles import recognise
+from ntlbg_service.domain.profiles import Profile, recognise
 
 GIB = 1024**3
 
@@ -26,10 +26,9 @@ class Gpu:
     used_gib: float
     driver: str
 
-    @property
-    def profile(self) -> str | None:
-        """The kind it is planned as; None for a GPU that no profile describes."""
-        found = recognise(self.product, self.memory_gib)
+    def planned_as(self, kinds: Sequence[Profile] = ()) -> str | None:
+        """The kind it is planned as, built in or of `kinds`; None for a GPU that none describes."""
+        found = recognise(self.product, self.memory_gib, kinds)
         return found.name if found else None
 
 
@@ -107,37 +106,40 @@ def _through_ray(address: str) -> list[dict[str, Any]]:
         raise InfrastructureError(f"RAY_ADDRESS {address}: {str(error).splitlines()[0]}") from None
     try:
         task = ray.remote(num_cpus=0)(read_node)
-        return list(
-            ray.get(
-                [
-                    task.options(
-                        scheduling_strategy=NodeAffinitySchedulingStrategy(
-                            node["NodeID"], soft=False
-                        )
-                    ).remote()
-                    for node in ray.nodes()
-                    if node["Alive"]
-                ]
-            )
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        found = ray.get(
+            [
+                task.options(
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                ).remote()
+                for node in alive
+            ]
         )
+        # Ray hands out its own count of cores, which a container's quota makes smaller.
+        return [
+            {**value, "cores": max(1, int(node["Resources"].get("CPU", 1)))}
+            for value, node in zip(found, alive, strict=True)
+        ]
     finally:
         ray.shutdown()
 
 
-def inventory_of(nodes: Sequence[Node], slots: int | None = None) -> Inventory:
+def inventory_of(
+    nodes: Sequence[Node], slots: int | None = None, kinds: Sequence[Profile] = ()
+) -> Inventory:
     """The inventory that a plan counts on. Without any GPU, CPU slots of the machines.
 
-    `slots`: small runs at once on a CPU; by default one for every two cores.
+    `slots`: small runs at once on a CPU; by default one for every two cores. `kinds`: GPU kinds
+    beside those built in.
     """
-    found = [
-        (kind, count, node)
-        for node in nodes
-        for kind, count in sorted(Counter(gpu.profile for gpu in node.gpus if gpu.profile).items())
-    ]
+    found = []
+    for node in nodes:
+        names = [name for gpu in node.gpus if (name := gpu.planned_as(kinds))]
+        found += [(kind, count, node) for kind, count in sorted(Counter(names).items())]
     if found:
-        return Inventory(name="this cluster", groups=_alike(found))
+        return Inventory(name="this cluster", groups=_alike(found), kinds=tuple(kinds))
     places = [("cpu", slots or max(1, node.cores // 2), node) for node in nodes]
-    return Inventory(name="this machine", groups=_alike(places))
+    return Inventory(name="this machine", groups=_alike(places), kinds=tuple(kinds))
 
 
 def _alike(found: Sequence[tuple[str, int, Node]]) -> tuple[NodeGroup, ...]:

@@ -3,7 +3,8 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, data_identity
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.profiles import Profile, including, profile_named
 from ntlbg_service.domain.published.conversion import is_published, published_mark
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec, digest
@@ -23,6 +25,9 @@ T = TypeVar("T")
 
 NOT_SECTIONS = ("name", "description", "categories")
 """Keys of a main config that are no section of Config."""
+
+KINDS = "NTLBG_PROFILES"
+"""Environment variable that names files of further GPU kinds."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -96,8 +101,11 @@ def _near_file(path: Path) -> str:
     return f"; {folder} holds {', '.join(f'{stem}.json' for stem in stems)}" if stems else ""
 
 
-def load_main(path: Path) -> tuple[dict[str, Any], dict[str, CategorySpec]]:
-    """Sections and categories of a main config; every category is validated."""
+def load_main(
+    path: Path, kinds: Sequence[Profile] = ()
+) -> tuple[dict[str, Any], dict[str, CategorySpec]]:
+    """Sections and categories of a main config; every category is validated. `kinds` are GPU kinds
+    beside those built in."""
     values = read_json(path)
     sections = {key: value for key, value in values.items() if key not in NOT_SECTIONS}
     raw = values.get("categories", {})
@@ -106,10 +114,10 @@ def load_main(path: Path) -> tuple[dict[str, Any], dict[str, CategorySpec]]:
     categories = {
         name: _parse(CategorySpec, spec, f"{path}: categories.{name}") for name, spec in raw.items()
     }
-    resolve([Layer(str(path), sections)])
+    resolve([Layer(str(path), sections)], kinds)
     for name, category in categories.items():
         layer = Layer(f"{path} categories.{name}", category.overrides)
-        resolve([Layer(str(path), sections), layer])
+        resolve([Layer(str(path), sections), layer], kinds)
     return sections, categories
 
 
@@ -119,19 +127,20 @@ def _parse(kind: type[T], values: Any, source: str) -> T:
     return parse(kind, values, source)
 
 
-def load_suite(path: Path, scale: str | None = None) -> SuiteFiles:
+def load_suite(path: Path, scale: str | None = None, kinds: Sequence[Profile] = ()) -> SuiteFiles:
     """A suite with its base config and its scale: the one asked for, else the suite's own."""
     suite = _parse(SuiteSpec, read_json(path), str(path))
     base_path = path.parent / suite.config
     if not base_path.is_file():
         raise UserError(f"{path}: config: no such file {base_path}{_near_file(base_path)}")
-    base, categories = load_main(base_path)
+    base, categories = load_main(base_path, kinds)
     files = SuiteFiles(
         source=str(path),
         suite=suite,
         base_source=str(base_path),
         base=base,
         categories=categories,
+        kinds=tuple(kinds),
     )
     scale = scale or suite.scale
     if scale is None:
@@ -149,11 +158,37 @@ def load_sweep(path: Path) -> SweepSpec:
     return _parse(SweepSpec, read_json(path), str(path))
 
 
-def load_inventory(path: Path) -> Inventory:
-    """An inventory file."""
-    inventory = replace(_parse(Inventory, read_json(path), str(path)), name=str(path))
-    inventory.capacity()
+def load_inventory(path: Path, kinds: Sequence[Profile] = ()) -> Inventory:
+    """An inventory file; it may use `kinds`, those of its `profiles` files and its own."""
+    inventory = _parse(Inventory, read_json(path), str(path))
+    known = tuple(kinds)
+    for index, kind in enumerate(inventory.kinds):
+        known = including(known, kind, f"{path}: kinds.{index}")
+    for index, name in enumerate(inventory.profiles):
+        known = _with_kind(known, path.parent / name, f"{path}: profiles.{index}")
+    inventory = replace(inventory, name=str(path), kinds=known)
+    for index, group in enumerate(inventory.groups):
+        profile_named(group.profile, f"{path}: groups.{index}.profile", known)
     return inventory
+
+
+def load_kinds(values: Mapping[str, str]) -> tuple[Profile, ...]:
+    """The GPU kinds of the files in NTLBG_PROFILES, which are separated as those of PATH are."""
+    kinds: tuple[Profile, ...] = ()
+    for name in filter(None, values.get(KINDS, "").split(os.pathsep)):
+        kinds = _with_kind(kinds, Path(name), KINDS)
+    return kinds
+
+
+def _with_kind(kinds: tuple[Profile, ...], path: Path, source: str) -> tuple[Profile, ...]:
+    if not path.is_file():
+        raise UserError(f"{source}: no such file {path}{_near_file(path)}")
+    return including(kinds, load_kind(path), str(path))
+
+
+def load_kind(path: Path) -> Profile:
+    """A GPU kind of its own file."""
+    return _parse(Profile, read_json(path), str(path))
 
 
 def dataset_folder(dataset: DatasetConfig, data_root: Path) -> Path:

@@ -20,7 +20,7 @@ from transformers import (
 from ntlbg_model.backbone import attention as kernels
 from ntlbg_model.backbone.liger import use_liger
 from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
-from ntlbg_model.backbone.vision import use_batched_attention
+from ntlbg_model.backbone.vision import CHUNK, use_batched_attention
 from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.model import NTLBGModel, connector_options
@@ -115,18 +115,20 @@ def load_backbone(
     device: torch.device | str,
     attention: kernels.Attention,
     seed: int = 0,
+    vision_chunk: int = CHUNK,
 ) -> Backbone:
     """The base model of `config.base_model` with what `config.tuning` trains made trainable.
 
     'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
     Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
     whatever `dtype`: bf16 weights lose small updates, and a GradScaler takes no fp16 gradients.
+    `vision_chunk` frame pairs go through a frozen tower together.
     Raises BackboneError where there is no such model or it is none of `CLASSES`.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()
     model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
-    return assembled(model, tokenizer, config, device, seed)
+    return assembled(model, tokenizer, config, device, seed, vision_chunk)
 
 
 def assembled(
@@ -135,6 +137,7 @@ def assembled(
     config: ModelConfig,
     device: torch.device | str,
     seed: int = 0,
+    vision_chunk: int = CHUNK,
 ) -> Backbone:
     """A base model made ready as `load_backbone` says; without a tokenizer it cannot be asked."""
     use_batched_attention(model.model.visual)
@@ -148,7 +151,7 @@ def assembled(
         _widen_trained(model)
     model.to(device)
     tuned = _with_adapters(model, config, seed) if config.tuning == "lora" else model
-    cache = VisionCache(config.vision_cache_mib * MIB)
+    cache = VisionCache(config.vision_cache_mib * MIB, vision_chunk)
     whole = _with_connector(tuned, model, config, seed, cache)
     return Backbone(model=whole, tokenizer=tokenizer, vision_cache=cache)
 

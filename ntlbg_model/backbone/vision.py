@@ -12,6 +12,8 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 PATCH = 14
 MERGE = 2
+CHUNK = 8
+"""Frame pairs that go through a tower together where nobody says how many."""
 
 
 def merge_grid(height: int, width: int) -> tuple[int, int]:
@@ -97,7 +99,7 @@ def is_trained(visual: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in visual.parameters())
 
 
-def vision_features(visual: nn.Module, pixels: Tensor, chunk: int = 8) -> Tensor:
+def vision_features(visual: nn.Module, pixels: Tensor, chunk: int = CHUNK) -> Tensor:
     """Features [k, h w, hidden] of uint8 frame pairs [k, 2, H, W, 3], `chunk` pairs at a time.
 
     Without gradient where the tower is frozen: left in the graph, even with checkpointing, a

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ntlbg_model.backbone.video_prompt import VideoPrompt
-from ntlbg_model.backbone.vision import is_trained, vision_features
+from ntlbg_model.backbone.vision import CHUNK, is_trained, vision_features
 
 MIB = 1024**2
 
@@ -20,11 +20,12 @@ class VisionCache:
 
     They lie in host memory, so a GPU's memory does not depend on them. A tower that is trained is
     never remembered. One cache serves one way of sampling candidates, since a pair is known by its
-    index among them.
+    index among them. `chunk` pairs go through a frozen tower together.
     """
 
-    def __init__(self, most_bytes: int = 0) -> None:
+    def __init__(self, most_bytes: int = 0, chunk: int = CHUNK) -> None:
         self._most = most_bytes
+        self.chunk = chunk
         self._held = 0
         self._kept: OrderedDict[Key, Tensor] = OrderedDict()
 
@@ -38,13 +39,13 @@ class VisionCache:
         `vision_features`: only pairs that are not kept go through the tower, each once."""
         pixels = prompt.pixels
         if self._most == 0 or is_trained(visual) or len(prompt.sources) != len(pixels):
-            return vision_features(visual, pixels)
+            return vision_features(visual, pixels, self.chunk)
         height, width = pixels.shape[2:4]
         keys = [(video, pair, height, width) for video, pair in prompt.sources]
         rows = self._known(keys, pixels.device)
         places = {key: place for place, key in enumerate(keys) if key not in rows}
         if places:
-            found = vision_features(visual, pixels[list(places.values())])
+            found = vision_features(visual, pixels[list(places.values())], self.chunk)
             self._keep(list(places), found)
             rows |= zip(places, found, strict=True)
         return torch.stack([rows[key] for key in keys])

@@ -14,6 +14,7 @@ from ntlbg_model.footprint.load import MERGE, Load, load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_7B, Shape, shape_of
 from ntlbg_model.footprint.states import States, Weights, answering_states, states_of
 from ntlbg_model.footprint.step import Step
+from ntlbg_model.footprint.tower import with_tower
 from ntlbg_model.native.size import activation_gib
 from ntlbg_model.selector_size import selector_parameters
 from ntlbg_model.tokens.connector_size import connector_bytes, connector_parameters
@@ -54,6 +55,8 @@ def _footprint(
     places = load.patches // pairs // MERGE**2
     kept = connector_bytes(config.model, shape.hidden, pairs, places)
     items["activations"] += step.bytes_per_value / 2 * batch * kept / GIB
+    if config.model.vision == "frozen":
+        items = with_tower(items, shape, load, step, batch)
     found = Footprint(
         parameters=states.parameters,
         gradients=items.get("gradients", states.gradients),

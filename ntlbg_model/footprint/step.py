@@ -25,6 +25,8 @@ class Step:
     """Micro-batches of an optimizer step; above one, gradients stand through all of it."""
     workers: int = 1
     """Devices that share the global batch."""
+    nodes: int = 1
+    """Nodes that the devices are spread over, evenly; only time depends on them."""
     checkpointing: bool = True
     """Recompute the activations of each block in the backward pass."""
     vision_chunk: int = 8
@@ -45,9 +47,18 @@ class Step:
     """No device memory of its own: no driver context and no caching allocator."""
 
     def __post_init__(self) -> None:
-        for name in ("micro_batch", "accumulation", "workers", "vision_chunk", "questions"):
+        for name in (
+            "micro_batch",
+            "accumulation",
+            "workers",
+            "nodes",
+            "vision_chunk",
+            "questions",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.workers % self.nodes:
+            raise ValueError(f"workers {self.workers} must be a multiple of nodes {self.nodes}")
         if self.offload != "none" and self.zero_stage < 2:
             raise ValueError(f"offload {self.offload!r} needs zero_stage 2 or 3")
         if self.offload == "all" and self.zero_stage != 3:

@@ -33,6 +33,13 @@ class Rates:
     """Share of the peak that a training step reaches."""
     source: str
     """Where the numbers are from, and whether the efficiency was measured."""
+    network_gbs: float = 1.25
+    """Between nodes, each direction, 10^9 bytes a second; a network of 10 Gbit/s is assumed."""
+
+    def between(self, step: Step) -> float:
+        """10^9 bytes a second of the slowest link that a ring over the step's devices crosses: one
+        ring enters and leaves each node once."""
+        return self.link_gbs if step.nodes == 1 else min(self.link_gbs, self.network_gbs)
 
 
 def sample_flops(config: Config, *, checkpointing: bool) -> float:
@@ -94,4 +101,4 @@ def _communicating(config: Config, step: Step, rates: Rates) -> float:
     if step.zero_stage == 3:
         whole = weights.trained_base + weights.trained_added + weights.frozen + weights.quantised
         moved += 2 * step.accumulation * share * size * whole
-    return moved / (1e9 * rates.link_gbs)
+    return moved / (1e9 * rates.between(step))

@@ -102,7 +102,7 @@ def random_backbone(model: ModelConfig, step: Step, depth: Depth, device: str) -
     base = base_model(shape, depth, dtype, step.attention, device)
     if model.quantisation != "none":
         quantise(base.model.language_model.layers, model.quantisation)
-    backbone = assembled(base, None, model, device)
+    backbone = assembled(base, None, model, device, vision_chunk=step.vision_chunk)
     _set_types(backbone, step, dtype)
     return backbone
 

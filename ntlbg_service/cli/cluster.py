@@ -24,7 +24,9 @@ def gpus(as_json: bool) -> None:
     from rich.table import Table
 
     from ntlbg_service.inventory import inventory_of, read_nodes
+    from ntlbg_service.loading import load_kinds
 
+    kinds = load_kinds(os.environ)
     nodes = read_nodes(os.environ)
     if as_json:
         click.echo(json.dumps([asdict(node) for node in nodes], indent=1))
@@ -45,12 +47,12 @@ def gpus(as_json: bool) -> None:
         shape = (node.name, str(node.cores), f"{node.host_memory_gib:.0f}")
         for gpu in node.gpus:
             memory = f"{gpu.used_gib:.1f} / {gpu.memory_gib:.1f}"
-            planned = gpu.profile or "no profile: not used"
+            planned = gpu.planned_as(kinds) or "no profile: not used"
             table.add_row(*shape, str(gpu.index), gpu.product, memory, planned)
         if not node.gpus:
             table.add_row(*shape, "-", f"none (NVML: {node.note or 'no GPU'})", "-", "cpu")
     console.print(table)
-    capacity = inventory_of(nodes).capacity()
+    capacity = inventory_of(nodes, kinds=kinds).capacity()
     planned = ", ".join(f"{count} x {name}" for name, count in capacity.items())
     console.print(f"Plans count on {planned}.", highlight=False)
 

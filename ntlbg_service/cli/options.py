@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.domain.inventory import Inventory
+    from ntlbg_service.domain.profile import Profile
     from ntlbg_service.domain.suite import SuiteFiles
     from ntlbg_service.ledger.ledger import Ledger
 
@@ -76,12 +77,14 @@ def load_selection(
     groups: tuple[str, ...],
     variants: tuple[str, ...],
     experiment: str | None,
+    kinds: "Sequence[Profile] | None" = None,
 ) -> "tuple[SuiteFiles, tuple[Any, ...]]":
-    """The suite's files and the variants that the options choose."""
+    """The suite's files and the variants that the options choose. `kinds`: GPU kinds beside those
+    built in; by default those of NTLBG_PROFILES."""
     from ntlbg_service.domain.suite import expand, pick
     from ntlbg_service.loading import load_suite
 
-    files = load_suite(suite, scale)
+    files = load_suite(suite, scale, known_kinds() if kinds is None else kinds)
     if experiment is not None:
         more_groups, more_variants = pick(files, experiment)
         groups, variants = groups + more_groups, variants + more_variants
@@ -97,9 +100,19 @@ def open_ledger(workspace: Workspace) -> "Ledger":
     return Ledger(open_database(workspace.ledger_url), time.time)
 
 
+def known_kinds() -> "tuple[Profile, ...]":
+    """GPU kinds beside those built in: the files that NTLBG_PROFILES names."""
+    from ntlbg_service.loading import load_kinds
+
+    return load_kinds(os.environ)
+
+
 def choose_inventory(file: Path | None, slots: int | None) -> "Inventory":
-    """An inventory file, else what is there now."""
+    """An inventory file, else what is there now; NTLBG_PROFILES names further GPU kinds."""
     from ntlbg_service.inventory import inventory_of, read_nodes
     from ntlbg_service.loading import load_inventory
 
-    return load_inventory(file) if file else inventory_of(read_nodes(os.environ), slots)
+    kinds = known_kinds()
+    if file:
+        return load_inventory(file, kinds)
+    return inventory_of(read_nodes(os.environ), slots, kinds)

@@ -62,8 +62,8 @@ def command(
     from ntlbg_service.domain.plan import plan
     from ntlbg_service.domain.plan_record import to_json
 
-    files, chosen = load_selection(suite, scale, groups, variants, experiment)
     nodes = choose_inventory(inventory, parallel)
+    files, chosen = load_selection(suite, scale, groups, variants, experiment, nodes.kinds)
     with telling(workspace, chosen, trace=not no_trace) as estimates:
         result = plan(
             chosen, files.seeds, nodes, estimates, share=SHARE if share is None else share

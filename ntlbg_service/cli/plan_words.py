@@ -1,5 +1,6 @@
 """Parts of a fit in a few words, as tables and explanations show them."""
 
+from ntlbg_service.domain.candidates import CHUNK
 from ntlbg_service.domain.fit import Fit
 
 
@@ -20,6 +21,9 @@ def settings(fit: Fit, *, short: bool = False) -> str:
         "ckpt" if short else "checkpointing": fit.gradient_checkpointing,
         f"Z{fit.zero_stage}" if short else f"ZeRO-{fit.zero_stage}": fit.zero_stage > 0,
         f"off. {fit.offload[:3]}" if short else f"offload {fit.offload}": fit.offload != "none",
+        f"v{fit.vision_chunk}" if short else f"vision in chunks of {fit.vision_chunk}": (
+            fit.vision_chunk < CHUNK
+        ),
     }
     return (" " if short else ", ").join(word for word, used in words.items() if used) or "plain"
 

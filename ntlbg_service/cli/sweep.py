@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 )
 @workspace_options
 def command(file: Path, again: str | None, workspace: Workspace) -> None:
-    """Sweep FILE: every trial a Ray Train run, the best one named at the end."""
+    """Sweep FILE: every trial a Ray Train run, the best one named at the end.
+
+    Trials that fit nowhere, or that are not built yet, are skipped and named.
+    """
     from ntlbg_service.cli.drive import drive
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.client import prepare_sweep, submit
@@ -37,6 +40,8 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     learned = read_calibrations(workspace)
     estimates = open_estimates(workspace.home, trace=False, learned=learned)
     prepared = prepare_sweep(file, workspace, inventory, estimates=estimates)
+    for words in prepared.skipped:
+        click.echo(f"Skipped {words}")
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
     key = prepared.suite.key

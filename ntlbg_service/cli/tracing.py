@@ -39,7 +39,7 @@ def telling(
             yield told
     if told.seconds > NOTICED_SECONDS:
         console.print(
-            f"traced {len(told.seen)} of {shapes} shapes in {told.seconds:.0f} s; "
+            f"traced {len(told.seen)} configs for {shapes} shapes in {told.seconds:.0f} s; "
             f"they are kept in {workspace.home}",
             style="dim",
             highlight=False,
@@ -62,7 +62,7 @@ class _Told:
     def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
         self.seen.add(config)
         if self.status is not None:
-            self.status.update(f"tracing {len(self.seen)} of {self.shapes} shapes")
+            self.status.update(f"tracing config {len(self.seen)} for {self.shapes} shapes")
         started = time.monotonic()
         try:
             return self.estimates.trace(config, step, context)

@@ -1,6 +1,6 @@
 """What every category of video length needs on every kind of device."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -47,8 +47,12 @@ class Pairing:
     """What the fit makes of it, with other settings."""
 
 
-def cells(categories: Mapping[str, Config], estimates: Estimates = CLOSED_FORM) -> list[Cell]:
-    """Every category on every GPU."""
+def cells(
+    categories: Mapping[str, Config],
+    estimates: Estimates = CLOSED_FORM,
+    kinds: Sequence[Profile] = (),
+) -> list[Cell]:
+    """Every category on every GPU, built in or of `kinds`."""
     return [
         Cell(
             category=name,
@@ -58,7 +62,7 @@ def cells(categories: Mapping[str, Config], estimates: Estimates = CLOSED_FORM) 
         )
         for name, config in categories.items()
         for tuning in TUNINGS
-        for profile in PROFILES.values()
+        for profile in (*PROFILES.values(), *kinds)
         if not profile.is_cpu
     ]
 

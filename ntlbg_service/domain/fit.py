@@ -11,13 +11,14 @@ from ntlbg_model.footprint import (
     Offload,
     Precision,
     Step,
-    training_footprint,
     training_hours,
 )
-from ntlbg_service.domain.candidates import plain_steps, sharded_steps
+from ntlbg_service.domain.candidates import least_step, narrower, ways
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.excluded import excluded
 from ntlbg_service.domain.fit_words import reasons, sharding_words, words_of
-from ntlbg_service.domain.profiles import NodeShape, Profile
+from ntlbg_service.domain.profiles import NodeShape, Place, Profile
+from ntlbg_service.domain.suggestions import suggestion
 
 SAFETY = 0.97
 """Share of the card that a prediction may fill (memory: limit = 0.97 x device)."""
@@ -57,6 +58,8 @@ class Fit:
     """What each choice bought, in words."""
     nodes: int = 1
     """Nodes that the workers are spread over, evenly."""
+    cores: int = 1
+    """CPU cores of one worker, which it decodes with."""
     vision_chunk: int = 8
     """Frame pairs that go through a frozen vision tower together."""
     zero_stage: Literal[0, 1, 2, 3] = 0
@@ -76,6 +79,12 @@ class Fit:
         return f"{self.precision} {self.attention}"
 
     @property
+    def resources(self) -> dict[str, float]:
+        """What Ray reserves for one worker."""
+        cores: dict[str, float] = {"CPU": self.cores}
+        return cores if self.profile == "cpu" else cores | {"GPU": 1}
+
+    @property
     def step(self) -> Step:
         """The settings as memory and time are predicted from them."""
         return Step(
@@ -84,6 +93,7 @@ class Fit:
             micro_batch=self.micro_batch,
             accumulation=self.accumulation,
             workers=self.workers,
+            nodes=self.nodes,
             checkpointing=self.gradient_checkpointing,
             vision_chunk=self.vision_chunk,
             zero_stage=self.zero_stage,
@@ -94,9 +104,10 @@ class Fit:
     @property
     def unbuilt(self) -> str | None:
         """What of these settings the runner cannot run yet; None where it can."""
+        spread = f" on {self.nodes} nodes" if self.nodes > 1 else ""
         if self.zero_stage or self.offload != "none":
-            return f"{sharding_words(self.step)} on {self.workers} x {self.profile}"
-        return None
+            return f"{sharding_words(self.step)} on {self.workers} x {self.profile}{spread}"
+        return f"{self.workers} x {self.profile}{spread}" if spread else None
 
     @property
     def gpu_hours(self) -> float:
@@ -124,47 +135,53 @@ def fit(
 
     Plain settings come first: the least recomputation, then the largest micro-batch, on one device
     or as many as the config asks for. Only where none of them fits does DeepSpeed spread or move
-    the states. Those within 15 % of the limit are traced, and the trace decides.
+    the states, on one node before several of the `nodes` like it. A frozen vision tower sees fewer
+    pairs at once where that alone makes settings fit. Within 15 % of the limit, on either side, a
+    trace decides.
     """
-    wrong = _impossible(config, profile, node, nodes)
+    place = Place(profile, node, nodes)
+    wrong = excluded(config, place)
     if wrong is not None:
         return Misfit(profile=profile.name, reason=wrong)
-    limit = min(profile.usable_gib, node.host_memory_gib) if profile.is_cpu else profile.usable_gib
-    limit *= SAFETY
-    ways = [plain_steps(config, profile)]
-    if not profile.is_cpu and config.training.max_steps > 0:
-        steps = sharded_steps(config, profile, node)
-        ways.append(iter(sorted(steps, key=lambda step: _device_hours(config, step, profile))))
     least: tuple[float, Step] | None = None
     away: tuple[float, Step] | None = None
-    for steps in ways:
+    for steps in ways(config, place):
         for step in steps:
-            host = _host_of(config, step, node, estimates)
+            host = host_of(config, step, estimates)
             if host > HOST_SHARE * node.host_memory_gib:
-                if away is None or host < away[0]:
-                    away = host, step
+                away = min(away or (host, step), (host, step), key=lambda pair: pair[0])
                 continue
-            footprint = _judged(config, step, limit, profile, estimates)
+            limit = limit_of(place, step)
+            settled, footprint = _settled(config, step, limit, profile, estimates)
             needed = footprint.total + _process(profile, estimates)
             if needed <= limit:
-                return fit_of(config, profile, step, footprint, limit, estimates)
+                return fit_of(config, place, settled, footprint, limit, estimates)
             if least is None or needed < least[0]:
-                least = needed, step
+                least = needed, settled
     assert least is not None
+    limit = limit_of(place, least[1])
     return Misfit(
         profile=profile.name,
         reason=f"needs {least[0]:.1f} GiB {words_of(least[1])}, the limit is {limit:.1f} GiB"
         + _lacking_host(away, node)
-        + _suggestion(config, least[1], limit),
+        + suggestion(config, limit, lambda other: _least(other, place, estimates)),
     )
 
 
-def _host_of(config: Config, step: Step, node: NodeShape, estimates: Estimates) -> float:
+def limit_of(place: Place, step: Step) -> float:
+    """What a worker may fill, GiB; on a CPU it shares the node's memory with those beside it."""
+    usable = place.profile.usable_gib
+    if place.profile.is_cpu:
+        usable = min(usable, place.node.host_memory_gib * step.nodes / step.workers)
+    return SAFETY * usable
+
+
+def host_of(config: Config, step: Step, estimates: Estimates) -> float:
     """GiB of a node's memory that the states of its workers would fill."""
     if step.offload == "none":
         return 0.0
     footprint = estimates.footprint(config, step, CONTEXT_GIB)
-    return footprint.host * min(step.workers, node.gpus)
+    return footprint.host * step.workers / step.nodes
 
 
 def _lacking_host(away: tuple[float, Step] | None, node: NodeShape) -> str:
@@ -177,21 +194,30 @@ def _lacking_host(away: tuple[float, Step] | None, node: NodeShape) -> str:
     )
 
 
-def _impossible(config: Config, profile: Profile, node: NodeShape, nodes: int) -> str | None:
-    """What excludes a profile whatever the settings."""
-    wanted, workers = config.hardware.profile, config.hardware.num_gpus or 1
-    if wanted is not None and wanted != profile.name and wanted not in profile.aliases:
-        return f"hardware.profile asks for {wanted}"
-    if config.training.precision == "bf16" and not (profile.bf16 or profile.is_cpu):
-        return "training.precision is bf16, which it lacks"
-    if config.training.precision == "fp16" and profile.is_cpu:
-        return "training.precision is fp16; a CPU has none"
-    if config.training.global_batch % workers:
-        return (
-            f"training.global_batch {config.training.global_batch} is not a multiple of "
-            f"hardware.num_gpus {workers}"
-        )
-    return None
+def _settled(
+    config: Config, step: Step, limit: float, profile: Profile, estimates: Estimates
+) -> tuple[Step, Footprint]:
+    """The step, with the largest chunk of a frozen tower that fits where its own does not."""
+    found = _judged(config, step, limit, profile, estimates)
+    room = limit - _process(profile, estimates)
+    if found.total <= room:
+        return step, found
+    for chunk in _chunks_that_matter(config, step, estimates):
+        narrow = replace(step, vision_chunk=chunk)
+        smaller = _judged(config, narrow, limit, profile, estimates)
+        if smaller.total <= room:
+            return narrow, smaller
+    return step, found
+
+
+def _chunks_that_matter(config: Config, step: Step, estimates: Estimates) -> list[int]:
+    """Smaller chunks, where the tower is what takes the most."""
+    chunks = narrower(config, step)
+    if not chunks:
+        return []
+    last = replace(step, vision_chunk=chunks[-1])
+    whole, least = (estimates.footprint(config, each, CONTEXT_GIB).total for each in (step, last))
+    return chunks if least < whole else []
 
 
 def _judged(
@@ -201,25 +227,17 @@ def _judged(
     measured peaks on the profile have taught."""
     factor = estimates.calibration(profile.name).factor
     found = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
-    near = (1 - BAND) * limit < found.total + _process(profile, estimates) <= limit
-    traced = estimates.trace(config, step, CONTEXT_GIB) if near else None
-    return traced.scaled(factor) if traced is not None else found
+    off = found.total + _process(profile, estimates) - limit
+    traced = estimates.trace(config, step, CONTEXT_GIB) if abs(off) < BAND * limit else None
+    return found if traced is None else traced.scaled(factor)
 
 
-def _device_hours(config: Config, step: Step, profile: Profile) -> tuple[float, int, int]:
-    hours = training_hours(config, step, profile.rates) * step.workers
-    return round(hours, 6), step.workers, -step.micro_batch
-
-
-def _suggestion(config: Config, step: Step, limit: float) -> str:
-    """What the variant could change, which no fit does."""
-    if config.model.tuning == "full":
-        lora = replace(config, model=replace(config.model, tuning="lora", vision="frozen"))
-        plain = replace(step, zero_stage=0, offload="none", micro_batch=1, checkpointing=True)
-        needed = training_footprint(lora, plain).total
-        if needed <= limit:
-            return f"; model.tuning 'lora' would need {needed:.1f} GiB"
-    return "; fewer representatives or a smaller frame_resolution would need less"
+def _least(config: Config, place: Place, estimates: Estimates) -> float:
+    """GiB that a config needs at least without DeepSpeed."""
+    step = least_step(config, place)
+    limit = limit_of(place, step)
+    _, footprint = _settled(config, step, limit, place.profile, estimates)
+    return footprint.total + _process(place.profile, estimates)
 
 
 def _process(profile: Profile, estimates: Estimates) -> float:
@@ -229,13 +247,14 @@ def _process(profile: Profile, estimates: Estimates) -> float:
 
 def fit_of(
     config: Config,
-    profile: Profile,
+    place: Place,
     step: Step,
     footprint: Footprint,
     limit: float,
     estimates: Estimates,
 ) -> Fit:
     """A step with its prediction, as a fit."""
+    profile = place.profile
     process = _process(profile, estimates)
     return Fit(
         profile=profile.name,
@@ -244,13 +263,15 @@ def fit_of(
         micro_batch=step.micro_batch,
         accumulation=step.accumulation,
         workers=step.workers,
+        nodes=step.nodes,
+        cores=place.cores,
         gradient_checkpointing=step.checkpointing,
         vision_chunk=step.vision_chunk,
         zero_stage=step.zero_stage,
         offload=step.offload,
         predicted_gib=round(footprint.total + process, 3),
         limit_gib=round(limit, 3),
-        hours=max(training_hours(config, step, profile.rates), LEAST_HOURS),
+        hours=max(training_hours(config, step, place.rates), LEAST_HOURS),
         memory={
             name: round(gib + (process if name == "context" else 0.0), 3)
             for name, gib in footprint.items().items()
@@ -258,5 +279,5 @@ def fit_of(
         host_gib=round(footprint.host, 3),
         traced=footprint.traced,
         calibration=estimates.calibration(profile.name).factor,
-        reasons=reasons(config, profile, step, footprint, estimates),
+        reasons=reasons(config, place, step, footprint, estimates),
     )

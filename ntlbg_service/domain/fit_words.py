@@ -4,14 +4,16 @@ from dataclasses import replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step
+from ntlbg_service.domain.candidates import CHUNK
 from ntlbg_service.domain.estimates import Estimates
-from ntlbg_service.domain.profiles import Profile
+from ntlbg_service.domain.profiles import Place
 
 
 def reasons(
-    config: Config, profile: Profile, step: Step, footprint: Footprint, estimates: Estimates
+    config: Config, place: Place, step: Step, footprint: Footprint, estimates: Estimates
 ) -> tuple[str, ...]:
     """One line a choice."""
+    profile = place.profile
     asked = config.training.precision != "auto"
     words = [
         f"precision {step.precision}: {'as asked for' if asked else f'native to {profile.name}'}",
@@ -24,14 +26,22 @@ def reasons(
         other = estimates.footprint(config, replace(step, **changes), CONTEXT_GIB)  # type: ignore[arg-type]
         return f"{footprint.total:.1f} instead of {other.total:.1f} GiB"
 
+    if step.nodes > 1:
+        words.append(_network(place, step))
     if step.checkpointing:
         words.append(f"gradient checkpointing: {without(checkpointing=False)}")
     if step.deepspeed:
         words.append(f"{sharding_words(step)}: {without(zero_stage=0, offload='none')}")
     if footprint.host:
         words.append(f"host memory: {footprint.host * step.workers:.0f} GiB for all workers")
+    if step.vision_chunk < CHUNK:
+        words.append(
+            f"vision tower in chunks of {step.vision_chunk} pairs: {without(vision_chunk=CHUNK)}"
+        )
     if step.attention == "sdpa_repeated":
         words.append("SDPA with repeated KV: grouped heads would take the math path here")
+    if not profile.is_cpu:
+        words.append(_decoding(place))
     calibration = estimates.calibration(profile.name)
     if calibration.runs:
         words.append(
@@ -40,6 +50,24 @@ def reasons(
         )
     words.append("memory traced" if footprint.traced else "memory by the closed form, not traced")
     return tuple(words)
+
+
+def _network(place: Place, step: Step) -> str:
+    known = "" if place.node.network_gbits is not None else ", assumed"
+    return (
+        f"{step.nodes} nodes of {step.workers // step.nodes}: gradients cross a network of "
+        f"{8 * place.rates.network_gbs:.0f} Gbit/s{known}"
+    )
+
+
+def _decoding(place: Place) -> str:
+    node = place.node
+    if node.cores < node.gpus:
+        return (
+            f"decoding: 1 core; the {node.cores} cores of a node cannot serve its {node.gpus} GPUs "
+            "all at once"
+        )
+    return f"decoding: {place.cores} of {node.cores} cores for each of {node.gpus} GPUs"
 
 
 def sharding_words(step: Step) -> str:
@@ -52,4 +80,5 @@ def words_of(step: Step) -> str:
     """'at micro-batch 1 with ZeRO-3 on 8 devices'."""
     sharded = f" with {sharding_words(step)}" if step.deepspeed else ""
     spread = f" on {step.workers} devices" if step.workers > 1 else ""
+    spread += f" of {step.nodes} nodes" if step.nodes > 1 else ""
     return f"at micro-batch {step.micro_batch}{sharded}{spread}"

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ntlbg_model.config import Config, DataConfig, SelectionConfig, TrainingConfig
-from ntlbg_service.domain.board import ask_of, has_room
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import Fit, Misfit, fit
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.profiles import CPU, profile_named
+from ntlbg_service.domain.profiles import CPU
 
 _TRAINING, _SELECTION = TrainingConfig(), SelectionConfig()
 
@@ -65,7 +64,8 @@ class Fitter:
         return self.known[shape]
 
     def wider(self, config: Config) -> tuple[Fit, ...]:
-        """Fits of a config on more GPUs than it needs, each faster than on half as many.
+        """Fits of a config on more GPUs than it needs, each faster than on half as many, as far as
+        the runner can run them.
 
         None where the config says how many it wants.
         """
@@ -78,11 +78,13 @@ class Fitter:
     def _wider(self, config: Config) -> Iterator[Fit]:
         least = {fit.profile: fit for fit in self(config)[0]}
         for group in _distinct(self.inventory):
-            last = least.get(profile_named(group.profile, self.inventory.name).name)
-            while last is not None and last.profile != CPU.name and 2 * last.workers <= group.gpus:
+            last = least.get(self.inventory.profile_of(group).name)
+            while last is not None and last.profile != CPU.name:
                 hardware = replace(config.hardware, num_gpus=2 * last.workers)
                 found = self._on(group, replace(config, hardware=hardware))
                 if isinstance(found, Misfit) or found.hours >= last.hours:
+                    break
+                if found.unbuilt is not None and last.unbuilt is None:
                     break
                 yield found
                 last = found
@@ -94,37 +96,15 @@ class Fitter:
         return fits, misfits
 
     def _on(self, group: NodeGroup, config: Config) -> Fit | Misfit:
-        profile = profile_named(group.profile, self.inventory.name)
-        found = fit(config, profile, group.shape, nodes=group.most, estimates=self.estimates)
-        if isinstance(found, Misfit):
-            return found
-        reason = self._too_large(found)
-        return found if reason is None else Misfit(profile=profile.name, reason=reason)
-
-    def _too_large(self, found: Fit) -> str | None:
-        """Why no nodes of the inventory could hold a gang, whatever else runs."""
-        nodes = [node for node in self.inventory.nodes() if node.profile == found.profile]
-        devices = sum(node.gpus for node in nodes)
-        if found.workers > devices:
-            return f"needs {found.workers} devices, there are {devices}"
-        ask = ask_of(found)
-        roomy = [node.group for node in nodes if has_room(node, ask)]
-        if any(roomy.count(group) >= found.nodes for group in set(roomy)):
-            return None
-        if max(node.gpus for node in nodes) < ask.need.gpus:
-            most = max(node.gpus for node in nodes)
-            return f"needs {ask.need.gpus} devices in one node, a node has {most}"
-        return (
-            f"needs {ask.need.gpus} devices and {ask.need.host_gib:.0f} GiB of host memory on each "
-            f"of {found.nodes} like nodes"
-        )
+        profile = self.inventory.profile_of(group)
+        return fit(config, profile, group.shape, nodes=group.most, estimates=self.estimates)
 
 
 def _distinct(inventory: Inventory) -> tuple[NodeGroup, ...]:
     """Groups that differ in what a fit depends on; of like ones the largest."""
     best: dict[tuple[object, ...], NodeGroup] = {}
     for group in inventory.groups:
-        key = (profile_named(group.profile, inventory.name).name, group.shape)
+        key = (inventory.profile_of(group).name, group.shape)
         if key not in best or group.most > best[key].most:
             best[key] = group
     return tuple(best.values())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ntlbg_model.config import STRICT
-from ntlbg_service.domain.profiles import NodeShape, profile_named
+from ntlbg_service.domain.profiles import NodeShape, Profile, profile_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,12 @@ class NodeGroup:
     @property
     def shape(self) -> NodeShape:
         """What one node offers beside GPUs."""
-        return NodeShape(cores=self.cores, host_memory_gib=self.host_memory_gib, gpus=self.gpus)
+        return NodeShape(
+            cores=self.cores,
+            host_memory_gib=self.host_memory_gib,
+            gpus=self.gpus,
+            network_gbits=self.network_gbits,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +98,22 @@ class Inventory:
     """What the inventory is of."""
     profiles: tuple[str, ...] = ()
     """Files that describe further GPU kinds, relative to this file."""
+    kinds: tuple[Profile, ...] = ()
+    """Further GPU kinds, described in place."""
 
     def __post_init__(self) -> None:
         if not self.groups:
             raise ValueError("groups must name at least one kind of node")
 
+    def profile_of(self, group: NodeGroup) -> Profile:
+        """The kind of a group's GPUs. Raises UserError with the nearest known name."""
+        return profile_named(group.profile, self.name, self.kinds)
+
     def capacity(self) -> dict[str, int]:
         """Devices by profile, with all that an autoscaler may add."""
         counts: dict[str, int] = {}
         for group in self.groups:
-            name = profile_named(group.profile, self.name).name
+            name = self.profile_of(group).name
             counts[name] = counts.get(name, 0) + group.gpus * group.most
         return counts
 
@@ -111,7 +122,7 @@ class Inventory:
         named: Counter[str] = Counter()
         found: list[Node] = []
         for index, group in enumerate(self.groups):
-            profile = profile_named(group.profile, self.name).name
+            profile = self.profile_of(group).name
             name = group.name or profile.lower()
             for number in range(group.most):
                 named[name] += 1

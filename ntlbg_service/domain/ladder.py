@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Step
-from ntlbg_service.domain.candidates import SHARDINGS, micro_batches
+from ntlbg_service.domain.candidates import SHARDINGS, gangs, micro_batches, narrower
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.fit import HOST_SHARE, Fit, fit, fit_of
+from ntlbg_service.domain.fit import HOST_SHARE, Fit, fit, fit_of, host_of, limit_of
 from ntlbg_service.domain.fit_words import sharding_words
-from ntlbg_service.domain.profiles import NodeShape, Profile
+from ntlbg_service.domain.profiles import NodeShape, Place, Profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,41 +31,45 @@ def next_fit(
     profile: Profile,
     node: NodeShape,
     *,
-    larger: Sequence[tuple[Profile, NodeShape]] = (),
+    nodes: int = 1,
+    larger: Sequence[Place | tuple[Profile, NodeShape]] = (),
     estimates: Estimates = CLOSED_FORM,
 ) -> Rung | None:
     """The rung after `failed` ran out of memory on `profile`; None where the ladder ends.
 
-    `larger` are other kinds of device there are. One that computes in another numerics class comes
-    last, and the reason says so: the run then no longer compares with its group.
+    `nodes` are the nodes like `node` that there are; `larger` are other kinds of device. One that
+    computes in another numerics class comes last, and the reason says so: the run then no longer
+    compares with its group.
     """
+    place = Place(profile, node, max(nodes, failed.nodes))
     factor = estimates.calibration(profile.name).factor
     before = estimates.footprint(config, failed.step, CONTEXT_GIB).scaled(factor)
-    for step, words in _lower(config, failed.step, node):
+    for step, words in _lower(config, failed.step, place):
         footprint = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
-        holds = footprint.host * min(step.workers, node.gpus) <= HOST_SHARE * node.host_memory_gib
+        holds = host_of(config, step, estimates) <= HOST_SHARE * node.host_memory_gib
         if footprint.total < before.total and holds:
             return Rung(
-                fit=fit_of(config, profile, step, footprint, failed.limit_gib, estimates),
+                fit=fit_of(config, place, step, footprint, limit_of(place, step), estimates),
                 reason=f"out of memory at a predicted {before.total:.1f} GiB: {words}, "
                 f"predicted {footprint.total:.1f} GiB",
             )
-    return _larger(config, failed, profile, larger, estimates)
+    kinds = [Place(*kind) for kind in larger]
+    return _larger(config, failed, profile, kinds, estimates)
 
 
 def _larger(
     config: Config,
     failed: Fit,
     profile: Profile,
-    kinds: Sequence[tuple[Profile, NodeShape]],
+    kinds: Sequence[Place],
     estimates: Estimates,
 ) -> Rung | None:
     """On a kind with more memory: of those that compute alike the smallest, then of the others."""
     found = [
         (other, settled)
-        for other, node in kinds
+        for other, node, nodes in kinds
         if other.usable_gib > profile.usable_gib
-        and isinstance(settled := fit(config, other, node, estimates=estimates), Fit)
+        and isinstance(settled := fit(config, other, node, nodes=nodes, estimates=estimates), Fit)
     ]
     if not found:
         return None
@@ -79,8 +83,10 @@ def _larger(
     return Rung(fit=chosen, reason=words)
 
 
-def _lower(config: Config, step: Step, node: NodeShape) -> Iterator[tuple[Step, str]]:
+def _lower(config: Config, step: Step, place: Place) -> Iterator[tuple[Step, str]]:
     """Steps that may take less, the cheapest change first."""
+    for chunk in narrower(config, step):
+        yield replace(step, vision_chunk=chunk), f"vision tower in chunks of {chunk} pairs"
     if config.model.gradient_checkpointing and not step.checkpointing:
         yield replace(step, checkpointing=True), "gradient checkpointing on"
     for size in micro_batches(config, step.workers):
@@ -91,29 +97,32 @@ def _lower(config: Config, step: Step, node: NodeShape) -> Iterator[tuple[Step, 
                 f"micro-batch {step.micro_batch} -> {size}, accumulation {step.accumulation} -> "
                 f"{fewer.accumulation}",
             )
-    if config.model.vision == "frozen" and step.vision_chunk > 1:
-        chunk = step.vision_chunk // 2
-        yield replace(step, vision_chunk=chunk), f"vision tower in chunks of {chunk} pairs"
     if not step.cpu and config.training.max_steps > 0:
-        yield from _sharded(config, step, node)
+        yield from _sharded(config, step, place)
 
 
-def _sharded(config: Config, step: Step, node: NodeShape) -> Iterator[tuple[Step, str]]:
-    fixed = config.hardware.num_gpus
-    numbers = [fixed] if fixed else [n for n in (1, 2, 4, 8) if step.workers <= n <= node.gpus]
-    for stage, offload in SHARDINGS:
-        for workers in numbers:
-            if config.training.global_batch % workers or (workers == 1 and offload == "none"):
-                continue
-            size = max(n for n in micro_batches(config, workers) if n <= step.micro_batch)
-            spread = replace(
-                step,
-                workers=workers,
-                zero_stage=stage,  # type: ignore[arg-type]
-                offload=offload,
-            )
-            changed = _split(config, spread, size)
-            yield changed, f"{sharding_words(changed)} on {workers} device{'s'[: workers > 1]}"
+def _sharded(config: Config, step: Step, place: Place) -> Iterator[tuple[Step, str]]:
+    wider = [gang for gang in gangs(config, place.node, place.nodes) if gang[0] >= step.workers]
+    for several in (False, True):
+        for stage, offload in SHARDINGS:
+            for workers, nodes in wider:
+                if (nodes > 1) is not several or (workers == 1 and offload == "none"):
+                    continue
+                size = max(n for n in micro_batches(config, workers) if n <= step.micro_batch)
+                spread = replace(
+                    step,
+                    workers=workers,
+                    nodes=nodes,
+                    zero_stage=stage,  # type: ignore[arg-type]
+                    offload=offload,
+                )
+                changed = _split(config, spread, size)
+                yield changed, _words(changed)
+
+
+def _words(step: Step) -> str:
+    spread = f" of {step.nodes} nodes" if step.nodes > 1 else ""
+    return f"{sharding_words(step)} on {step.workers} device{'s'[: step.workers > 1]}{spread}"
 
 
 def _split(config: Config, step: Step, micro_batch: int) -> Step:

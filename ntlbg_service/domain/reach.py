@@ -8,7 +8,7 @@ from ntlbg_service.domain.analysis import NODE
 from ntlbg_service.domain.fit import Fit, Misfit
 from ntlbg_service.domain.fitting import Fitter
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.profiles import profile_named
+from ntlbg_service.domain.profiles import Profile, profile_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class Reach:
     """Configs that fit in no way, with the reason."""
 
 
-def nodes_of(kinds: Sequence[str]) -> Inventory:
-    """One node of each kind, as tables assume it."""
+def nodes_of(kinds: Sequence[str], more: Sequence[Profile] = ()) -> Inventory:
+    """One node of each kind, as tables assume it; `more` are kinds beside those built in."""
     groups = tuple(
         NodeGroup(
             profile=kind,
@@ -35,7 +35,7 @@ def nodes_of(kinds: Sequence[str]) -> Inventory:
         )
         for kind in kinds
     )
-    return Inventory(name="one node a kind", groups=groups)
+    return Inventory(name="one node a kind", groups=groups, kinds=tuple(more))
 
 
 def reach(configs: Mapping[str, Config], inventory: Inventory) -> tuple[Reach, ...]:
@@ -47,7 +47,7 @@ def reach(configs: Mapping[str, Config], inventory: Inventory) -> tuple[Reach, .
     found = {name: fitter(config) for name, config in configs.items()}
     kinds = []
     for profile in inventory.capacity():
-        asked = {name for name, config in configs.items() if _may(config, profile)}
+        asked = {name for name, config in configs.items() if _may(config, profile, inventory)}
         if not asked:
             continue
         fits = {
@@ -74,9 +74,9 @@ def _reach(
     )
 
 
-def _may(config: Config, profile: str) -> bool:
+def _may(config: Config, profile: str, inventory: Inventory) -> bool:
     wanted = config.hardware.profile
-    return wanted is None or profile_named(wanted).name == profile
+    return wanted is None or profile_named(wanted, inventory.name, inventory.kinds).name == profile
 
 
 def too_many_gpus(config: Config, inventory: Inventory) -> str | None:
@@ -85,7 +85,7 @@ def too_many_gpus(config: Config, inventory: Inventory) -> str | None:
     nodes = [
         group.gpus
         for group in inventory.groups
-        if _may(config, profile_named(group.profile, inventory.name).name)
+        if _may(config, inventory.profile_of(group).name, inventory)
     ]
     if asked is None or not nodes or asked <= max(nodes):
         return None

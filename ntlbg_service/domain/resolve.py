@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.profiles import profile_named
+from ntlbg_service.domain.profiles import Profile, profile_named
 
 T = TypeVar("T")
 
@@ -37,9 +37,10 @@ class Resolved:
     """Dotted path of every leaf to the source of its value, or 'default'."""
 
 
-def resolve(layers: Sequence[Layer]) -> Resolved:
+def resolve(layers: Sequence[Layer], kinds: Iterable[Profile] = ()) -> Resolved:
     """Merge layers, later ones winning, and validate the result strictly.
 
+    `kinds` are GPU kinds beside those built in.
     Raises UserError with one line: source, dotted path, what is wrong, the nearest valid choice.
     """
     merged: dict[str, Any] = {}
@@ -52,7 +53,7 @@ def resolve(layers: Sequence[Layer]) -> Resolved:
     provenance = {path: _origin(path, sources) for path in leaves(config)}
     if config.hardware.profile is not None:
         place = "hardware.profile"
-        profile_named(config.hardware.profile, f"{provenance[place]}: {place}")
+        profile_named(config.hardware.profile, f"{provenance[place]}: {place}", kinds)
     return Resolved(config, provenance)
 
 

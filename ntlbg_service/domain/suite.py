@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config, Metric
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.profile import Profile
 from ntlbg_service.domain.resolve import Layer, resolve
 
 
@@ -151,6 +152,8 @@ class SuiteFiles:
     scale: str | None = None
     scale_source: str = ""
     scale_spec: ScaleSpec | None = None
+    kinds: tuple[Profile, ...] = ()
+    """GPU kinds that `hardware.profile` may name beside those built in."""
 
     @property
     def key(self) -> str:
@@ -236,7 +239,7 @@ def _unknown(what: str, name: str, valid: Sequence[str], source: str) -> UserErr
 
 def _variant(files: SuiteFiles, group: str, row: VariantSpec) -> Variant:
     spec = files.suite.groups[group]
-    resolved = resolve([*base_layers(files), *_variant_layers(files, group, row)])
+    resolved = resolve([*base_layers(files), *_variant_layers(files, group, row)], files.kinds)
     return Variant(
         group=group,
         name=row.name,

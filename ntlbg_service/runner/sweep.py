@@ -24,8 +24,8 @@ def sweep(spec: LaunchSpec, storage: LocalStorage) -> None:
     """Run every trial; the exit record names the best."""
     keys = AttemptKeys(spec.run_id, spec.attempt)
     try:
-        workers = max(trial.fit.workers for trial in spec.trials)
-        with connection(cpus=spec.concurrency * (1 + workers)):
+        cores = max(trial.fit.workers * trial.fit.cores for trial in spec.trials)
+        with connection(cpus=spec.concurrency * (1 + cores)):
             _tune(spec, storage, keys)
         record = _record(spec, storage)
     # The edge of the attempt: whatever went wrong becomes its exit record.

@@ -15,7 +15,7 @@ from ntlbg_service.storage.local import LocalStorage, Storage
 
 def train(spec: LaunchSpec, storage: LocalStorage) -> None:
     """Run an attempt to its exit record."""
-    with connection(cpus=spec.fit.workers):
+    with connection(cpus=spec.fit.workers * spec.fit.cores):
         run_trainer(spec, storage)
 
 
@@ -32,7 +32,7 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
         scaling_config=ScalingConfig(
             num_workers=spec.fit.workers,
             use_gpu=not on_cpu,
-            resources_per_worker={"CPU": 1} if on_cpu else {"CPU": 1, "GPU": 1},
+            resources_per_worker=spec.fit.resources,
         ),
         torch_config=TorchConfig(backend="gloo" if on_cpu else "nccl"),
         run_config=RunConfig(

@@ -122,6 +122,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
         device="cpu" if on_cpu else "cuda",
         attention=spec.fit.attention,
         seed=spec.seed,
+        vision_chunk=spec.fit.vision_chunk,
     )
     if spec.config.training.max_steps > 0:
         _train(spec, progress, backbone, cache)

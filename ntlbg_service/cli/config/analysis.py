@@ -1,6 +1,6 @@
 """All that `ntlbg config analyze` finds, and the same as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ntlbg_service.domain.analysis import (
 from ntlbg_service.domain.estimates import Calibration
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.known_plans import KnownCell, known_cells
+from ntlbg_service.domain.profile import Profile
 from ntlbg_service.estimates import open_estimates
 from ntlbg_service.measured import read_calibrations
 from ntlbg_service.workspace import Workspace
@@ -36,12 +37,17 @@ class Analysis:
     """What measured peaks say, by profile."""
 
 
-def analyse(categories: Mapping[str, Config], workspace: Workspace, trace: str | None) -> Analysis:
+def analyse(
+    categories: Mapping[str, Config],
+    workspace: Workspace,
+    trace: str | None,
+    kinds: Sequence[Profile],
+) -> Analysis:
     """Fit all categories; `trace` is 'near' or 'all', None for the closed form alone."""
     learned = read_calibrations(workspace)
     estimates = open_estimates(workspace.home, trace=trace is not None, learned=learned)
     with Console(stderr=True).status("fitting, with traces where they are asked for"):
-        found = cells(categories, estimates)
+        found = cells(categories, estimates, kinds)
         every = trace == "all"
         compared = list(comparisons(categories, found, estimates, every=every)) if trace else []
     return Analysis(

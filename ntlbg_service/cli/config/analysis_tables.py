@@ -11,6 +11,7 @@ from ntlbg_service.cli.plan_table import UNFOLDED
 from ntlbg_service.cli.plan_words import batch
 from ntlbg_service.domain.analysis import Cell, Comparison, Pairing
 from ntlbg_service.domain.calibration import said
+from ntlbg_service.domain.candidates import CHUNK
 from ntlbg_service.domain.fit import Fit, Misfit
 from ntlbg_service.domain.fit_words import sharding_words
 from ntlbg_service.domain.known_plans import KnownCell
@@ -74,6 +75,8 @@ def _settings(found: Fit) -> str:
         words.append("checkpointing")
     if found.zero_stage:
         words.append(sharding_words(found.step))
+    if found.vision_chunk < CHUNK:
+        words.append(f"vision in chunks of {found.vision_chunk}")
     return ", ".join(words)
 
 

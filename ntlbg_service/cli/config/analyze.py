@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
-from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.cli.options import FILE, known_kinds, workspace_options
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(
 
     if plot is not None:
         _check_format(plot)
-    found = analyse(_categories(file), workspace, trace)
+    found = analyse(_categories(file), workspace, trace, known_kinds())
     if as_json:
         click.echo(json.dumps({"config": str(file), **to_json(found)}, indent=1))
     else:
@@ -72,9 +72,10 @@ def _categories(file: Path) -> "dict[str, Config]":
     from ntlbg_service.domain.resolve import Layer, resolve
     from ntlbg_service.loading import load_main
 
-    sections, categories = load_main(file)
+    kinds = known_kinds()
+    sections, categories = load_main(file, kinds)
     base = Layer(str(file), sections)
     return {
-        name: resolve([base, Layer(f"{file} categories.{name}", category.overrides)]).config
+        name: resolve([base, Layer(f"{file} categories.{name}", category.overrides)], kinds).config
         for name, category in categories.items()
-    } or {"(all)": resolve([base]).config}
+    } or {"(all)": resolve([base], kinds).config}

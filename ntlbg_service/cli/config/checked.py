@@ -5,9 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntlbg_model.config import Config
+from ntlbg_service.cli.options import known_kinds
+from ntlbg_service.domain.profiles import Profile, including
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import ScaleSpec, Variant, expand
-from ntlbg_service.loading import load_inventory, load_main, load_suite, load_sweep, read_json
+from ntlbg_service.loading import (
+    load_inventory,
+    load_kind,
+    load_main,
+    load_suite,
+    load_sweep,
+    read_json,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,37 +32,45 @@ class Checked:
 
 
 def check_file(file: Path) -> Checked:
-    """Read a main config, a suite (at every scale), a sweep, a scale or an inventory.
+    """Read a main config, a suite (at every scale), a sweep, a scale, an inventory or a GPU kind.
 
     Raises UserError for the first thing that is wrong.
     """
-    values = read_json(file)
+    values, kinds = read_json(file), known_kinds()
+    if "rates" in values or "capability" in values:
+        kind = load_kind(file)
+        including(kinds, kind, str(file))
+        return Checked(what=f"GPU kind {kind.name}")
     if "space" in values:
-        return _sweep(file)
+        return _sweep(file, kinds)
     if "groups" in values and isinstance(values["groups"], list):
-        return Checked(what=f"inventory of {sum(load_inventory(file).capacity().values())} devices")
+        return Checked(
+            what=f"inventory of {sum(load_inventory(file, kinds).capacity().values())} devices"
+        )
     if "groups" in values:
-        return _suite(file)
+        return _suite(file, kinds)
     if "overrides" in values:
         scale_spec = parse(ScaleSpec, values, str(file))
-        resolve([Layer(str(file), scale_spec.overrides)])
+        resolve([Layer(str(file), scale_spec.overrides)], kinds)
         return Checked(what="scale")
-    return _main(file)
+    return _main(file, kinds)
 
 
-def _sweep(file: Path) -> Checked:
+def _sweep(file: Path, kinds: Sequence[Profile]) -> Checked:
     sweep = load_sweep(file)
-    rows = expand(load_suite(file.parent / sweep.suite, sweep.scale), variants=[sweep.variant])
+    rows = expand(
+        load_suite(file.parent / sweep.suite, sweep.scale, kinds), variants=[sweep.variant]
+    )
     chosen = [row for row in rows if row.name == sweep.variant]
     what = f"sweep of {len(list(sweep.points()))} trials"
     return Checked(what=what, noun="variants", configs=_named(chosen))
 
 
-def _suite(file: Path) -> Checked:
-    suite = load_suite(file)
+def _suite(file: Path, kinds: Sequence[Profile]) -> Checked:
+    suite = load_suite(file, kinds=kinds)
     rows = expand(suite)
     for scale in suite.suite.scales:
-        expand(load_suite(file, scale))
+        expand(load_suite(file, scale, kinds))
     scales = f", scales {', '.join(suite.suite.scales)}" if suite.suite.scales else ""
     what = f"suite of {len(rows)} variants x {len(suite.seeds)} seeds{scales}"
     return Checked(what=what, noun="variants", configs=_named(rows))
@@ -68,15 +85,15 @@ def _named(rows: Sequence[Variant]) -> dict[str, Config]:
     }
 
 
-def _main(file: Path) -> Checked:
-    sections, categories = load_main(file)
+def _main(file: Path, kinds: Sequence[Profile]) -> Checked:
+    sections, categories = load_main(file, kinds)
     base = Layer(str(file), sections)
     configs = {
-        name: resolve([base, Layer(f"{file} categories.{name}", category.overrides)]).config
+        name: resolve([base, Layer(f"{file} categories.{name}", category.overrides)], kinds).config
         for name, category in categories.items()
     }
     return Checked(
         what=f"main config, categories {', '.join(categories) or 'none'}",
         noun="categories",
-        configs=configs or {"it": resolve([base]).config},
+        configs=configs or {"it": resolve([base], kinds).config},
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
-from ntlbg_service.cli.options import FILE
+from ntlbg_service.cli.options import FILE, known_kinds
 
 if TYPE_CHECKING:
     from ntlbg_model.config import Config
@@ -76,7 +76,7 @@ def _fitted(source: "Name", config: "Config", gpu: str) -> "Fit":
     from ntlbg_service.domain.optimisation import optimise
     from ntlbg_service.domain.profiles import profile_named
 
-    found = optimise(config, profile_named(gpu, "--gpu"), NODE).found
+    found = optimise(config, profile_named(gpu, "--gpu", known_kinds()), NODE).found
     if isinstance(found, Misfit):
         raise CapacityError(f"{source}: fits no {found.profile}: {found.reason}")
     return found
@@ -99,5 +99,5 @@ def _suite(
         base=base,
         name=output.stem if output else None,
         category=category,
-        profile=profile_named(gpu, "--gpu").name if gpu else None,
+        profile=profile_named(gpu, "--gpu", known_kinds()).name if gpu else None,
     )

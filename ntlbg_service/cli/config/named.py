@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import Config
+from ntlbg_service.cli.options import known_kinds
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.resolve import Layer, Resolved, resolve
 from ntlbg_service.domain.suite import CategorySpec, SuiteFiles, base_layers, expand
@@ -69,14 +70,14 @@ def open_named(name: Name, overrides: Iterable[tuple[str, Any]] = ()) -> Resolve
 
     A suite without a variant is what all its variants start from. Raises UserError.
     """
-    extra = Layer(SET, dict(overrides))
+    extra, kinds = Layer(SET, dict(overrides)), known_kinds()
     if not isinstance(read_json(name.file).get("groups"), dict):
-        return resolve([*_main_layers(name), extra])
-    files = load_suite(name.file, name.scale)
+        return resolve([*_main_layers(name), extra], kinds)
+    files = load_suite(name.file, name.scale, kinds)
     if name.part is None:
-        return resolve([*base_layers(files), extra])
+        return resolve([*base_layers(files), extra], kinds)
     found = _variant(files, name.part)
-    merged = resolve([Layer(name.part, plain(found.config)), extra])
+    merged = resolve([Layer(name.part, plain(found.config)), extra], kinds)
     origins = {
         path: SET if source == SET else found.provenance.get(path, source)
         for path, source in merged.provenance.items()
@@ -87,7 +88,7 @@ def open_named(name: Name, overrides: Iterable[tuple[str, Any]] = ()) -> Resolve
 def _main_layers(name: Name) -> list[Layer]:
     if name.scale is not None:
         raise UserError(f"{name.file}: is no suite, so it has no scale '{name.scale}'")
-    sections, categories = load_main(name.file)
+    sections, categories = load_main(name.file, known_kinds())
     layers = [Layer(str(name.file), sections)]
     if name.part is not None:
         category = category_named(name.part, categories, name.file)

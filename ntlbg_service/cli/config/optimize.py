@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
-from ntlbg_service.cli.options import FILE
+from ntlbg_service.cli.options import FILE, known_kinds
 
 if TYPE_CHECKING:
     from ntlbg_service.cli.config.named import Name
@@ -55,7 +55,7 @@ def command(
         check_output(output, force=force)
     source = refine(parse_name(name), category=category)
     config = open_named(source).config
-    found = optimise(config, profile_named(gpu, "--gpu"), NODE)
+    found = optimise(config, profile_named(gpu, "--gpu", known_kinds()), NODE)
     if as_json:
         click.echo(json.dumps(_record(source, found), indent=1))
     if isinstance(found.found, Misfit):

@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.option(
     "--kind",
-    type=click.Choice(["config", "suite", "sweep", "scale", "inventory"]),
+    type=click.Choice(["config", "suite", "sweep", "scale", "inventory", "profile"]),
     default="config",
     show_default=True,
 )
@@ -16,6 +16,7 @@ def command(kind: str) -> None:
     """Print the JSON schema, with the documentation of every option."""
     from ntlbg_model.config import Config
     from ntlbg_service.domain.inventory import Inventory
+    from ntlbg_service.domain.profile import Profile
     from ntlbg_service.domain.resolve import json_schema
     from ntlbg_service.domain.suite import ScaleSpec, SuiteSpec
     from ntlbg_service.domain.sweep import SweepSpec
@@ -26,5 +27,6 @@ def command(kind: str) -> None:
         "sweep": SweepSpec,
         "scale": ScaleSpec,
         "inventory": Inventory,
+        "profile": Profile,
     }
     click.echo(json.dumps(json_schema(kinds[kind]), indent=1))

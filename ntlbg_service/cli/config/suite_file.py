@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.cli.config.shipped import seen_from
+from ntlbg_service.cli.options import known_kinds
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import SuiteSpec, expand
 from ntlbg_service.loading import load_main, load_suite, read_json
@@ -42,9 +43,10 @@ def suite_file(
 
 
 def _check(values: dict[str, Any], source: Path, base: Path) -> None:
-    sections, categories = load_main(base)
+    kinds = known_kinds()
+    sections, categories = load_main(base, kinds)
     files = replace(
-        load_suite(source),
+        load_suite(source, kinds=kinds),
         suite=parse(SuiteSpec, values, str(source)),
         base_source=str(base),
         base=sections,

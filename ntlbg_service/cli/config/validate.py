@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.cli.options import FILE, known_kinds, workspace_options
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -74,8 +74,10 @@ def _nodes(kinds: Sequence[str], inventory: Path | None) -> "Inventory":
     from ntlbg_service.loading import load_inventory
 
     if inventory is not None:
-        return load_inventory(inventory)
-    return nodes_of([profile_named(kind, "--gpu").name for kind in kinds] or list(PROFILES))
+        return load_inventory(inventory, known_kinds())
+    more = known_kinds()
+    names = [profile_named(kind, "--gpu", more).name for kind in kinds]
+    return nodes_of(names or [*PROFILES, *(kind.name for kind in more)], more)
 
 
 def _warnings(

@@ -112,6 +112,24 @@ def test_more_devices_than_there_are_is_a_misfit() -> None:
     )
 
 
+def test_a_gang_over_two_nodes_is_placed_whole_in_one_group() -> None:
+    pair = NodeGroup(profile="A100-40GB", gpus=8, nodes=2, name="pair", cores=96)
+    lone = NodeGroup(profile="A100-40GB", gpus=8, name="lone", cores=96, host_memory_gib=512)
+    asked = config(hardware=HardwareConfig(num_gpus=16))
+    made = plan(
+        [variant("wide", asked), variant("narrow", config())],
+        [1, 2],
+        Inventory(name="i", groups=(lone, pair)),
+    )
+    wide = sorted(
+        (interval for (_, name, _), interval in made.intervals.items() if name == "wide"),
+        key=lambda interval: interval.start,
+    )
+    assert [interval.placement.nodes for interval in wide] == [("pair-1", "pair-2")] * 2
+    assert wide[0].end <= wide[1].start
+    assert {interval.placement.fit.nodes for interval in wide} == {2}
+
+
 def test_a_group_that_would_mix_numerics_is_flagged() -> None:
     on_v100 = config(hardware=HardwareConfig(profile="V100-32GB"))
     on_a100 = config(hardware=HardwareConfig(profile="A100-40GB"))

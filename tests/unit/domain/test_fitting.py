@@ -12,7 +12,6 @@ from ntlbg_service.domain.fit import Fit, Misfit, fit
 from ntlbg_service.domain.fitting import Fitter, shape_of
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.profiles import PROFILES, NodeShape
-from tests.unit.domain.made_up_jobs import a_fit
 
 LAB = Inventory(
     name="lab",
@@ -88,30 +87,5 @@ def test_a_config_that_says_how_many_gpus_is_not_widened() -> None:
     assert Fitter(LAB).wider(fixed) == ()
 
 
-@pytest.mark.parametrize(
-    ("found", "reason"),
-    [
-        (a_fit("V100-32GB", workers=16), "needs 16 devices, there are 8"),
-        (
-            a_fit("V100-32GB", workers=8, host_gib=20.0),
-            "needs 8 devices and 160 GiB of host memory on each of 1 like nodes",
-        ),
-        (
-            a_fit("A100-40GB", workers=16),
-            "needs 16 devices in one node, a node has 8",
-        ),
-        (a_fit("A100-40GB", workers=16, nodes=2, host_gib=100.0), None),
-    ],
-)
-def test_a_gang_that_no_nodes_could_hold_is_a_misfit(
-    found: Fit, reason: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def found_there(config: Config, profile: Any, node: NodeShape, **more: Any) -> Fit | Misfit:
-        return found if profile.name == found.profile else Misfit(profile=profile.name, reason="-")
-
-    monkeypatch.setattr(fitting, "fit", found_there)
-    fits, misfits = Fitter(LAB)(CONFIG)
-    if reason is None:
-        assert fits == (found,)
-    else:
-        assert Misfit(profile=found.profile, reason=reason) in misfits
+def test_a_run_is_not_widened_onto_nodes_that_the_runner_cannot_join() -> None:
+    assert max(found.nodes for found in Fitter(LAB).wider(CONFIG)) == 1

@@ -1,6 +1,7 @@
 """Files are read strictly: every fault is one line with file, path and the nearest choice."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,89 @@ def test_a_sweep_and_an_inventory_are_loaded(tmp_path: Path) -> None:
     assert loading.load_inventory(inventory).name == str(inventory)
     write(inventory, {"name": "i", "groups": [{"profile": "A100-40", "gpus": 8}]})
     assert error(loading.load_inventory, inventory) == (
-        f"{inventory}: unknown GPU kind 'A100-40'; did you mean 'A100-40GB'?"
+        f"{inventory}: groups.0.profile: unknown GPU kind 'A100-40'; did you mean 'A100-40GB'?"
     )
+
+
+ADA: dict[str, Any] = {
+    "name": "RTX6000-48GB",
+    "memory_gib": 48,
+    "usable_gib": 47.99,
+    "capability": [8, 9],
+    "tensor_cores": ["fp16", "bf16"],
+    "products": ["RTX 6000 Ada"],
+    "rates": {
+        "half_tflops": 364,
+        "full_tflops": 91,
+        "bandwidth_gbs": 960,
+        "link_gbs": 25,
+        "host_gbs": 25,
+        "efficiency": 0.35,
+        "source": "data sheet",
+    },
+}
+GROUP = {"profile": "RTX6000-48GB", "gpus": 2}
+
+
+def test_an_inventory_may_bring_kinds_of_gpu_with_it(tmp_path: Path) -> None:
+    kind = write(tmp_path / "ada.json", ADA)
+    named = write(tmp_path / "i.json", {"name": "i", "groups": [GROUP], "profiles": ["ada.json"]})
+    placed = write(tmp_path / "k.json", {"name": "k", "groups": [GROUP], "kinds": [ADA]})
+    for path in (named, placed):
+        found = loading.load_inventory(path, loading.load_kinds({loading.KINDS: str(kind)}))
+        assert found == loading.load_inventory(path)
+        assert found.capacity() == {"RTX6000-48GB": 2}
+        assert found.profile_of(found.groups[0]) == loading.load_kind(kind)
+    without = write(tmp_path / "w.json", {"name": "w", "groups": [GROUP]})
+    assert "groups.0.profile: unknown GPU kind 'RTX6000-48GB'" in error(
+        loading.load_inventory, without
+    )
+
+
+def test_the_environment_names_kinds_that_a_config_may_ask_for(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.json", ADA)
+    second = write(tmp_path / "b.json", {**ADA, "name": "other-48GB", "products": []})
+    kinds = loading.load_kinds({loading.KINDS: f"{first}{os.pathsep}{second}"})
+    assert [kind.name for kind in kinds] == ["RTX6000-48GB", "other-48GB"]
+    assert loading.load_kinds({}) == ()
+    base = write(tmp_path / "base.json", {"hardware": {"profile": "other-48GB"}})
+    assert loading.load_main(base, kinds)[0]["hardware"] == {"profile": "other-48GB"}
+    assert "hardware.profile: unknown GPU kind 'other-48GB'" in error(loading.load_main, base)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"usable": 3}, "usable: unknown key; did you mean 'usable_gib'?"),
+        ({"usable_gib": -1}, "usable_gib must be above 0"),
+        ({"capability": None}, "capability must be the two numbers of a GPU"),
+        ({"tensor_cores": ["bf17"]}, "tensor_cores.0: 'bf17' is not a choice; did you mean 'bf16'"),
+        ({"rates": {**ADA["rates"], "link_gb": 1}}, "rates.link_gb: unknown key; did you mean"),
+        ({"rates": {**ADA["rates"], "half_tflops": 0}}, "rates.half_tflops must be above 0"),
+        ({"name": "L4-24GB"}, "name: 'L4-24GB' is a known GPU kind"),
+    ],
+)
+def test_a_wrong_kind_is_one_line_that_names_its_file(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    kind = write(tmp_path / "ada.json", {**ADA, **change})
+    said = error(loading.load_kinds, {loading.KINDS: str(kind)})
+    assert said.startswith(f"{kind}: ")
+    assert message in said.replace(": must", " must")
+
+
+def test_a_file_of_a_kind_that_is_not_there_is_named_with_where_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "ada.json", ADA)
+    inventory = write(
+        tmp_path / "i.json", {"name": "i", "groups": [GROUP], "profiles": ["adda.json"]}
+    )
+    said = error(loading.load_inventory, inventory)
+    assert said.startswith(f"{inventory}: profiles.0: no such file {tmp_path}/adda.json")
+    assert "did you mean" in said
+    missing = error(loading.load_kinds, {loading.KINDS: str(tmp_path / "adda.json")})
+    assert missing.startswith("NTLBG_PROFILES: no such file ")
 
 
 def a_data_set(folder: Path, video: bytes = b"mp4") -> Path:

@@ -11,6 +11,7 @@ import yaml
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.plan import Plan, plan
+from ntlbg_service.domain.profiles import Profile, including, recognise
 from ntlbg_service.domain.resolve import Layer, leaves, parse, resolve
 from ntlbg_service.domain.suite import SuiteSpec, Variant, base_layers, expand, pick
 from ntlbg_service.loading import load_inventory, load_main, load_suite, load_sweep, read_json
@@ -255,10 +256,22 @@ def test_the_lab_and_the_cloud_hold_three_kinds_of_gpu() -> None:
     assert capacity["laptop"] == {"cpu": 1}
 
 
-def test_the_suite_in_the_readme_is_valid() -> None:
+def in_the_readme(key: str) -> dict[str, Any]:
+    """The example of the README that has a key."""
     text = (CONFIGS / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
-    values: dict[str, Any] = json.loads(example)
+    examples = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
+    (values,) = [found for example in examples if key in (found := json.loads(example))]
+    return dict(values)
+
+
+def test_the_kind_of_gpu_in_the_readme_is_valid_and_recognised() -> None:
+    kind = parse(Profile, in_the_readme("products"), "README.md")
+    kinds = including((), kind, "README.md")
+    assert recognise("NVIDIA RTX 6000 Ada Generation", 47.99, kinds) == kind
+
+
+def test_the_suite_in_the_readme_is_valid() -> None:
+    values = in_the_readme("groups")
     spec = parse(SuiteSpec, values, "README.md")
     for path in (spec.config, *spec.scales.values()):
         assert (CONFIGS / path).is_file()

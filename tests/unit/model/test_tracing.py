@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks.tracer_accuracy import CPU, config, measured, predicted
 from ntlbg_model.config import Config, ModelConfig, VideoConfig
-from ntlbg_model.footprint import Step, training_footprint, weights_of
-from ntlbg_model.footprint.shapes import SHAPES, Shape
+from ntlbg_model.footprint import GIB, Step, load_of, training_footprint, weights_of
+from ntlbg_model.footprint.shapes import SHAPES, Shape, shape_of
+from ntlbg_model.footprint.tower import tower_gib
 from ntlbg_model.tracing import trace
 from ntlbg_model.tracing.meta_model import Depth, random_backbone
 from ntlbg_model.tracing.step import Recipe
@@ -140,3 +141,39 @@ def test_published_sizes_give_the_models_parameters(shape: Shape) -> None:
     assert sum(trained) == weights.trained_added
     whole = sum(w.numel() for w in backbone.model.parameters())
     assert whole == weights.trained_added + weights.frozen
+
+
+@pytest.mark.parametrize(
+    "shape", ["tiny", "Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"]
+)
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize(("chunk", "side", "batch"), [(1, 56, 1), (8, 448, 3)])
+def test_the_closed_form_of_a_frozen_tower_is_what_is_traced(
+    shape: str, chunk: int, side: int, batch: int, precision: Any
+) -> None:
+    asked = Config(
+        video=VideoConfig(max_frames=128, num_representatives=24, frame_resolution=(side, side)),
+        model=ModelConfig(base_model=shape),
+    )
+    step = replace(HALF, precision=precision, micro_batch=batch, vision_chunk=chunk)
+    phases = trace.trace_peaks(asked, step).phases
+    traced = max(
+        items["vision"] for name, items in phases.items() if name.startswith("vision forward")
+    )
+    closed = tower_gib(shape_of(shape), load_of(asked), step, batch) * GIB
+    assert closed == pytest.approx(traced, rel=0.02)
+
+
+def test_fewer_pairs_at_once_take_less_where_the_tower_takes_the_most() -> None:
+    """Pooled to one token a frame, the tokens are few and the frames are large."""
+    asked = Config(
+        video=VideoConfig(max_frames=512, num_representatives=64, frame_resolution=(224, 224)),
+        model=ModelConfig(base_model="tiny", reducer="video_chatgpt"),
+    )
+    totals = []
+    for chunk in (8, 4, 2, 1):
+        step = replace(HALF, vision_chunk=chunk)
+        closed, traced = training_footprint(asked, step).total, trace_step(asked, step).total
+        assert closed == pytest.approx(traced, rel=0.01)
+        totals.append(traced)
+    assert totals == sorted(totals, reverse=True) and totals[0] > totals[-1]

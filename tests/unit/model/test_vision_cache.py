@@ -29,19 +29,22 @@ from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.training import NTLBGTrainer, build_trainer
+from ntlbg_model.variant import load_variant
 
 Reader = Callable[[Question], Frames]
 
 
 class Looks:
-    """Counts the pairs that go through a vision tower."""
+    """Counts the pairs that go through a vision tower, and those that go together."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.pairs = 0
+        self.together: set[int] = set()
         backbone.visual.register_forward_hook(self._count, with_kwargs=True)
 
     def _count(self, module, args, kwargs, output) -> None:
         self.pairs += kwargs["cu_seqlens"].numel() - 1
+        self.together.add(kwargs["cu_seqlens"].numel() - 1)
 
 
 def footage(video: str, pairs: int = 24) -> torch.Tensor:
@@ -173,3 +176,23 @@ def test_training_and_evaluation_are_the_same_with_and_without(
     assert few < every
     if query == "none":
         assert few == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "model",
+    [
+        ModelConfig(base_model="tiny"),
+        ModelConfig(base_model="tiny", vision_cache_mib=1),
+        ModelConfig(base_model="tiny", reducer="pllava"),
+    ],
+)
+def test_as_many_pairs_go_through_the_tower_together_as_a_fit_says(model: ModelConfig):
+    config, options = Config(model=model), {"dtype": torch.float32, "device": "cpu"}
+    found = {}
+    for chunk in (2, 8):
+        backbone = load_variant(config, **options, attention="sdpa", seed=0, vision_chunk=chunk)
+        looks, batch = Looks(backbone), asked(backbone, a=list(range(11)))
+        found[chunk] = answer_logits(backbone, batch)
+        assert looks.together == {chunk}
+    assert torch.allclose(found[2], found[8], atol=1e-4)

@@ -1,11 +1,18 @@
 """Traces are made once for each thing that memory depends on, and kept."""
 
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+import ntlbg_model
 from ntlbg_model.config import Config, ModelConfig, TrainingConfig
 from ntlbg_model.footprint import Footprint, Step, training_footprint
-from ntlbg_service.estimates import memory_key, open_estimates
+from ntlbg_service.estimates import TRACER, memory_key, open_estimates, trace_version
+from ntlbg_service.imported import files_behind
 
 STEP = Step(precision="bf16", attention="sdpa")
 
@@ -72,3 +79,62 @@ def test_an_evaluation_is_not_traced(tmp_path: Path) -> None:
         config = Config(model=model, training=nothing)
         assert open_estimates(tmp_path, tracer=tracer).trace(config, STEP, 0.6) is None
     assert tracer.calls == 0
+
+
+def test_a_gang_over_several_nodes_has_the_memory_of_one_node() -> None:
+    wide = replace(STEP, workers=16)
+    assert memory_key(Config(), replace(wide, nodes=2)) == memory_key(Config(), wide)
+
+
+LOADED = """
+import sys
+from ntlbg_model.config import Config, ModelConfig, RichPointsConfig, TemporalConfig, VideoConfig
+from ntlbg_model.footprint import Step
+from ntlbg_model.tracing.trace import trace_step
+
+for model in (
+    ModelConfig(base_model="tiny", reducer="videollama"),
+    ModelConfig(base_model="tiny", rich_points=RichPointsConfig(enabled=True)),
+    ModelConfig(base_model="tiny", temporal=TemporalConfig(layers=1), quantisation="nf4"),
+):
+    config = Config(video=VideoConfig(max_frames=64, frame_resolution=(56, 56)), model=model)
+    trace_step(config, Step(precision="bf16", attention="sdpa"))
+files = [getattr(module, "__file__", None) for module in sys.modules.values()]
+print(*(name for name in files if name and "ntlbg_model" in name), sep="\\n")
+"""
+
+
+def test_all_that_a_trace_loads_is_in_its_version() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOADED], capture_output=True, text=True, check=True
+    )
+    root = Path(ntlbg_model.__file__).parent
+    behind = {str(path) for path in files_behind(root, TRACER)}
+    loaded = set(done.stdout.split())
+    assert str(root / "tracing" / "step.py") in loaded <= behind
+    assert str(root / "training.py") not in behind
+    assert str(root / "selection" / "dpp.py") not in behind
+
+
+def test_a_trace_is_made_again_for_changed_code_beneath_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "ntlbg_model"
+    shutil.copytree(Path(ntlbg_model.__file__).parent, root, ignore=shutil.ignore_patterns("*pyc"))
+    monkeypatch.setattr(ntlbg_model, "__file__", str(root / "__init__.py"))
+    version = trace_version.__wrapped__
+    before = version()
+    with (root / "evaluation.py").open("a") as file:
+        file.write("# other words\n")
+    assert version() == before
+    with (root / "backbone" / "vision.py").open("a") as file:
+        file.write("# other words\n")
+    assert version() != before
+
+
+def test_other_releases_beneath_a_trace_are_another_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = trace_version.__wrapped__()
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0")
+    assert trace_version.__wrapped__() != before

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ntlbg_service.client import prepare_suite
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.client import prepare_suite, prepare_sweep
+from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.suite import expand
 from ntlbg_service.loading import load_suite
@@ -17,15 +18,54 @@ LAB = Inventory(
 )
 
 
-def test_zero_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "main.json").write_text("{}")
-    suite = tmp_path / "suite.json"
-    variant = {"name": "all_weights", "overrides": {"model.tuning": "full"}}
-    group = {"description": "d", "baseline": "all_weights", "variants": [variant]}
+def a_suite(folder: Path, name: str, overrides: dict[str, Any]) -> Path:
+    (folder / "main.json").write_text(json.dumps({"data": {"train": [], "evaluation": []}}))
+    suite = folder / "suite.json"
+    variant = {"name": name, "overrides": overrides}
+    group = {"description": "d", "baseline": name, "variants": [variant]}
     suite.write_text(
         json.dumps({"name": "s", "config": "main.json", "seeds": [1], "groups": {"g": group}})
     )
-    files = load_suite(suite)
+    return suite
+
+
+def a_sweep(folder: Path, **space: list[Any]) -> Path:
+    suite = a_suite(folder, "start", {"video.max_frames": 512})
+    sweep = folder / "sweep.json"
+    axes = {path.replace("__", "."): {"values": values} for path, values in space.items()}
+    values = {"name": "w", "suite": suite.name, "variant": "start", "space": axes}
+    sweep.write_text(json.dumps(values))
+    return sweep
+
+
+def test_a_sweep_skips_what_cannot_run_and_says_why(tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path, model__quantisation=["none", "nf4"], hardware__num_gpus=[1, 16, 32])
+    two = Inventory(name="two", groups=(NodeGroup(profile="A100-80GB", gpus=8, nodes=2, cores=96),))
+    prepared = prepare_sweep(sweep, Workspace(home=tmp_path / "h", data_root=tmp_path), two)
+    (run,) = prepared.runs
+    assert [trial["name"] for trial in run.details["trials"]] == ["trial-001"]
+    wide, too_wide, quantised = prepared.skipped[:3]
+    assert wide == (
+        'trial-002 (model.quantisation = "none", hardware.num_gpus = 16): not built yet: '
+        "16 x A100-80GB on 2 nodes"
+    )
+    assert too_wide.endswith("num_gpus = 32): A100-80GB: needs 32 devices, there are 16")
+    assert quantised.startswith('trial-004 (model.quantisation = "nf4", hardware.num_gpus = 1): ')
+    assert "not built yet: model.quantisation = 'nf4'" in quantised
+    assert list(prepared.skipped) == run.details["skipped"]
+
+
+def test_a_sweep_of_which_nothing_can_run_is_refused(tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path, hardware__num_gpus=[16, 32])
+    with pytest.raises(
+        CapacityError, match=r"sweep.json: no point can run here: trial-001 .*and 1 more"
+    ):
+        prepare_sweep(sweep, Workspace(home=tmp_path / "h", data_root=tmp_path), LAB)
+    assert not (tmp_path / "h").exists()
+
+
+def test_zero_is_refused_by_name(tmp_path: Path) -> None:
+    files = load_suite(a_suite(tmp_path, "all_weights", {"model.tuning": "full"}))
     workspace = Workspace(home=tmp_path / "home", data_root=tmp_path)
     with pytest.raises(UserError, match=r"g/all_weights: not built yet: ZeRO-\d.* x A100-80GB"):
         prepare_suite(files, expand(files), workspace, LAB)

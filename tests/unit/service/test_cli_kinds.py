@@ -1,0 +1,62 @@
+"""A kind of GPU of one's own: its schema, its check, a plan on it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ntlbg_service import cli
+from tests.unit.domain.test_loading import ADA, GROUP, write
+
+ABLATIONS = Path(__file__).parents[3] / "configs" / "experiments" / "ablation_studies.json"
+Ntlbg = Callable[..., str]
+
+
+@pytest.fixture
+def ntlbg(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Ntlbg:
+    """What `ntlbg` prints; its error where it ends with 2."""
+    monkeypatch.setenv("NTLBG_HOME", str(tmp_path / "home"))
+
+    def run(*words: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["ntlbg", *map(str, words)])
+        code: str | int | None = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        printed = capsys.readouterr()
+        assert code in (0, 2)
+        return printed.out if code == 0 else printed.err
+
+    return run
+
+
+def test_the_schema_documents_every_field(ntlbg: Ntlbg) -> None:
+    schema = json.loads(ntlbg("config", "schema", "--kind", "profile"))
+    assert set(ADA) <= set(schema["properties"])
+
+
+def test_a_file_of_a_kind_is_validated(ntlbg: Ntlbg, tmp_path: Path) -> None:
+    kind = write(tmp_path / "ada.json", ADA)
+    assert ntlbg("config", "validate", kind) == f"{kind}: GPU kind RTX6000-48GB\n"
+    write(kind, {**ADA, "name": "A100-40GB"})
+    assert "name: 'A100-40GB' is a known GPU kind" in ntlbg("config", "validate", kind)
+
+
+def test_a_plan_counts_on_a_kind_of_the_environment_or_of_the_inventory(
+    ntlbg: Ntlbg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = write(tmp_path / "ada.json", ADA)
+    words = ("plan", "--no-trace", ABLATIONS, "--group", "representative_count", "--inventory")
+    inventory = write(tmp_path / "i.json", {"name": "i", "groups": [GROUP]})
+    assert "unknown GPU kind 'RTX6000-48GB'" in ntlbg(*words, inventory)
+    monkeypatch.setenv("NTLBG_PROFILES", str(kind))
+    assert "RTX6000-48GB" in ntlbg(*words, inventory)
+    monkeypatch.delenv("NTLBG_PROFILES")
+    write(inventory, {"name": "i", "groups": [GROUP], "profiles": ["ada.json"]})
+    found = json.loads(ntlbg(*words, inventory, "--json"))
+    assert {run["fit"]["profile"] for run in found["runs"]} == {"RTX6000-48GB"}
