@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ntlbg_model
 from ntlbg_model.config import Config, DataConfig, EvaluationConfig, HardwareConfig, TrainingConfig
-from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, training_footprint
+from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, run_footprint
 from ntlbg_service.domain.estimates import Calibration, Estimates
 from ntlbg_service.imported import files_behind
 
@@ -38,9 +38,9 @@ def open_estimates(
 
 
 def _trace(config: Config, step: Step, context: float) -> Footprint:
-    from ntlbg_model.tracing.trace import trace_step
+    from ntlbg_model.tracing.trace import trace_run
 
-    return trace_step(config, step, context)
+    return trace_run(config, step, context)
 
 
 class _Estimates:
@@ -54,13 +54,10 @@ class _Estimates:
         self._learned = learned
 
     def footprint(self, config: Config, step: Step, context: float) -> Footprint:
-        return training_footprint(config, step, context)
+        return run_footprint(config, step, context)
 
     def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
         if self._tracer is None or config.model.architecture != "qwen2_vl" or step.cpu:
-            return None
-        if config.training.max_steps == 0:
-            # Nothing is trained: there is no step to follow.
             return None
         path = self._folder / f"{memory_key(config, step, context)}.json"
         found = _read(path)

@@ -24,11 +24,16 @@ CONTEXT_GIB = 0.6
 
 
 def run_footprint(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
-    """Peak memory of a run on one device: of its training steps or of its evaluation."""
-    answering = answering_footprint(config, step, context)
+    """Peak memory of a run on one device: of its training steps or of its evaluation.
+
+    A training step holds all that answering as many questions does.
+    """
     if config.training.max_steps == 0:
-        return answering
+        return answering_footprint(config, step, context)
     training = training_footprint(config, step, context)
+    if step.questions <= step.micro_batch:
+        return training
+    answering = answering_footprint(config, step, context)
     return answering if answering.total > training.total else training
 
 

@@ -30,9 +30,11 @@ ALIKE = 0.1
 def trace_run(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
     """Peak memory of a run on one device, of its training or its evaluation, whichever is the
     larger; both are followed where the closed form does not tell."""
-    answering = answering_footprint(config, step, context).total
     if config.training.max_steps == 0:
         return trace_answers(config, step, context)
+    if step.questions <= step.micro_batch:
+        return trace_step(config, step, context)
+    answering = answering_footprint(config, step, context).total
     training = training_footprint(config, step, context).total
     found = []
     if training >= (1 - ALIKE) * answering:

@@ -1,6 +1,7 @@
 """The ways a variant could run on a kind of device, in the order in which they are tried."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import Attention, Offload, Precision, Step, training_hours
@@ -43,8 +44,13 @@ def ways(config: Config, place: Place) -> Iterator[Iterable[Step]]:
 
 
 def plain_steps(config: Config, place: Place) -> Iterator[Step]:
-    """Without DeepSpeed: the largest micro-batch first, recomputation when needed."""
+    """Without DeepSpeed: the largest micro-batch first, recomputation when needed. Where nothing is
+    trained, the most questions first."""
     gang = fixed_gang(config, place.node, place.nodes) or (1, 1)
+    if config.training.max_steps == 0:
+        for number in fewer_questions(config.evaluation.batch_size):
+            yield replace(_step(config, place.profile, gang, 1, False), questions=number)
+        return
     for checkpointing in (False, True) if config.model.gradient_checkpointing else (False,):
         for size in micro_batches(config, gang[0]):
             yield _step(config, place.profile, gang, size, checkpointing)
@@ -98,6 +104,14 @@ def micro_batches(config: Config, workers: int) -> list[int]:
     """Sizes whose multiples make up a worker's share of the global batch, largest first."""
     share = config.training.global_batch // workers
     return [size for size in range(min(share, LARGEST_MICRO_BATCH), 0, -1) if share % size == 0]
+
+
+def fewer_questions(number: int) -> list[int]:
+    """`number` and its halves, down to one."""
+    halved = [number]
+    while halved[-1] > 1:
+        halved.append(halved[-1] // 2)
+    return halved
 
 
 def narrower(config: Config, step: Step) -> list[int]:

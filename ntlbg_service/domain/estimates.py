@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ntlbg_model.config import Config
-from ntlbg_model.footprint import Footprint, Step, training_footprint
+from ntlbg_model.footprint import Footprint, Step, run_footprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class _ClosedForm:
     """Never traces, has measured nothing."""
 
     def footprint(self, config: Config, step: Step, context: float) -> Footprint:
-        return training_footprint(config, step, context)
+        return run_footprint(config, step, context)
 
     def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
         return None

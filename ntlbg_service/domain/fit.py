@@ -13,6 +13,7 @@ from ntlbg_model.footprint import (
     Step,
     training_hours,
 )
+from ntlbg_service.domain.answering import with_questions
 from ntlbg_service.domain.candidates import least_step, narrower, ways
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.excluded import excluded
@@ -60,6 +61,8 @@ class Fit:
     """Nodes that the workers are spread over, evenly."""
     cores: int = 1
     """CPU cores of one worker, which it decodes with."""
+    questions: int = 8
+    """Questions answered at once in the evaluation."""
     vision_chunk: int = 8
     """Frame pairs that go through a frozen vision tower together."""
     zero_stage: Literal[0, 1, 2, 3] = 0
@@ -96,6 +99,7 @@ class Fit:
             nodes=self.nodes,
             checkpointing=self.gradient_checkpointing,
             vision_chunk=self.vision_chunk,
+            questions=self.questions,
             zero_stage=self.zero_stage,
             offload=self.offload,
             cpu=self.profile == "cpu",
@@ -155,6 +159,7 @@ def fit(
             settled, footprint = _settled(config, step, limit, profile, estimates)
             needed = footprint.total + _process(profile, estimates)
             if needed <= limit:
+                settled = with_questions(config, settled)
                 return fit_of(config, place, settled, footprint, limit, estimates)
             if least is None or needed < least[0]:
                 least = needed, settled
@@ -267,6 +272,7 @@ def fit_of(
         cores=place.cores,
         gradient_checkpointing=step.checkpointing,
         vision_chunk=step.vision_chunk,
+        questions=step.questions,
         zero_stage=step.zero_stage,
         offload=step.offload,
         predicted_gib=round(footprint.total + process, 3),

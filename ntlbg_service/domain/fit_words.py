@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ntlbg_model.config import Config
-from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step
+from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, answering_footprint
 from ntlbg_service.domain.candidates import CHUNK
 from ntlbg_service.domain.estimates import Estimates
 from ntlbg_service.domain.profiles import Place
@@ -15,11 +15,16 @@ def reasons(
     """One line a choice."""
     profile = place.profile
     asked = config.training.precision != "auto"
+    batch = (
+        "evaluation alone"
+        if config.training.max_steps == 0
+        else f"micro-batch {step.micro_batch} x accumulation {step.accumulation} x {step.workers} "
+        f"device{'s' if step.workers > 1 else ''}: the largest that fits, "
+        f"global batch {config.training.global_batch} kept"
+    )
     words = [
         f"precision {step.precision}: {'as asked for' if asked else f'native to {profile.name}'}",
-        f"micro-batch {step.micro_batch} x accumulation {step.accumulation} x {step.workers} "
-        f"device{'s' if step.workers > 1 else ''}: the largest that fits, "
-        f"global batch {config.training.global_batch} kept",
+        batch,
     ]
 
     def without(**changes: object) -> str:
@@ -34,6 +39,11 @@ def reasons(
         words.append(f"{sharding_words(step)}: {without(zero_stage=0, offload='none')}")
     if footprint.host:
         words.append(f"host memory: {footprint.host * step.workers:.0f} GiB for all workers")
+    if step.questions < config.evaluation.batch_size:
+        words.append(
+            f"{step.questions} of {config.evaluation.batch_size} questions answered at once: all "
+            f"would take {_all_at_once(config, step):.1f} GiB"
+        )
     if step.vision_chunk < CHUNK:
         words.append(
             f"vision tower in chunks of {step.vision_chunk} pairs: {without(vision_chunk=CHUNK)}"
@@ -50,6 +60,11 @@ def reasons(
         )
     words.append("memory traced" if footprint.traced else "memory by the closed form, not traced")
     return tuple(words)
+
+
+def _all_at_once(config: Config, step: Step) -> float:
+    asked = replace(step, questions=config.evaluation.batch_size)
+    return answering_footprint(config, asked).total
 
 
 def _network(place: Place, step: Step) -> str:

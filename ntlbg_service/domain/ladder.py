@@ -97,6 +97,9 @@ def _lower(config: Config, step: Step, place: Place) -> Iterator[tuple[Step, str
                 f"micro-batch {step.micro_batch} -> {size}, accumulation {step.accumulation} -> "
                 f"{fewer.accumulation}",
             )
+    if step.questions > 1:
+        number = step.questions // 2
+        yield replace(step, questions=number), f"questions at once {step.questions} -> {number}"
     if not step.cpu and config.training.max_steps > 0:
         yield from _sharded(config, step, place)
 

@@ -72,6 +72,7 @@ def as_it_stands(config: Config, profile: Profile) -> Step:
         micro_batch=max(1, config.training.global_batch // workers),
         workers=workers,
         checkpointing=config.model.gradient_checkpointing,
+        questions=config.evaluation.batch_size,
         cpu=profile.is_cpu,
     )
 

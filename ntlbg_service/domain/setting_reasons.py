@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.footprint import CONTEXT_GIB, Step, load_of
+from ntlbg_model.footprint import CONTEXT_GIB, Step, answering_footprint, load_of
 from ntlbg_service.domain.candidates import micro_batches
 from ntlbg_service.domain.estimates import Estimates
 from ntlbg_service.domain.fit import Fit
@@ -54,6 +54,7 @@ def settings_of(
         "accumulation": ("accumulation", _accumulation(config, step)),
         "checkpointing": ("checkpointing", _checkpointing(step, peak)),
         "vision chunk": ("vision_chunk", _chunk(config, peak)),
+        "questions at once": ("questions", _questions(config, step)),
         "ZeRO stage": ("zero_stage", _sharding(step, peak)),
         "offload": ("offload", _offload(found, peak)),
     }
@@ -65,6 +66,15 @@ def settings_of(
 
 def _setting(option: str | None, name: str, before: Value, after: Value, reason: str) -> Setting:
     return Setting(name=name, option=option, before=before, after=after, reason=reason)
+
+
+def _questions(config: Config, step: Step) -> str:
+    """Of the evaluation, in the config's batches."""
+    if step.questions == config.evaluation.batch_size:
+        return "evaluation.batch_size, kept"
+    all_at_once = replace(step, questions=config.evaluation.batch_size)
+    needed = answering_footprint(config, all_at_once).total
+    return f"more would take more than training; all of them {needed:.1f} GiB"
 
 
 def _gpus(config: Config, found: Fit) -> str:

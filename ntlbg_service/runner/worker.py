@@ -1,12 +1,13 @@
 """What each Ray Train worker does: load, train, evaluate, write the exit record."""
 
+import gc
 import importlib.metadata
 import json
 import os
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -126,6 +127,8 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
     )
     if spec.config.training.max_steps > 0:
         _train(spec, progress, backbone, cache)
+        # The evaluation is predicted without the optimizer's states, which cycles keep alive.
+        gc.collect()
     if progress.leads:
         _evaluate(spec, progress, backbone, cache)
         progress.peak_memory_mib = peak_memory_mib()
@@ -168,6 +171,7 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
     from ntlbg_model.evaluation import evaluate
     from ntlbg_service.runner.summary import summarise
 
+    asked = replace(spec.config.evaluation, batch_size=spec.fit.questions)
     started = time.monotonic()
     for dataset in spec.config.data.evaluation:
         predictions: list[Prediction] = []
@@ -178,7 +182,7 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
             found.append(row)
 
         evaluate(
-            spec.config,
+            replace(spec.config, evaluation=asked),
             backbone=backbone,
             dataset=dataset.name,
             questions=read_dataset(spec, dataset),
