@@ -1,9 +1,10 @@
 """Answering instead of training: a batch of questions, or one answer in words."""
 
 from dataclasses import replace
+from inspect import signature
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, Qwen2VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ntlbg_model.backbone.positions import generation_positions
@@ -14,6 +15,13 @@ from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.phases import Phases
 from ntlbg_model.tracing.step import MicroBatch, half_of, kernel_of, micro_batch, on_meta
 from ntlbg_model.tracing.storages import Recorder
+
+CACHE = (
+    "cache"
+    if "cache" in signature(Qwen2VLForConditionalGeneration.forward).parameters
+    else "past_key_values"
+)
+"""What the models' forward pass calls its key-value cache: renamed in transformers 5.24."""
 
 
 @on_meta()
@@ -51,6 +59,7 @@ def record_generation(config: Config, step: Step, depth: Depth, new_tokens: int)
         recorder.mark("decode")
         recorder.kind = "other"
         rows.append(_decoded(batch, cache, said))
+        _tell(recorder, cache)
         recorder.mark("end")
     return recorder
 
@@ -74,7 +83,7 @@ def _prefilled(batch: MicroBatch, features: torch.Tensor) -> DynamicCache:
         input_ids=prompt.input_ids,
         position_ids=generation_positions(prompt.position_ids),
         mm_encoder_outputs={"video": BaseModelOutputWithPooling(pooler_output=(features,))},
-        past_key_values=cache,
+        **{CACHE: cache},
         use_cache=True,
         logits_to_keep=1,
     )
@@ -87,7 +96,7 @@ def _decoded(batch: MicroBatch, cache: DynamicCache, said: torch.Tensor) -> torc
     output = batch.backbone.base(
         input_ids=said,
         position_ids=positions,
-        past_key_values=cache,
+        **{CACHE: cache},
         use_cache=True,
         logits_to_keep=1,
     )

@@ -92,12 +92,13 @@ def answer_peaks(config: Config, step: Step) -> Peaks:
     """The peak of each phase of answering, at the model's full depth."""
     shape = shape_of(config.model.base_model)
     whole = Depth(shape.layers, shape.vision_layers)
-    if whole.language <= SHALLOW + 1 and whole.vision <= SHALLOW + 1:
+    if whole.language <= SHALLOW + 2:
         return peaks_of(record_answers(config, step, whole))
+    # From three blocks on: the second is the first that has another one's output beside its own.
     vision = min(SHALLOW, whole.vision)
-    base = peaks_of(record_answers(config, step, Depth(SHALLOW, vision)))
-    deeper = peaks_of(record_answers(config, step, Depth(SHALLOW + 1, vision)))
-    return base.grown(deeper, whole.language - SHALLOW)
+    base = peaks_of(record_answers(config, step, Depth(SHALLOW + 1, vision)))
+    deeper = peaks_of(record_answers(config, step, Depth(SHALLOW + 2, vision)))
+    return base.grown(deeper, whole.language - SHALLOW - 1)
 
 
 def trace_peaks(config: Config, step: Step, recipe: Recipe = TRAINING) -> Peaks:

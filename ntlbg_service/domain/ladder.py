@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Step
+from ntlbg_service.domain.answering import with_questions
 from ntlbg_service.domain.candidates import SHARDINGS, gangs, micro_batches, narrower
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import HOST_SHARE, Fit, fit, fit_of, host_of, limit_of
@@ -44,7 +45,8 @@ def next_fit(
     place = Place(profile, node, max(nodes, failed.nodes))
     factor = estimates.calibration(profile.name).factor
     before = estimates.footprint(config, failed.step, CONTEXT_GIB).scaled(factor)
-    for step, words in _lower(config, failed.step, place):
+    for lower, words in _lower(config, failed.step, place):
+        step = with_questions(config, lower)
         footprint = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
         holds = host_of(config, step, estimates) <= HOST_SHARE * node.host_memory_gib
         if footprint.total < before.total and holds:
@@ -97,7 +99,7 @@ def _lower(config: Config, step: Step, place: Place) -> Iterator[tuple[Step, str
                 f"micro-batch {step.micro_batch} -> {size}, accumulation {step.accumulation} -> "
                 f"{fewer.accumulation}",
             )
-    if step.questions > 1:
+    if step.questions > 1 and config.training.max_steps == 0:
         number = step.questions // 2
         yield replace(step, questions=number), f"questions at once {step.questions} -> {number}"
     if not step.cpu and config.training.max_steps > 0:

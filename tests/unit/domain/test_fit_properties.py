@@ -14,7 +14,7 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.footprint import CONTEXT_GIB, training_footprint
+from ntlbg_model.footprint import CONTEXT_GIB, run_footprint
 from ntlbg_service.domain.board import ask_of, has_room
 from ntlbg_service.domain.fit import CPU_PROCESS_GIB, HOST_SHARE, Fit, Misfit, fit
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
@@ -82,7 +82,7 @@ def holds(config: Config, found: Fit, place: Place) -> None:
     assert config.model.vision == "frozen" or found.vision_chunk == 8
     assert sum(found.memory.values()) == pytest.approx(found.predicted_gib, abs=0.01)
     process = CPU_PROCESS_GIB if profile.is_cpu else 0.0
-    predicted = training_footprint(config, found.step, CONTEXT_GIB).total + process
+    predicted = run_footprint(config, found.step, CONTEXT_GIB).total + process
     assert found.predicted_gib == pytest.approx(predicted, abs=0.002)
     assert found.gpu_hours == found.hours * found.workers > 0
     assert found.nodes == 1 or found.unbuilt is not None

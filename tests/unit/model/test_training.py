@@ -1,5 +1,7 @@
 """Training: the same samples in the same order however it is split, stopped and resumed."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +118,22 @@ def test_resuming_gives_the_same_bits(tmp_path: Path, frames: Reader, stored: Pa
     assert losses(resumed) == losses(whole)
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_the_optimizer_is_gone_when_a_training_is_over(tmp_path: Path, frames: Reader):
+    """An evaluation after it is predicted without the optimizer's states."""
+    run = trainer(tmp_path, frames)
+    run.train()
+    model, states = run.model, [weakref.ref(t) for t in moments(run)]
+    assert states and all(ref() is not None for ref in states)
+    del run
+    gc.collect()
+    assert model is not None and all(ref() is None for ref in states)
+
+
+def moments(run: NTLBGTrainer) -> list[torch.Tensor]:
+    states = run.optimizer.state.values()
+    return [value for state in states for value in state.values() if value.numel() > 1]
 
 
 def test_another_model_s_checkpoint_is_refused(tmp_path: Path, frames: Reader):

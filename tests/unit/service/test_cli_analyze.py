@@ -11,8 +11,10 @@ from matplotlib import rc_context
 from ntlbg_service.cli.config import command
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.known_plans import PLANS
+from ntlbg_service.domain.profiles import PROFILES
 
 MAIN = Path(__file__).parents[3] / "configs" / "longvideo_config.json"
+GPUS = sum(not profile.is_cpu for profile in PROFILES.values())
 
 
 def analysed(*arguments: object) -> Result:
@@ -40,7 +42,7 @@ def test_a_missing_file_is_a_users_error() -> None:
 
 def test_json_holds_every_cell_pairing_and_plan() -> None:
     record = json.loads(analysed("--json").output)
-    assert len(record["cells"]) == 3 * 2 * 10
+    assert len(record["cells"]) == 3 * 2 * GPUS
     for cell in record["cells"]:
         if cell["fits"]:
             assert cell["fit"]["predicted_gib"] <= cell["fit"]["limit_gib"]
@@ -134,7 +136,7 @@ def test_traces_stand_beside_the_closed_form(tmp_path: Path) -> None:
     assert json.loads(far.stdout)["traced"] == []
     found = CliRunner().invoke(command, [*arguments, "all", "--json"])
     traced = json.loads(found.stdout)["traced"]
-    assert len(traced) == 2 * 10
+    assert len(traced) == 2 * GPUS
     for row in traced:
         assert row["traced_gib"] > 0
         assert abs(row["difference"]) < 0.02

@@ -72,13 +72,14 @@ def test_what_is_only_evaluated_has_a_key_of_its_own() -> None:
     assert len(keys) == 3
 
 
-def test_an_evaluation_is_not_traced(tmp_path: Path) -> None:
+def test_an_evaluation_is_traced_for_the_questions_it_answers_at_once(tmp_path: Path) -> None:
     tracer = Counting()
     nothing = TrainingConfig(max_steps=0, warmup_steps=0)
-    for model in (ModelConfig(tuning="none"), ModelConfig()):
-        config = Config(model=model, training=nothing)
-        assert open_estimates(tmp_path, tracer=tracer).trace(config, STEP, 0.6) is None
-    assert tracer.calls == 0
+    config = Config(model=ModelConfig(tuning="none"), training=nothing)
+    estimates = open_estimates(tmp_path, tracer=tracer)
+    for number in (1, 8, 8):
+        assert estimates.trace(config, replace(STEP, questions=number), 0.6) is not None
+    assert tracer.calls == 2
 
 
 def test_a_gang_over_several_nodes_has_the_memory_of_one_node() -> None:
