@@ -139,7 +139,7 @@ def measured(case: Config, step: Step) -> tuple[int, int]:
     standing = sum(t.nbytes for t in (*model.parameters(), *model.buffers(), *states, *inputs))
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         _optimizer_step(batch, step, autocast, optimizer)
-    return standing, standing + _highest(found)
+    return standing, standing + highest(found)
 
 
 def measured_answers(case: Config, step: Step, new_tokens: int) -> tuple[int, int]:
@@ -163,7 +163,7 @@ def measured_answers(case: Config, step: Step, new_tokens: int) -> tuple[int, in
         answer()
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
             answer()
-    return standing, standing + _highest(found)
+    return standing, standing + highest(found)
 
 
 def predicted_answers(case: Config, step: Step, new_tokens: int, standing: int) -> int:
@@ -188,7 +188,7 @@ def _optimizer_step(
     optimizer.zero_grad(set_to_none=True)
 
 
-def _highest(found: profile) -> int:
+def highest(found: profile) -> int:
     events = found.profiler.kineto_results.events()  # type: ignore[union-attr]
     changes = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"]
     held = highest = 0

@@ -38,9 +38,13 @@ def open_estimates(
 
 
 def _trace(config: Config, step: Step, context: float) -> Footprint:
+    from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.tracing.trace import trace_run
 
-    return trace_run(config, step, context)
+    try:
+        return trace_run(config, step, context)
+    except BackboneError as error:
+        raise NotImplementedError(str(error)) from error
 
 
 class _Estimates:
@@ -65,7 +69,8 @@ class _Estimates:
             try:
                 found = self._tracer(config, step, context)
             except NotImplementedError:
-                # An operation without a meta kernel: the closed form has to do.
+                # An operation without a meta kernel, or a published model that is not on this
+                # machine: the closed form has to do.
                 return None
             _write(path, found)
         return found

@@ -66,10 +66,15 @@ class DynamicModel(NativeModel):
         return frames // self.limits.TOGETHER, height // patch, width // patch
 
     def tower_inputs(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """All patches [n, numbers] of resized frames, and their grid [1, 3], on the device."""
-        device = self.model.device
-        grid = torch.tensor([self.grid(values)], device=device)
-        return self.cells(values).flatten(0, 2).to(device), grid
+        """All patches [n, numbers] of resized frames, and their grid [1, 3]."""
+        grid = torch.tensor([self.grid(values)], device=self.readable)
+        return self.cells(values).flatten(0, 2).to(self.model.device), grid
+
+    @property
+    def readable(self) -> torch.device:
+        """Where sizes are kept that the tower reads: its device, where that has data."""
+        device: torch.device = self.model.device
+        return torch.device("cpu") if device.type == "meta" else device
 
 
 def pixel_limits(numbers: Mapping[str, Any], kind: type[PixelLimits]) -> PixelLimits:

@@ -1,6 +1,7 @@
 """A published checkpoint by name: which architectures there are, and what is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import get_args
 
@@ -57,7 +58,7 @@ def load_native(
     """
     name, architecture = config.base_model, config.architecture
     kernels.register()
-    try:
+    with _refusing(name):
         ours, theirs = CLASSES[architecture]
         _check_kind(AutoConfig.from_pretrained(name), config, ours)
         model = (
@@ -69,12 +70,42 @@ def load_native(
             .to(device)
         )
         loaded = ours.build(name, model, AutoTokenizer.from_pretrained(name), architecture)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
     _check_video_token(loaded, name)
     _check_size(loaded.model, config)
     return loaded
+
+
+def weightless_native(
+    config: ModelConfig, *, dtype: torch.dtype, attention: kernels.Attention
+) -> NativeModel:
+    """The same on the meta device, from the checkpoint's config and tokenizer, which must be on
+    this machine. Raises BackboneError as `load_native` does."""
+    name, architecture = config.base_model, config.architecture
+    kernels.register()
+    with _refusing(name):
+        ours, theirs = CLASSES[architecture]
+        found = AutoConfig.from_pretrained(name, local_files_only=True)
+        _check_kind(found, config, ours)
+        if found.model_type != theirs.config_class.model_type:
+            found = theirs.config_class.from_pretrained(name, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
+        found.dtype = dtype
+        with torch.device("meta"):
+            kernel = "sdpa" if attention == "flash_attention_2" else attention
+            model = theirs._from_config(found, dtype=dtype, attn_implementation=kernel)
+        loaded = ours.build(name, model.requires_grad_(False).eval(), tokenizer, architecture)
+    _check_size(loaded.model, config)
+    return loaded
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """What a checkpoint that is not there or not understood raises, as one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
 
 
 def _check_kind(found: PreTrainedConfig, config: ModelConfig, ours: type[NativeModel]) -> None:

@@ -54,7 +54,7 @@ class VideoLlama3(DynamicModel):
     @torch.no_grad()
     def features(self, sample: NativeSample) -> Tensor:
         parts: list[Tensor] = []
-        merged = torch.tensor([CELL], device=self.model.device)
+        merged = torch.tensor([CELL], device=self.readable)
         for chunk in torch.split(sample.frames, FRAMES_AT_ONCE):
             patches, grid = self.tower_inputs(chunk)
             parts += self.model.model.get_video_features(patches, grid, merged).pooler_output

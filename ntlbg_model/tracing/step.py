@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.fx.experimental import _config
+from transformers import masking_utils
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ntlbg_model.backbone.model import Backbone
@@ -178,14 +179,16 @@ def _loss_of_all(model: nn.Module, prompt: VideoPrompt, tokens: Tensor) -> Tenso
 @contextmanager
 def on_meta() -> Iterator[None]:
     """Lets models run without data: no check that placeholders are as many as features, and of
-    what a mask leaves, all is taken."""
+    what a mask leaves, all is taken, and no sequence is packed."""
     name = "TRANSFORMERS_DISABLE_TORCH_CHECK"
-    before = os.environ.get(name)
+    before, packed = os.environ.get(name), masking_utils.find_packed_sequence_indices
     os.environ[name] = "1"
     try:
         with _config.patch(meta_nonzero_assume_all_nonzero=True):  # type: ignore[attr-defined]
+            masking_utils.find_packed_sequence_indices = lambda position_ids: None
             yield
     finally:
+        masking_utils.find_packed_sequence_indices = packed
         if before is None:
             del os.environ[name]
         else:

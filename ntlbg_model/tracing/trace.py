@@ -17,6 +17,7 @@ from ntlbg_model.footprint.step import Step
 from ntlbg_model.tracing.answers import record_answers, record_generation
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.peaks import Peaks, peaks_of
+from ntlbg_model.tracing.published import trace_published
 from ntlbg_model.tracing.step import TRAINING, Recipe, record_step
 
 SHALLOW = 2
@@ -29,7 +30,10 @@ ALIKE = 0.1
 
 def trace_run(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
     """Peak memory of a run on one device, of its training or its evaluation, whichever is the
-    larger; both are followed where the closed form does not tell."""
+    larger; both are followed where the closed form does not tell. Raises BackboneError for a
+    published model whose config is not on this machine."""
+    if config.model.architecture != "qwen2_vl":
+        return trace_published(config, step, context)
     if config.training.max_steps == 0:
         return trace_answers(config, step, context)
     if step.questions <= step.micro_batch:

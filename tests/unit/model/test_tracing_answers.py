@@ -53,7 +53,7 @@ def test_a_cache_grows_with_the_answer_and_the_video() -> None:
     asked = seven_billion(256, tuning="none")
     for tokens in (20_000, 40_000):
         kibibytes = trace_generation(asked, HALF, tokens).activations * 1024**2
-        assert kibibytes == pytest.approx(56 * (8320 + tokens), rel=0.01)
+        assert kibibytes == pytest.approx(56 * (8320 + tokens), rel=0.05)
 
 
 @pytest.mark.parametrize("tuning", ["none", "lora", "full"])
