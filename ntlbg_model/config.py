@@ -527,7 +527,8 @@ class EvaluationConfig:
     """letters: the likeliest option letter. option_words: the likeliest option text, for a base
     model too small to have learned letters."""
     batch_size: int = 8
-    """Questions answered at once."""
+    """Questions answered at once, at most: a fit takes fewer where they would need more memory than
+    the training."""
     metrics: tuple[Metric, ...] = (
         "accuracy",
         "needle_recall",

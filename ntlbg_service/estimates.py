@@ -61,7 +61,7 @@ class _Estimates:
         return run_footprint(config, step, context)
 
     def trace(self, config: Config, step: Step, context: float) -> Footprint | None:
-        if self._tracer is None or config.model.architecture != "qwen2_vl" or step.cpu:
+        if self._tracer is None or step.cpu:
             return None
         path = self._folder / f"{memory_key(config, step, context)}.json"
         found = _read(path)

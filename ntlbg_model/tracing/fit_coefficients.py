@@ -98,7 +98,7 @@ def row(shape: Shape, tuning: str, step: Step, answers: bool) -> dict[str, Any]:
         "reserve": 0.0 if step.cpu else round(reserve(shape, tuning, step, answers), 3),
         "phases": [_phase(name, traced, wider) for name in _highest(traced, wider)],
     }
-    if tuning != "lora" and not answers:
+    if tuning == "full" and not answers:
         made["alone"] = alone(cases, step)
     return made
 

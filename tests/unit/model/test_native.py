@@ -30,7 +30,7 @@ from ntlbg_model.data.needles.write import write_needles
 from ntlbg_model.data.records import Prediction
 from ntlbg_model.data.video import FrameCache
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.footprint import Step, load_of, training_footprint
+from ntlbg_model.footprint import Step, load_of, run_footprint
 from ntlbg_model.native.dynamic import DynamicModel
 from ntlbg_model.native.frames import transform_of
 from ntlbg_model.native.instructblip_video import InstructBlipVideo
@@ -304,7 +304,7 @@ def test_memory_is_predicted_from_the_declared_size():
     config = options("some/name", "llava_onevision", billion_parameters=8.0)
     assert load_of(config).visual_tokens == 8 * 196 + 1
     found, wider = (
-        training_footprint(one, Step(precision="bf16", attention="sdpa", checkpointing=False))
+        run_footprint(one, Step(precision="bf16", attention="sdpa", checkpointing=False))
         for one in (config, options("n", "llava_onevision", billion_parameters=64.0))
     )
     assert found.parameters == pytest.approx(16e9 / 1024**3)
