@@ -59,7 +59,7 @@ def reserve_share(shape: Shape, config: Config, step: Step, answers: bool = Fals
     """What the caching allocator holds beside what moves, as a share of it: simulated over the
     traces, from above; never less than `FRAGMENTATION` while no GPU has been measured."""
     rows = _rows(shape, config, step, answers)
-    return max(FRAGMENTATION, rows.get("reserve", 0.0) if rows else 0.0)
+    return max(FRAGMENTATION, rows["reserve"] if rows else 0.0)
 
 
 def _rows(shape: Shape, config: Config, step: Step, answers: bool) -> dict[str, Any] | None:
