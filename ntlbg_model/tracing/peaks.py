@@ -28,10 +28,12 @@ class Peaks:
         """
         return Peaks(
             {
-                phase: {
-                    item: items[item] + times * (more.phases[phase][item] - items[item])
-                    for item in COUNTED
-                }
+                phase: _settled(
+                    {
+                        item: items[item] + times * (more.phases[phase][item] - items[item])
+                        for item in COUNTED
+                    }
+                )
                 for phase, items in self.phases.items()
             }
         )
@@ -47,6 +49,15 @@ class Peaks:
                 for phase, items in self.phases.items()
             }
         )
+
+
+def _settled(items: dict[str, float]) -> dict[str, float]:
+    """The same sum with no item below zero: a moment at which one kind of storage takes another's
+    place grows by both."""
+    below = sum(min(0.0, value) for value in items.values())
+    settled = {item: max(0.0, value) for item, value in items.items()}
+    settled["temporaries"] += below
+    return settled
 
 
 def peaks_of(recorder: Recorder) -> Peaks:
