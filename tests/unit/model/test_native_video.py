@@ -27,7 +27,7 @@ from transformers.video_utils import VideoMetadata
 
 from ntlbg_model.backbone.model import BackboneError, load_backbone
 from ntlbg_model.config import Architecture, Config, ModelConfig, TrainingConfig, VideoConfig
-from ntlbg_model.footprint import Step, load_of, training_footprint
+from ntlbg_model.footprint import Step, load_of, run_footprint
 from ntlbg_model.native import instructblip_video, qwen3_vl, video_llama3
 from ntlbg_model.native.dynamic import DynamicModel, pixel_limits
 from ntlbg_model.native.load import load_native
@@ -395,6 +395,6 @@ def test_memory_goes_with_what_a_frame_costs(
     assert load.visual_tokens == tokens == size.tokens
     assert load.tokens - load.visual_tokens >= size.words
     step = Step(precision="bf16", attention="sdpa", checkpointing=False)
-    found = training_footprint(config, step)
+    found = run_footprint(config, step)
     assert found.parameters == pytest.approx(15.8e9 / 1024**3)
     assert found.activations > 0 and found.optimizer == 0
