@@ -74,11 +74,14 @@ def _footprint(
         vision_cache=config.model.vision_cache_mib * MIB / GIB if step.cpu else 0.0,
         host=states.host,
     )
-    return _placed(found, step, context, reserve_share(shape, config, step, answers))
+    share = reserve_share(shape, config, step, answers)
+    return _placed(found, step, context, share, passing="gradients" in items)
 
 
-def _placed(found: Footprint, step: Step, context: float, share: float) -> Footprint:
-    return found if step.cpu else found.on_gpu(context, share)
+def _placed(
+    found: Footprint, step: Step, context: float, share: float, *, passing: bool = False
+) -> Footprint:
+    return found if step.cpu else found.on_gpu(context, share, passing=passing)
 
 
 def _scaled(

@@ -65,10 +65,12 @@ class Footprint:
         """The peak that must stay below the limit."""
         return self.allocated + self.reserve + self.context + self.vision_cache
 
-    def on_gpu(self, context: float, share: float = FRAGMENTATION) -> "Footprint":
+    def on_gpu(
+        self, context: float, share: float = FRAGMENTATION, *, passing: bool = False
+    ) -> "Footprint":
         """With what a GPU takes beside what the program allocates: its context, and for the
-        caching allocator `share` of what moves."""
-        moving = sum(getattr(self, name) for name in MOVING)
+        caching allocator `share` of what moves. `passing`: gradients come and go with the step."""
+        moving = sum(getattr(self, name) for name in MOVING) + passing * self.gradients
         return replace(self, reserve=share * moving, context=context)
 
     def scaled(self, factor: float) -> "Footprint":
