@@ -20,7 +20,8 @@ TRACER = "ntlbg_model.tracing.trace"
 PACKAGES = ("torch", "transformers", "peft")
 """Whose releases decide what a step allocates."""
 
-Tracer = Callable[[Config, Step, float], Footprint]
+Tracer = Callable[[Config, Step, float], Footprint | None]
+"""None where it cannot follow the step."""
 
 
 def open_estimates(
@@ -37,14 +38,16 @@ def open_estimates(
     return _Estimates(home / "traces", (tracer or _trace) if trace else None, learned or {})
 
 
-def _trace(config: Config, step: Step, context: float) -> Footprint:
+def _trace(config: Config, step: Step, context: float) -> Footprint | None:
+    """An operation without a meta kernel, and a published model that is not on this machine, leave
+    it to the closed form."""
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.tracing.trace import trace_run
 
     try:
         return trace_run(config, step, context)
-    except BackboneError as error:
-        raise NotImplementedError(str(error)) from error
+    except (BackboneError, NotImplementedError):
+        return None
 
 
 class _Estimates:
@@ -66,13 +69,9 @@ class _Estimates:
         path = self._folder / f"{memory_key(config, step, context)}.json"
         found = _read(path)
         if found is None:
-            try:
-                found = self._tracer(config, step, context)
-            except NotImplementedError:
-                # An operation without a meta kernel, or a published model that is not on this
-                # machine: the closed form has to do.
-                return None
-            _write(path, found)
+            found = self._tracer(config, step, context)
+            if found is not None:
+                _write(path, found)
         return found
 
     def calibration(self, profile: str) -> Calibration:

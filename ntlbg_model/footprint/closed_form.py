@@ -12,7 +12,13 @@ from ntlbg_model.footprint.fitted import moving, reserve_share
 from ntlbg_model.footprint.items import FRAGMENTATION, GIB, MIB, Footprint
 from ntlbg_model.footprint.load import MERGE, Load, load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_7B, Shape, shape_of
-from ntlbg_model.footprint.states import States, Weights, answering_states, states_of
+from ntlbg_model.footprint.states import (
+    States,
+    Weights,
+    answering_states,
+    answering_step,
+    states_of,
+)
 from ntlbg_model.footprint.step import Step
 from ntlbg_model.footprint.tower import with_tower
 from ntlbg_model.native.size import activation_gib
@@ -46,6 +52,7 @@ def answering_footprint(config: Config, step: Step, context: float = CONTEXT_GIB
     """Peak memory of answering `step.questions` questions at once, with the optimizer gone."""
     if config.model.architecture != "qwen2_vl":
         return _placed(_native(config, step), step, context, FRAGMENTATION)
+    step = answering_step(config, step)
     states = answering_states(config, step, weights_of(config))
     return _footprint(config, step, context, states, answers=True)
 
@@ -75,13 +82,11 @@ def _footprint(
         host=states.host,
     )
     share = reserve_share(shape, config, step, answers)
-    return _placed(found, step, context, share, passing="gradients" in items)
+    return _placed(found, step, context, share)
 
 
-def _placed(
-    found: Footprint, step: Step, context: float, share: float, *, passing: bool = False
-) -> Footprint:
-    return found if step.cpu else found.on_gpu(context, share, passing=passing)
+def _placed(found: Footprint, step: Step, context: float, share: float) -> Footprint:
+    return found if step.cpu else found.on_gpu(context, share, passing=step.gradients_pass)
 
 
 def _scaled(

@@ -42,8 +42,9 @@ def regime_of(config: Config, step: Step, answers: bool = False) -> str:
         flash = step.attention in ("sdpa", "flash_attention_2") and step.precision != "fp32"
         kernel = "flash" if flash else "efficient"
     if answers:
-        plain = config.model.tuning == "none"
-        return f"{'none half' if plain and kind == 'half' else f'{tuning} {kind}'} {kernel} answers"
+        if config.model.tuning == "none" and kind == "half":
+            tuning = "none"
+        return f"{tuning} {kind} {kernel} answers"
     return f"{tuning} {kind} {kernel} {'recomputed' if step.checkpointing else 'kept'}"
 
 
@@ -79,8 +80,8 @@ def moving(
     load, batch = load_of(config), step.questions if answers else step.micro_batch
     tokens, patches = batch * load.tokens, batch * load.patches
     rank = config.model.lora_rank - RANK if config.model.tuning == "lora" else 0
-    single = step.accumulation == 1 and not step.deepspeed and not answers
-    phases = rows.get("alone", rows["phases"]) if single else rows["phases"]
+    alone = step.gradients_pass and not answers
+    phases = rows.get("alone", rows["phases"]) if alone else rows["phases"]
     found = [_at(phase, rows, tokens, patches, rank) for phase in phases]
     highest = max(found, key=lambda items: sum(items.values()))
     if step.attention == "eager":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint.items import GIB
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.footprint.step import Attention, Step
 
 STORED = {"none": None, "int8": 1.0, "nf4": 0.56}
 """Bytes of a frozen weight of the language model's blocks by quantisation; None: the compute type.
@@ -94,16 +94,19 @@ def _fully_sharded(
 def answering_states(config: Config, step: Step, weights: Weights) -> States:
     """What stands while questions are answered: the weights alone, once the optimizer is gone;
     DeepSpeed keeps all it has."""
-    if config.training.max_steps > 0:
-        found = states_of(config, step, weights)
-        if step.deepspeed:
-            return found
-        return replace(found, gradients=0.0, optimizer=0.0, communication=0.0)
-    stored = _frozen(config, step, weights) + step.bytes_per_value * weights.trained_base
-    parameters = stored + 4 * weights.trained_added
-    return States(
-        parameters=parameters / GIB, gradients=0.0, optimizer=0.0, communication=0.0, host=0.0
-    )
+    found = states_of(config, step, weights)
+    if step.deepspeed:
+        return found
+    return replace(found, gradients=0.0, optimizer=0.0, communication=0.0)
+
+
+def answering_step(config: Config, step: Step) -> Step:
+    """How an evaluation computes: as its training did. Without one, full tuning's weights are
+    still fp32, and nothing casts them."""
+    if config.model.tuning == "full" and config.training.max_steps == 0:
+        attention: Attention = "eager" if step.attention == "eager" else "sdpa_repeated"
+        return replace(step, precision="fp32", attention=attention)
+    return step
 
 
 def _moments(config: Config, trained: float) -> float:

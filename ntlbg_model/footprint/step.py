@@ -67,6 +67,12 @@ class Step:
             raise ValueError("fsdp and zero_stage both shard: choose one")
 
     @property
+    def gradients_pass(self) -> bool:
+        """Gradients come one by one in the backward pass and go with the step; else they stand,
+        summed or sharded."""
+        return self.accumulation == 1 and not self.deepspeed
+
+    @property
     def deepspeed(self) -> bool:
         """Whether DeepSpeed runs the step."""
         return self.zero_stage > 0

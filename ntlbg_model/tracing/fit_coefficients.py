@@ -2,7 +2,7 @@
 
     python -m ntlbg_model.tracing.fit_coefficients [SHAPE ...]
 
-About ten minutes a base model on one core. Phases that never hold the most are left out.
+About half an hour a base model on one core. Phases that never hold the most are left out.
 """
 
 import json

@@ -12,7 +12,7 @@ from ntlbg_model.footprint.closed_form import (
 from ntlbg_model.footprint.fitted import reserve_share
 from ntlbg_model.footprint.items import GIB, Footprint
 from ntlbg_model.footprint.shapes import shape_of
-from ntlbg_model.footprint.states import States, answering_states, states_of
+from ntlbg_model.footprint.states import States, answering_states, answering_step, states_of
 from ntlbg_model.footprint.step import Step
 from ntlbg_model.tracing.answers import record_answers, record_generation
 from ntlbg_model.tracing.meta_model import Depth
@@ -24,7 +24,7 @@ SHALLOW = 2
 """Blocks that are followed in place of all: the first and the last differ, those between do not."""
 
 
-ALIKE = 0.1
+CLOSE = 0.1
 """Of two closed forms closer than this share, neither is known to be the larger."""
 
 
@@ -41,9 +41,9 @@ def trace_run(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footp
     answering = answering_footprint(config, step, context).total
     training = training_footprint(config, step, context).total
     found = []
-    if training >= (1 - ALIKE) * answering:
+    if training >= (1 - CLOSE) * answering:
         found.append(trace_step(config, step, context))
-    if answering >= (1 - ALIKE) * training:
+    if answering >= (1 - CLOSE) * training:
         found.append(trace_answers(config, step, context))
     return max(found, key=lambda footprint: footprint.total)
 
@@ -62,6 +62,7 @@ def trace_step(
 
 def trace_answers(config: Config, step: Step, context: float = CONTEXT_GIB) -> Footprint:
     """Peak memory of answering `step.questions` questions at once."""
+    step = answering_step(config, step)
     states = answering_states(config, step, weights_of(config))
     return _highest(config, step, context, answer_peaks(config, step), states, answers=True)
 
@@ -70,6 +71,7 @@ def trace_generation(
     config: Config, step: Step, new_tokens: int, context: float = CONTEXT_GIB
 ) -> Footprint:
     """Peak memory of one answer of `new_tokens` tokens in words, with its key-value cache."""
+    step = answering_step(config, step)
     shape = shape_of(config.model.base_model)
     whole = Depth(shape.layers, min(SHALLOW, shape.vision_layers))
     peaks = peaks_of(record_generation(config, step, whole, new_tokens))
@@ -89,9 +91,7 @@ def _highest(
     highest = max(found, key=lambda footprint: footprint.allocated)
     shape = shape_of(config.model.base_model)
     share = reserve_share(shape, config, step, answers)
-    passing = config.model.tuning == "full" and config.model.vision == "frozen"
-    passing = passing and step.accumulation == 1 and not step.deepspeed and not answers
-    return highest if step.cpu else highest.on_gpu(context, share, passing=passing)
+    return highest if step.cpu else highest.on_gpu(context, share, passing=step.gradients_pass)
 
 
 def answer_peaks(config: Config, step: Step) -> Peaks:

@@ -17,16 +17,12 @@ from ntlbg_service.workspace import Workspace
 @workspace_options
 def command(suite_key: str | None, events: bool, as_json: bool, workspace: Workspace) -> None:
     """States of the runs of SUITE_KEY (as `ntlbg run` names it), or of every suite."""
-    import difflib
-
-    from ntlbg_service.domain.errors import UserError
+    from ntlbg_service.domain.errors import UserError, nearest
 
     ledger = open_ledger(workspace)
     keys = ledger.suite_keys()
     if suite_key is not None and suite_key not in keys:
-        near = difflib.get_close_matches(suite_key, keys, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(keys) or 'none'}"
-        raise UserError(f"unknown suite '{suite_key}'; {hint}")
+        raise UserError(f"unknown suite '{suite_key}'; {nearest(suite_key, keys)}")
     rows: list[dict[str, Any]] = []
     for key in [suite_key] if suite_key else keys:
         for run in ledger.current_runs(key):

@@ -1,5 +1,15 @@
 """The errors a person may see: one base, four families, an exit code each."""
 
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, valid: Iterable[str], *, cutoff: float = 0.4) -> str:
+    """What to try in place of an unknown name: the nearest of the valid ones, else all of them."""
+    names = list(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+    return f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(names) or 'none'}"
+
 
 class NtlbgError(Exception):
     """Base of every error that is shown as one line instead of a traceback."""

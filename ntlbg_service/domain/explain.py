@@ -1,9 +1,7 @@
 """Why a run is where it is in a plan, and when."""
 
-import difflib
-
 from ntlbg_service.domain.cluster import Interval
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.plan import Plan, PlannedVariant, RunKey
 
 SAME_HOURS = 1e-6
@@ -27,13 +25,8 @@ def find_runs(plan: Plan, name: str) -> tuple[PlannedVariant, tuple[RunKey, ...]
         ways = ", ".join(f"{row.variant.group}/{row.variant.name}" for row in found)
         raise UserError(f"--explain: '{name}' is in several groups: {ways}")
     if not found:
-        raise UserError(f"--explain: unknown run '{name}'; {_nearest(name, list(rows))}")
+        raise UserError(f"--explain: unknown run '{name}'; {nearest(name, rows)}")
     return found[0], _runs(plan, found[0], seed)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(known)}"
 
 
 def _runs(plan: Plan, row: PlannedVariant, seed: int | None) -> tuple[RunKey, ...]:

@@ -3,13 +3,12 @@
 Further ones are described in files and handed on as `kinds`, beside these.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ntlbg_model.footprint import Rates
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.profile import NodeShape, Place, Profile, TensorCores
 
 __all__ = [
@@ -164,9 +163,7 @@ def profile_named(name: str, source: str = "profile", kinds: Iterable[Profile] =
     for profile in known.values():
         if name == profile.name or name in profile.aliases:
             return profile
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(known)}"
-    raise UserError(f"{source}: unknown GPU kind '{name}'; {hint}")
+    raise UserError(f"{source}: unknown GPU kind '{name}'; {nearest(name, known)}")
 
 
 def including(kinds: Sequence[Profile], more: Profile, source: str) -> tuple[Profile, ...]:

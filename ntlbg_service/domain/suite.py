@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config, Metric
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.profile import Profile
 from ntlbg_service.domain.resolve import Layer, resolve
 
@@ -232,9 +232,7 @@ def _known(what: str, name: str, valid: Iterable[str], source: str) -> None:
 
 
 def _unknown(what: str, name: str, valid: Sequence[str], source: str) -> UserError:
-    near = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
-    hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(valid)}"
-    return UserError(f"{source}: unknown {what} '{name}'; {hint}")
+    return UserError(f"{source}: unknown {what} '{name}'; {nearest(name, valid)}")
 
 
 def _variant(files: SuiteFiles, group: str, row: VariantSpec) -> Variant:

@@ -1,6 +1,5 @@
 """The one config that a person names: `FILE`, `FILE:CATEGORY`, `FILE:VARIANT@SCALE`."""
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 from ntlbg_model.config import Config
 from ntlbg_service.cli.options import known_kinds
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.resolve import Layer, Resolved, resolve
 from ntlbg_service.domain.suite import CategorySpec, SuiteFiles, base_layers, expand
 from ntlbg_service.loading import load_main, load_suite, read_json
@@ -99,8 +98,7 @@ def _main_layers(name: Name) -> list[Layer]:
 def category_named(category: str, valid: dict[str, CategorySpec], file: Path) -> CategorySpec:
     """The category of that name. Raises UserError with those that there are."""
     if category not in valid:
-        near = difflib.get_close_matches(category, valid, n=1, cutoff=0.6)
-        hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(valid) or 'none'}"
+        hint = nearest(category, valid, cutoff=0.6)
         raise UserError(f"{file}: categories: unknown category '{category}'; {hint}")
     return valid[category]
 

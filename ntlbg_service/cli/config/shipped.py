@@ -1,11 +1,10 @@
 """The configs that come with the program."""
 
-import difflib
 import os
 from pathlib import Path
 
 import ntlbg_service
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import UserError, nearest
 
 MAIN = "configs/longvideo_config.json"
 
@@ -28,8 +27,7 @@ def shipped_suite(name: str) -> Path:
     suites = [*sorted(folder.glob("experiments/*.json")), *folder.glob("quickstart.json")]
     found = {path.stem: path for path in suites}
     if name not in found:
-        near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(found)}"
+        hint = nearest(name, found, cutoff=0.5)
         raise UserError(f"--experiment: {folder} has no suite '{name}'; {hint}")
     return found[name]
 

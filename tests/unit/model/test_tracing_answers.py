@@ -84,3 +84,12 @@ def test_an_evaluation_alone_has_no_optimizer_and_no_gradients() -> None:
     found = run_footprint(seven_billion(64, tuning="none"), HALF)
     assert found.gradients == found.optimizer == found.communication == 0
     assert found.parameters == pytest.approx(15.4, rel=0.01)
+
+
+def test_full_tuning_that_trains_nothing_answers_in_fp32() -> None:
+    """Its weights are widened when they are loaded, and no autocast narrows them."""
+    still = TrainingConfig(max_steps=0, warmup_steps=0)
+    idle = replace(seven_billion(64, "full"), training=still)
+    closed, traced = run_footprint(idle, HALF), trace_run(idle, HALF)
+    assert closed.parameters == traced.parameters > 1.9 * 14.2
+    assert closed.allocated == pytest.approx(traced.allocated, rel=0.03)

@@ -1,44 +1,26 @@
 """`ntlbg plan`: a table that a person reads, JSON for programs, and why for one run."""
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ntlbg_service import cli
+from tests.unit.service.conftest import Ntlbg
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 ABLATIONS = CONFIGS / "experiments" / "ablation_studies.json"
 LAB = CONFIGS / "inventories" / "lab.json"
 CLOUD = CONFIGS / "inventories" / "cloud.json"
 
-Plan = Callable[..., str]
-
 
 @pytest.fixture
-def plan(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Plan:
-    """What `ntlbg plan --no-trace` prints, as a person runs it; its error where it ends with 2."""
-    monkeypatch.setenv("NTLBG_HOME", str(tmp_path / "home"))
-
-    def run(*words: str | Path) -> str:
-        monkeypatch.setattr(sys, "argv", ["ntlbg", "plan", "--no-trace", *map(str, words)])
-        code: str | int | None = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code
-        printed = capsys.readouterr()
-        assert code in (0, 2)
-        return printed.out if code == 0 else printed.err
-
-    return run
+def plan(ntlbg: Ntlbg) -> Ntlbg:
+    """What `ntlbg plan --no-trace` prints; its error where it ends with 2."""
+    return partial(ntlbg, "plan", "--no-trace")
 
 
-def test_the_table_has_every_variant_under_its_group(plan: Plan) -> None:
+def test_the_table_has_every_variant_under_its_group(plan: Ntlbg) -> None:
     lines = plan(ABLATIONS, "--inventory", LAB).splitlines()
     assert lines[0] == f"Plan on {LAB}"
     at = lines.index("representative_count")
@@ -48,14 +30,14 @@ def test_the_table_has_every_variant_under_its_group(plan: Plan) -> None:
     assert all(line == line.rstrip() or len(line) < 200 for line in lines)
 
 
-def test_it_fits_a_terminal_of_eighty_columns(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_fits_a_terminal_of_eighty_columns(plan: Ntlbg, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ntlbg_service.cli.plan_table.UNFOLDED", 80)
     lines = plan(ABLATIONS, "--inventory", LAB).splitlines()
     assert max(map(len, lines[:25])) <= 80
     assert any("rep_1024 " in line for line in lines)
 
 
-def test_json_has_what_the_table_has_and_more(plan: Plan) -> None:
+def test_json_has_what_the_table_has_and_more(plan: Ntlbg) -> None:
     found = json.loads(plan(ABLATIONS, "--inventory", CLOUD, "--json"))
     assert len(found["runs"]) == 60
     assert found["makespan_hours"] >= found["least_makespan_hours"] > 0
@@ -67,7 +49,7 @@ def test_json_has_what_the_table_has_and_more(plan: Plan) -> None:
     assert {run["seed"] for run in found["runs"]} == {1, 2, 3}
 
 
-def test_one_run_is_explained(plan: Plan) -> None:
+def test_one_run_is_explained(plan: Ntlbg) -> None:
     said = plan(ABLATIONS, "--inventory", LAB, "--explain", "representative_count/rep_512/2")
     assert said.startswith("representative_count/rep_512\n")
     for words in ("seed 2 starts ", "why there: ", "why then: ", "memory: ", "parameters", "GiB"):
@@ -75,7 +57,7 @@ def test_one_run_is_explained(plan: Plan) -> None:
     assert "seed 1" not in said.split("settings on")[0]
 
 
-def test_what_is_refused_says_why(plan: Plan, tmp_path: Path) -> None:
+def test_what_is_refused_says_why(plan: Ntlbg, tmp_path: Path) -> None:
     small = tmp_path / "small.json"
     small.write_text(
         '{"name": "small", "groups": [{"profile": "V100-32GB", "gpus": 1, "host_memory_gib": 8}]}'
@@ -95,12 +77,12 @@ def test_what_is_refused_says_why(plan: Plan, tmp_path: Path) -> None:
         ("rep_512/9", "representative_count/rep_512 has no seed 9; valid: 1, 2, 3"),
     ],
 )
-def test_a_run_that_is_not_there_is_one_line(plan: Plan, run: str, said: str) -> None:
+def test_a_run_that_is_not_there_is_one_line(plan: Ntlbg, run: str, said: str) -> None:
     line = plan(ABLATIONS, "--inventory", LAB, "--explain", run)
     assert line == f"ntlbg: --explain: {said}\n"
 
 
-def test_a_wrong_inventory_is_one_line(plan: Plan, tmp_path: Path) -> None:
+def test_a_wrong_inventory_is_one_line(plan: Ntlbg, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.json"
     wrong.write_text('{"name": "w", "groups": [{"profile": "A100-40GB", "gpus": 8, "node": 2}]}')
     line = plan(ABLATIONS, "--inventory", wrong)

@@ -51,10 +51,14 @@ def test_only_what_takes_memory_makes_another_trace() -> None:
 
 
 def test_what_cannot_be_traced_is_left_to_the_closed_form(tmp_path: Path) -> None:
-    def fails(config: Config, step: Step, context: float) -> Footprint:
-        raise NotImplementedError("no meta kernel")
-
-    assert open_estimates(tmp_path, tracer=fails).trace(Config(), STEP, 0.6) is None
+    nowhere = ModelConfig(
+        base_model=str(tmp_path / "nowhere"),
+        architecture="llava_onevision",
+        billion_parameters=8.0,
+        tuning="none",
+    )
+    absent = Config(model=nowhere, training=TrainingConfig(max_steps=0, warmup_steps=0))
+    assert open_estimates(tmp_path).trace(absent, STEP, 0.6) is None
     tracer = Counting()
     closed = open_estimates(tmp_path, trace=False, tracer=tracer)
     assert closed.trace(Config(), STEP, 0.6) is None
