@@ -1,5 +1,6 @@
 """What the fit makes of a config on one kind of GPU: before, after and why, setting by setting."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ntlbg_model.built import unbuilt
@@ -10,6 +11,7 @@ from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import Fit, Misfit, fit
 from ntlbg_service.domain.profiles import NodeShape, Profile
 from ntlbg_service.domain.setting_reasons import Setting, settings_of
+from ntlbg_service.domain.suggestions import changes
 
 WORTH = 0.95
 """A change of the variant is worth telling where it takes this share or less of the GPU-hours or
@@ -123,23 +125,14 @@ def _worth(found: Fit, now: Fit | Misfit) -> bool:
     )
 
 
-def _alternatives(config: Config) -> list[tuple[dict[str, object], Config]]:
+def _alternatives(config: Config) -> Iterator[tuple[dict[str, object], Config]]:
     """Other variants that take less memory."""
-    model, video = config.model, config.video
-    others: list[tuple[dict[str, object], Config]] = []
-    if model.tuning == "full":
-        lora = replace(model, tuning="lora", vision="frozen")
-        others.append(({"model.tuning": "lora"}, replace(config, model=lora)))
-    elif model.quantisation == "none" and model.architecture == "qwen2_vl":
-        quantised = replace(model, quantisation="nf4")
-        others.append(({"model.quantisation": "nf4"}, replace(config, model=quantised)))
+    yield from changes(config)
+    video = config.video
     kept = video.representatives(video.max_frames)
     if kept >= 2 * video.min_representatives and config.selection.method != "all_frames":
         fewer = replace(video, num_representatives=kept // 2)
-        others.append(
-            ({"video.num_representatives": kept // 2}, replace(config, video=fewer)),
-        )
+        yield {"video.num_representatives": kept // 2}, replace(config, video=fewer)
     if config.training.precision != "auto":
-        auto = replace(config, training=replace(config.training, precision="auto"))
-        others.append(({"training.precision": "auto"}, auto))
-    return others
+        auto = replace(config.training, precision="auto")
+        yield {"training.precision": "auto"}, replace(config, training=auto)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ntlbg_model.built import unbuilt
-from ntlbg_model.config import Config, ModelConfig
+from ntlbg_model.config import Config
 
 Needs = Callable[[Config], float]
 """GiB that a config needs at least on the device in question."""
@@ -14,9 +14,10 @@ def suggestion(config: Config, limit: float, needs: Needs) -> str:
     """What would bring a config within `limit` GiB, each change by itself, as the end of a
     sentence."""
     found = []
-    for words, other in _changes(config):
+    for options, other in changes(config):
         needed = needs(other)
         if needed <= limit:
+            words = " with ".join(map(_words, options.items()))
             found.append(f"{words} would need {needed:.1f} GiB{_state(config, other)}")
     fewer = _representatives(config, limit, needs)
     found += [fewer] if fewer else []
@@ -25,31 +26,36 @@ def suggestion(config: Config, limit: float, needs: Needs) -> str:
     return "; " + "; ".join(found)
 
 
-def _changes(config: Config) -> Iterator[tuple[str, Config]]:
-    """Changes of how a model is held and tuned, the smallest first."""
+def changes(config: Config) -> Iterator[tuple[dict[str, object], Config]]:
+    """Dotted paths to other values, and the config with them, that take less memory: how a model
+    is held and tuned, the smallest change first."""
     model = config.model
     if not model.gradient_checkpointing:
-        yield "model.gradient_checkpointing true", _with(config, gradient_checkpointing=True)
+        yield _changed(config, {"model.gradient_checkpointing": True})
     if config.training.optimizer == "adamw" and model.tuning != "none":
-        eight = replace(config.training, optimizer="adamw_8bit")
-        yield "training.optimizer 'adamw_8bit'", replace(config, training=eight)
+        yield _changed(config, {"training.optimizer": "adamw_8bit"})
+    quantised: dict[str, object] = {"model.quantisation": "nf4"}
     if model.tuning == "full":
-        lora = replace(model, tuning="lora", vision="frozen")
-        yield "model.tuning 'lora'", replace(config, model=lora)
-        yield (
-            "model.tuning 'lora' with model.quantisation 'nf4'",
-            replace(config, model=replace(lora, quantisation="nf4")),
-        )
-    elif _can_be_quantised(model):
-        yield "model.quantisation 'nf4'", _with(config, quantisation="nf4")
+        lora: dict[str, object] = {"model.tuning": "lora"}
+        frozen = replace(config, model=replace(model, vision="frozen"))
+        yield _changed(frozen, lora)
+        yield _changed(frozen, lora | quantised)
+    elif model.architecture == "qwen2_vl" and model.quantisation == "none":
+        yield _changed(config, quantised)
 
 
-def _can_be_quantised(model: ModelConfig) -> bool:
-    return model.architecture == "qwen2_vl" and model.quantisation == "none"
+def _changed(config: Config, options: dict[str, object]) -> tuple[dict[str, object], Config]:
+    other = config
+    for path, value in options.items():
+        section, name = path.split(".")
+        changed = replace(getattr(other, section), **{name: value})
+        other = replace(other, **{section: changed})
+    return options, other
 
 
-def _with(config: Config, **changes: object) -> Config:
-    return replace(config, model=replace(config.model, **changes))  # type: ignore[arg-type]
+def _words(option: tuple[str, object]) -> str:
+    path, value = option
+    return f"{path} true" if value is True else f"{path} {value!r}"
 
 
 def _state(config: Config, other: Config) -> str:
