@@ -1,7 +1,5 @@
 """`ntlbg config import`: files of the published NTLBG-LLM layout into this project's."""
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.config.shipped import seen_from, shipped_main
+from ntlbg_service.cli.config.writing import to_text
 from ntlbg_service.cli.options import FILE
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ntlbg_service.domain.published.reading import Remark
 
 MAIN = "longvideo_config.json"
-SHIPPED = Path("configs") / MAIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ def _suite(
     from ntlbg_service.domain.published.suites import import_suite
 
     main = _find_main(values, file, target, asked)
-    config = Path(os.path.relpath(main.path.resolve(), target.parent.resolve())).as_posix()
+    config = seen_from(main.path, target.parent)
     scale = f"scales/{target.name}"
     imported = import_suite(
         values, str(file), config=config, scale=scale, base=main.sections, batch=main.batch
@@ -95,7 +94,7 @@ def _suite(
 
 def _say_main(imported: "Imported", main: Main) -> None:
     """Remarks on a main config, once: not again for each experiment file that builds on it."""
-    if main.path.is_file() and main.path.read_bytes() == _text(imported.values).encode():
+    if main.path.is_file() and main.path.read_bytes() == f"{to_text(imported.values)}\n".encode():
         click.echo(f"{main.source}: imported before, to {main.path}")
     else:
         _say(imported.remarks, main.source)
@@ -110,7 +109,7 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
         is_main,
         is_published,
     )
-    from ntlbg_service.loading import load_main, read_any
+    from ntlbg_service.loading import NOT_SECTIONS, load_main, read_any
 
     found = _main_file(values, file, asked)
     main = read_any(found)
@@ -124,11 +123,7 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
     if path.resolve() == found.resolve():
         raise UserError(f"{path}: is the main config to import; name another folder to --output")
     imported = import_main(main, str(found))
-    sections = {
-        key: value
-        for key, value in imported.values.items()
-        if key not in ("name", "description", "categories")
-    }
+    sections = {key: value for key, value in imported.values.items() if key not in NOT_SECTIONS}
     return Main(source=found, path=path, sections=sections, batch=batch_of(main), imported=imported)
 
 
@@ -141,7 +136,7 @@ def _main_file(values: dict[str, Any], file: Path, asked: Path | None) -> Path:
     if not isinstance(named, str):
         raise UserError(f"{file}: base_config: must be a text, got {named!r}")
     beside = file.parent / named
-    near = (beside, file.parent / MAIN, file.parent.parent / MAIN, SHIPPED)
+    near = (beside, file.parent / MAIN, file.parent.parent / MAIN, Path(shipped_main()))
     found = next((path for path in near if _is_file(path)), None)
     if found is None:
         raise UserError(f"{file}: base_config: no such file {beside}; name one with --config")
@@ -166,15 +161,11 @@ def _say(remarks: "Sequence[Remark]", file: Path) -> None:
             click.echo("  " + " ".join(f"{remark.path}: {remark.text}".splitlines()))
 
 
-def _text(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-
-
 def _write(written: dict[Path, dict[str, Any]], file: Path, force: bool) -> None:
     """Write all files or none: a refusal comes before the first of them."""
     from ntlbg_service.domain.errors import UserError
 
-    texts = {path: _text(values).encode() for path, values in written.items()}
+    texts = {path: f"{to_text(values)}\n".encode() for path, values in written.items()}
     for path, text in texts.items():
         if path.resolve() == file.resolve():
             raise UserError(f"{path}: is the file to import; name another --output")
