@@ -1,7 +1,6 @@
 """Live progress of a suite: a table on a terminal, plain lines elsewhere."""
 
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -9,37 +8,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ntlbg_service.domain.states import TERMINAL, RunState
+from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.standings import Standing, standings
 from ntlbg_service.storage.local import Storage
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where one run is."""
-
-    run: Run
-    attempt: Attempt | None
-    step: int
-    steps: int
-    loss: float | None
-    answered: int
-
-    @property
-    def doing(self) -> str:
-        """One phrase for a person."""
-        if self.run.state is not RunState.RUNNING:
-            return f"{self.run.state}: {self.run.reason}" if self.run.reason else self.run.state
-        if self.answered:
-            return f"answering ({self.answered} questions)"
-        if self.step >= self.steps > 0:
-            return "evaluating"
-        if self.step:
-            loss = "" if self.loss is None else f", loss {self.loss:.3f}"
-            return f"training {self.step}/{self.steps}{loss}"
-        return "starting"
 
 
 class Progress:
@@ -74,48 +46,29 @@ class Progress:
 
     def update(self) -> None:
         """Look again and show it."""
-        standings = [self._standing(run) for run in self._ledger.current_runs(self._suite_key)]
+        seen = standings(
+            self._ledger, self._storage, self._ledger.current_runs(self._suite_key)
+        )
         if self._live is not None:
-            self._live.update(self._table(standings))
+            self._live.update(self._table(seen))
         else:
-            self._lines(standings)
+            self._lines(seen)
 
     def note(self, text: str) -> None:
         """One line beside the table."""
         self._console.print(f"{self._elapsed()}  {text}", highlight=False)
 
-    def _standing(self, run: Run) -> Standing:
-        attempts = self._ledger.attempts_of(run.run_id)
-        if run.state is not RunState.RUNNING or not attempts:
-            last = attempts[-1] if attempts else None
-            return Standing(run, last, 0, 0, None, 0)
-        keys = AttemptKeys(run.run_id, attempts[-1].number)
-        lines = [row for row in self._storage.lines(keys.metrics) if "train/loss" in row["values"]]
-        answered = sum(
-            1
-            for dataset in run.config["data"]["evaluation"]
-            for _ in self._storage.lines(keys.predictions(dataset["name"]))
-        )
-        return Standing(
-            run=run,
-            attempt=attempts[-1],
-            step=lines[-1]["step"] if lines else 0,
-            steps=run.config["training"]["max_steps"],
-            loss=lines[-1]["values"]["train/loss"] if lines else None,
-            answered=answered,
-        )
-
     def _elapsed(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         return f"{minutes:02d}:{seconds:02d}"
 
-    def _table(self, standings: list[Standing]) -> Table:
-        done = sum(standing.run.state in TERMINAL for standing in standings)
-        title = f"{self._suite_key}: {done} of {len(standings)} runs ended, {self._elapsed()}"
+    def _table(self, seen: list[Standing]) -> Table:
+        done = sum(standing.run.state in TERMINAL for standing in seen)
+        title = f"{self._suite_key}: {done} of {len(seen)} runs ended, {self._elapsed()}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for heading in ("run", "attempt", "on", "memory predicted", "now"):
             table.add_column(heading)
-        for standing in standings:
+        for standing in seen:
             attempt = standing.attempt
             table.add_row(
                 standing.run.label,
@@ -126,8 +79,8 @@ class Progress:
             )
         return table
 
-    def _lines(self, standings: list[Standing]) -> None:
-        for standing in standings:
+    def _lines(self, seen: list[Standing]) -> None:
+        for standing in seen:
             doing = standing.doing
             told = doing.split(" (")[0]
             if self._said.get(standing.run.run_id) != told:
