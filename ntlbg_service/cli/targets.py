@@ -94,5 +94,3 @@ def _key_of(word: str) -> str:
     if path.suffix != ".json" or not path.is_file():
         return word
     return load_suite(path, None, known_kinds()).key
-
-
