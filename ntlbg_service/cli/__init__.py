@@ -13,6 +13,7 @@ from ntlbg_service.domain.errors import NtlbgError
 
 COMMANDS = {
     "run": "run",
+    "export": "export",
     "ask": "ask",
     "compare": "compare",
     "plan": "plan",

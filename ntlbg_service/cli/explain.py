@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.options import FILE, workspace_options
-from ntlbg_service.cli.targets import RUN, existing_ledger, run_of
+from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=RUN)
+@click.argument("run", shell_complete=complete_run)
 @click.option("--inventory", type=FILE, help="Nodes to wait for, instead of this machine's.")
 @workspace_options
 def command(run: str, inventory: "Path | None", workspace: Workspace) -> None:

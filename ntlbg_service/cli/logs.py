@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import RUN, existing_ledger, run_of
+from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.workspace import Workspace
 
@@ -22,7 +22,7 @@ CHUNK = 1 << 16
 
 
 @click.command()
-@click.argument("run", type=RUN)
+@click.argument("run", shell_complete=complete_run)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option("--attempt", type=click.IntRange(min=1), help="[default: the newest]")
 @workspace_options

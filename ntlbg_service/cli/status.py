@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import TARGET, existing_ledger, targets_of
+from ntlbg_service.cli.targets import complete_any, existing_ledger, targets_of
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.workspace import Workspace
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("target", type=TARGET, metavar="[SUITE|RUN]", required=False)
+@click.argument("target", shell_complete=complete_any, metavar="[SUITE|RUN]", required=False)
 @click.option(
     "--state",
     "states",
