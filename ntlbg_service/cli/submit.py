@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import (
     FILE,
     choose_inventory,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     help="Repeat runs that have ended: all of them, or those that failed.",
 )
 @click.option("--skip-refused", is_flag=True, help="Leave out variants that cannot run here.")
+@click.option("--priority", type=int, default=0, help="New runs with a higher one go first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(
@@ -46,6 +48,7 @@ def command(
     parallel: int | None,
     again: str | None,
     skip_refused: bool,
+    priority: int,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
@@ -66,7 +69,7 @@ def command(
             files, chosen, workspace, nodes, skip_refused=skip_refused, estimates=estimates
         )
     ledger = open_ledger(workspace)
-    submission = submit(ledger, prepared, again)
+    submission = submit(ledger, prepared, again, priority)
     if as_json:
         click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))
         return
@@ -75,7 +78,7 @@ def command(
     for run_id in (*submission.new, *submission.known):
         run = ledger.run(run_id)
         click.echo(f"  {run.run_id}  {run.group}/{run.variant}:{run.seed}  {run.state}")
-    click.echo(f"'ntlbg watch {files.key}' shows them; a controller runs them.")
+    click.echo(f"'ntlbg watch {files.key}' shows them; {who_drives(ledger)}")
 
 
 def _as_json(ledger: "Ledger", prepared: "Prepared", submission: "Submission") -> dict[str, Any]:

@@ -165,3 +165,46 @@ def test_watch_shows_progress_memory_and_what_is_left(service: Service, ntlbg: C
     assert row["seconds_per_step"] == 3.0 and row["training_seconds_left"] == 6.0
     service.run_all()
     assert "finished" in ntlbg("watch", "s").out
+
+
+def test_cancelling_a_suite_ends_what_waits_and_asks_for_the_rest(
+    service: Service, ntlbg: Command
+) -> None:
+    running = started(service).run_id
+    said = ntlbg("cancel", "s").out
+    assert said.count("  cancelled") == 3 and "is stopped, then cancelled" in said
+    assert "no controller leads here now" in said
+    assert ntlbg("status", "s").out.startswith("s: 1 running, 3 cancelled")
+    assert service.ledger.run(running).wanted == "cancel"
+    assert ntlbg("cancel", "g/ntlbg:2").code == 0
+    service.ledger.lead("host-1", 3600)
+    assert "controller host-1 leads" in ntlbg("cancel", running).out
+
+
+def test_a_finished_run_is_neither_cancelled_nor_retried(service: Service, ntlbg: Command) -> None:
+    service.run_all()
+    said = ntlbg("cancel", "g/ntlbg:1")
+    assert said.code == 2 and "has ended: finished" in said.err
+    assert "every run has ended already" in ntlbg("cancel", "s").out
+    said = ntlbg("retry", "g/ntlbg:1")
+    assert said.code == 2 and "is finished; this repeats what is failed, cancelled, lost" in said.err
+    assert ntlbg("retry", "s").out == "Nothing to repeat.\n"
+
+
+def test_retry_queues_what_ended_badly_once(service: Service, ntlbg: Command) -> None:
+    ntlbg("cancel", "g/ntlbg:1")
+    assert ntlbg("retry", "--failed", "s").out == "Nothing to repeat.\n"
+    assert "queued again as " in ntlbg("retry", "s", "--priority", "3").out
+    assert ntlbg("retry", "s").out == "Nothing to repeat.\n"
+    (row,) = ntlbg("status", "g/ntlbg:1", "--json").json
+    assert row["state"] == "queued"
+    assert service.ledger.run(row["run_id"]).priority == 3
+
+
+def test_pausing_and_resuming(service: Service, ntlbg: Command) -> None:
+    assert "  paused" in ntlbg("pause", "g/ntlbg:1").out
+    assert service.ledger.run(ntlbg("status", "ntlbg:1", "--json").json[0]["run_id"]).wanted == (
+        "pause"
+    )
+    assert "why waiting: paused; 'ntlbg resume" in ntlbg("explain", "ntlbg:1").out
+    assert "  queued" in ntlbg("resume", "g/ntlbg:1").out
