@@ -6,7 +6,7 @@ from ntlbg_model.config import Config
 from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, to_json
-from ntlbg_service.domain.recovery import FailureClass, decide
+from ntlbg_service.domain.recovery import Ended, FailureClass, decide
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.schedule import schedule
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState
@@ -99,7 +99,7 @@ class Controller:
     ) -> None:
         earlier = self.ledger.attempts_of(attempt.run_id)[:-1]
         failures = [past.failure for past in earlier if past.failure is not None]
-        decision = decide([*failures, failure])
+        decision = decide([Ended(failure=past) for past in (*failures, failure)])
         self.ledger.end_attempt(
             attempt,
             state,
