@@ -27,12 +27,24 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(
         self,
         metric: Callable[[int, dict[str, float]], None],
+        stepped: Callable[[int], None],
         storage: Storage,
         keys: AttemptKeys,
     ) -> None:
         self._metric = metric
+        self._stepped = stepped
         self._storage = storage
         self._keys = keys
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Tell how far the run is."""
+        self._stepped(state.global_step)
 
     def on_log(
         self,

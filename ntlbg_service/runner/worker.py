@@ -7,6 +7,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine, to_j
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.runner.failures import classify
+from ntlbg_service.runner.heartbeat import beating
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage, Storage
 
@@ -37,7 +39,8 @@ def work(settings: dict[str, Any]) -> None:
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     progress = _Progress(spec, storage, leads)
     try:
-        _train_and_evaluate(spec, progress)
+        with beating(storage, progress.keys, lambda: progress.steps) if leads else nullcontext():
+            _train_and_evaluate(spec, progress)
     # The edge of the attempt: what went wrong becomes its exit record, then Ray's business.
     except Exception as error:
         traceback.print_exc()
@@ -79,8 +82,11 @@ class _Progress:
     def keys(self) -> AttemptKeys:
         return AttemptKeys(self.spec.run_id, self.spec.attempt)
 
-    def metric(self, step: int, values: dict[str, float]) -> None:
+    def stepped(self, step: int) -> None:
         self.steps = max(self.steps, step)
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        self.stepped(step)
         if self.leads and values:
             line = MetricLine(attempt=self.spec.attempt, step=step, time=time.time(), values=values)
             self.storage.append(self.keys.metrics, to_json(line))
@@ -159,7 +165,9 @@ def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> 
             device="cpu" if spec.fit.profile == "cpu" else "cuda",
             precision=spec.fit.precision,
             gradient_checkpointing=spec.fit.gradient_checkpointing,
-            callbacks=[ReportCallback(progress.metric, progress.storage, progress.keys)],
+            callbacks=[
+                ReportCallback(progress.metric, progress.stepped, progress.storage, progress.keys)
+            ],
         )
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=spec.resume_from)

@@ -31,6 +31,11 @@ class AttemptKeys:
         return f"{self.folder}/exit.json"
 
     @property
+    def heartbeat(self) -> str:
+        """The newest sign of life, overwritten."""
+        return f"{self.folder}/heartbeat.json"
+
+    @property
     def metrics(self) -> str:
         """Metric lines, appended."""
         return f"{self.folder}/metrics.jsonl"

@@ -13,6 +13,7 @@ def test_a_metric_line_has_the_loss_and_its_terms(tmp_path: Path) -> None:
     lines: list[tuple[int, dict[str, float]]] = []
     callback = ReportCallback(
         lambda step, values: lines.append((step, values)),
+        lambda step: None,
         LocalStorage(tmp_path),
         AttemptKeys("run", 1),
     )
