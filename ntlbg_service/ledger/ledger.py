@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.launch import Work
+from ntlbg_service.domain.naming import RunName
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, check_transition
 from ntlbg_service.domain.suite import changes
@@ -162,6 +163,20 @@ class Ledger(Outbox):
         with self._transaction() as connection:
             found = connection.execute(select(suites.c.key).order_by(suites.c.created_at))
             return tuple(row.key for row in found)
+
+    def names(self) -> tuple[RunName, ...]:
+        """What every run is called, without configs and fits, in the order of submission."""
+        columns = (
+            runs.c.run_id,
+            runs.c.suite_key.label("suite"),
+            runs.c.group_name.label("group"),
+            runs.c.variant,
+            runs.c.seed,
+            runs.c.submission,
+        )
+        query = select(*columns).order_by(runs.c.created_at, runs.c.position)
+        with self._transaction() as connection:
+            return tuple(RunName(**row) for row in connection.execute(query).mappings())
 
     def suite(self, suite_key: str) -> NewSuite | None:
         """A suite as submitted last."""
