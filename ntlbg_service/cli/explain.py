@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import FILE, workspace_options
 from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
@@ -69,11 +70,13 @@ def _print_wait(console: "Console", ledger: "Ledger", run: "Run", inventory: "Pa
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.cli.options import choose_inventory
     from ntlbg_service.cli.plan_words import duration
-    from ntlbg_service.waiting import what_it_waits_for
+    from ntlbg_service.controller.waiting import reasons_to_wait
 
     nodes = choose_inventory(inventory, None).nodes()
-    wait, words = what_it_waits_for(ledger, run, nodes)
-    say(console, 1, f"why waiting: {_escaped(words)}")
+    wait, reasons = reasons_to_wait(ledger, run, nodes)
+    for words in reasons:
+        say(console, 1, f"why waiting: {_escaped(words)}")
+    say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")
     if wait is not None and wait.interval.start > 0:
         say(console, 2, f"by predicted hours that is in {duration(wait.interval.start)}")
 

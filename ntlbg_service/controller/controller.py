@@ -180,7 +180,7 @@ class Controller:
 
     def _cluster(self, now: float) -> Cluster:
         active = self.effects.ledger.active_attempts()
-        running = tuple(_running(attempt, now) for attempt in active)
+        running = tuple(running_of(attempt, now) for attempt in active)
         return Cluster(nodes=self.ground.inventory.nodes(), running=running)
 
     def _start(self, run: Run, placement: Placement) -> None:
@@ -207,7 +207,7 @@ def job_of(run: Run) -> Job:
     )
 
 
-def _running(attempt: Attempt, now: float) -> Running:
+def running_of(attempt: Attempt, now: float) -> Running:
     """An attempt as what it still holds; one that takes longer than predicted may end any time,
     but not at once."""
     left = attempt.fit.hours - (now - attempt.launched_at) / 3600
