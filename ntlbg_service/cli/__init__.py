@@ -14,6 +14,7 @@ from ntlbg_service.domain.errors import NtlbgError
 COMMANDS = {
     "run": "run",
     "export": "export",
+    "gc": "gc",
     "ask": "ask",
     "compare": "compare",
     "plan": "plan",
