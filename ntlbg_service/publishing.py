@@ -56,12 +56,12 @@ class Publisher:
             self._note_live()
         if now >= self._quiet_until:
             entries = self.ledger.unsent()
-            if entries and not self._send(entries[0]):
+            if entries and not self.send(entries[0]):
                 self._quiet_until = now + RETRY_SECONDS
 
     def flush(self) -> bool:
         """Send all; False where MLflow did not take some, which stay for later."""
-        return all(self._send(entry) for entry in self.ledger.unsent())
+        return all(self.send(entry) for entry in self.ledger.unsent())
 
     def _note_live(self) -> None:
         for attempt in self.ledger.active_attempts():
@@ -72,7 +72,8 @@ class Publisher:
                 suite_key = self.ledger.run(attempt.run_id).suite_key
                 self.ledger.post("run_metrics", suite_key, attempt.run_id)
 
-    def _send(self, entry: OutboxEntry) -> bool:
+    def send(self, entry: OutboxEntry) -> bool:
+        """Tell MLflow one thing; False where it did not take it, which is kept for later."""
         try:
             self._tell(entry)
         except TrackingError as error:

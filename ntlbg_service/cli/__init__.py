@@ -31,6 +31,7 @@ COMMANDS = {
     "config": "config",
     "data": "data",
     "cluster": "cluster",
+    "mlflow": "mlflow",
     "ui": "ui",
 }
 """Command to the module of its name below `ntlbg_service.cli`."""
