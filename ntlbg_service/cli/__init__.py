@@ -13,6 +13,7 @@ from ntlbg_service.domain.errors import NtlbgError
 
 COMMANDS = {
     "run": "run",
+    "debug": "debug",
     "export": "export",
     "gc": "gc",
     "ask": "ask",
