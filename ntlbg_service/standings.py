@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ntlbg_service.domain.launch import Heartbeat, Work
 from ntlbg_service.domain.pace import seconds_left, seconds_per_step
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.states import RunState
+from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
@@ -36,6 +36,13 @@ class Standing:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def peak_mib(self) -> float | None:
+        """Measured peak of the newest attempt, so far or in the end; None where not measured."""
+        if self.attempt is not None and self.attempt.measured.peak_mib is not None:
+            return self.attempt.measured.peak_mib
+        return self.heartbeat.peak_memory_mib if self.heartbeat else None
+
+    @property
     def training_left(self) -> float | None:
         """Seconds until the last training step, by the measured pace; None where not known."""
         if self.run.state is not RunState.RUNNING or not self.steps:
@@ -45,6 +52,9 @@ class Standing:
     @property
     def doing(self) -> str:
         """One phrase for a person."""
+        if self.run.state not in TERMINAL and self.run.wanted is not Wanted.RUN:
+            stopping = self.run.state is RunState.RUNNING
+            return f"{self.run.wanted} asked for" if stopping else "paused"
         if self.run.state is not RunState.RUNNING:
             return f"{self.run.state}: {self.run.reason}" if self.run.reason else self.run.state
         if self.answered:

@@ -114,11 +114,10 @@ def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[
     from ntlbg_service.storage.layout import AttemptKeys
 
     record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
-    peak = record.peak_memory_mib if record else None
-    lines = []
-    if peak is None and attempt is seen.attempt and seen.heartbeat is not None:
-        peak = seen.heartbeat.peak_memory_mib
-    lines.append(f"memory: {against(attempt.fit.predicted_gib, peak)}")
+    peak = record.peak_memory_mib if record else attempt.measured.peak_mib
+    if peak is None and attempt is seen.attempt:
+        peak = seen.peak_mib
+    lines = [f"memory: {against(attempt.fit.predicted_gib, peak)}"]
     if record is not None and record.train_seconds is not None:
         lines.append(
             f"training took {record.train_seconds:.0f} s, "

@@ -93,7 +93,7 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
             each.run.state.value,
             f"attempt {len(each.attempts)}" if each.attempts else "-",
             each.attempt.fit.profile if each.attempt else "-",
-            each.run.reason if each.run.state is not RunState.RUNNING else each.doing,
+            _why(each),
         )
         for each in members
     ]
@@ -102,6 +102,12 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
         "  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _why(each: "Standing") -> str:
+    """What is not said by the state."""
+    as_is = each.doing.removeprefix(each.run.state.value)
+    return as_is.removeprefix(": ")
 
 
 def _print_events(ledger: "Ledger", run: "Run | None") -> None:
@@ -121,12 +127,18 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "seed": run.seed,
         "state": run.state.value,
         "reason": run.reason,
+        "wanted": run.wanted.value,
+        "priority": run.priority,
+        "excluded_nodes": list(run.excluded),
+        "not_before": run.not_before or None,
         "attempts": len(standing.attempts),
         "on": attempt.fit.profile if attempt else None,
         "step": standing.step,
         "steps": standing.steps,
         "submitted_at": run.created_at,
         "changed_at": run.updated_at,
+        "peak_mib": standing.peak_mib,
+        "predicted_mib": attempt.fit.predicted_gib * 1024 if attempt else None,
         "seconds_per_step": standing.pace,
         "training_seconds_left": standing.training_left,
         "heartbeat_age_seconds": standing.heartbeat_age,

@@ -214,6 +214,7 @@ def test_retry_queues_what_ended_badly_once(service: Service, ntlbg: Command) ->
 
 def test_pausing_and_resuming(service: Service, ntlbg: Command) -> None:
     assert "  paused" in ntlbg("pause", "g/ntlbg:1").out
+    assert ntlbg("status", "g/ntlbg:1").out.endswith("  queued  -  -  paused\n")
     assert service.ledger.run(ntlbg("status", "ntlbg:1", "--json").json[0]["run_id"]).wanted == (
         "pause"
     )
