@@ -1,6 +1,11 @@
 """Shared by every test: one thread a process, no telemetry, no terminal width of the machine."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ray_cluster import RayCluster
 
 os.environ.update(
     OMP_NUM_THREADS="1",
@@ -10,3 +15,11 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
     COLUMNS="200",
 )
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """One head with a dashboard and token authentication; it ends with the tests."""
+    cluster = RayCluster()
+    yield cluster
+    cluster.stop()
