@@ -7,7 +7,7 @@ from ntlbg_service.cli.targets import complete_any
 from ntlbg_service.workspace import Workspace
 
 
-@click.command()
+@click.command(short_help="End a run or a suite for good.")
 @click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
 @workspace_options
 def command(target: str, workspace: Workspace) -> None:

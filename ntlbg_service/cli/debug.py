@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 
 
-@click.command()
+@click.command(short_help="One attempt in the foreground, unrecorded.")
 @click.argument("run", shell_complete=complete_run)
 @click.option("--steps", type=click.IntRange(min=1), help="Train at most so many steps.")
 @click.option("--keep", type=FILE, help="Keep what it writes in this new folder.")

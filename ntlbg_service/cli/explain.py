@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ntlbg_service.storage.local import Storage
 
 
-@click.command()
+@click.command(short_help="Why a run waits, where it is, what it took.")
 @click.argument("run", shell_complete=complete_run)
 @click.option("--inventory", type=FILE, help="Nodes to wait for, instead of this machine's.")
 @workspace_options
@@ -113,10 +113,11 @@ def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[
     from ntlbg_service.results import read_exit
     from ntlbg_service.storage.layout import AttemptKeys
 
-    record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
+    keys = AttemptKeys(attempt.run_id, attempt.number)
+    record = read_exit(storage, keys)
     peak = record.peak_memory_mib if record else attempt.measured.peak_mib
-    if peak is None and attempt is seen.attempt:
-        peak = seen.peak_mib
+    if peak is None:
+        peak = (storage.get(keys.heartbeat) or {}).get("peak_memory_mib")
     lines = [f"memory: {against(attempt.fit.predicted_gib, peak)}"]
     if record is not None and record.train_seconds is not None:
         lines.append(

@@ -9,7 +9,7 @@ from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
 
 
-@click.command()
+@click.command(short_help="A trained model as a folder of its own.")
 @click.argument("run", shell_complete=complete_run)
 @click.argument("folder", type=FILE, metavar="DIR")
 @click.option("--step", type=click.IntRange(min=1), help="Which checkpoint. [default: the newest]")

@@ -10,7 +10,7 @@ from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
 
 
-@click.command()
+@click.command(short_help="Give back disk that nobody needs.")
 @click.option("--dry-run", is_flag=True, help="Say what would go; delete nothing.")
 @click.option(
     "--keep",

@@ -22,7 +22,7 @@ CHUNK = 1 << 16
 """Bytes read at once."""
 
 
-@click.command()
+@click.command(short_help="A run's output, from the first byte.")
 @click.argument("run", shell_complete=complete_run)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option("--attempt", type=click.IntRange(min=1), help="[default: the newest]")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ntlbg_service.tracking import Tracker
 
 
-@click.group()
+@click.group(short_help="Check or refill the copy in MLflow.")
 def command() -> None:
     """MLflow is a copy of ledger and storage: check it, or fill it again."""
 

@@ -10,7 +10,7 @@ from ntlbg_service.cli.targets import complete_any, existing_ledger
 from ntlbg_service.workspace import Workspace
 
 
-@click.command()
+@click.command(short_help="Repeat what failed or was lost.")
 @click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
 @click.option(
     "--failed", is_flag=True, help="Only what failed or was lost, not what was cancelled."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ntlbg_service.standings import Standing
 
 
-@click.command()
+@click.command(short_help="States of runs, and why.")
 @click.argument("target", shell_complete=complete_any, metavar="[SUITE|RUN]", required=False)
 @click.option(
     "--state",
@@ -56,6 +56,8 @@ def command(
     if as_json:
         click.echo(json.dumps([_row(ledger, each, events) for each in seen], indent=1))
         return
+    if not seen:
+        click.echo("no runs" + (f" are {' or '.join(states)}" if states else ""))
     for suite, members in _by_suite(seen).items():
         click.echo(f"{suite}: {counted([each.run for each in members])}")
         for line, each in zip(_lines(members), members, strict=True):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.records import Submission
 
 
-@click.command()
+@click.command(short_help="Queue the runs of SUITE and return.")
 @selection_options
 @click.option("--inventory", type=FILE, help="Fit to this inventory instead of this machine's.")
 @click.option("--parallel", type=click.IntRange(min=1), help="Runs at once on a CPU.")

@@ -11,7 +11,7 @@ from ntlbg_service.workspace import Workspace
 POLL_SECONDS = 1.0
 
 
-@click.command()
+@click.command(short_help="What runs, live, until it has ended.")
 @click.argument("suite", shell_complete=complete_suite, required=False)
 @click.option("--once", is_flag=True, help="Show it once and return.")
 @workspace_options
