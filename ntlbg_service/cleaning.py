@@ -4,7 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ntlbg_service.domain.launch import CheckpointMarker
@@ -13,7 +13,7 @@ from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
 from ntlbg_service.results import committed_checkpoints, read_history
-from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.layout import AttemptKeys, trials
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.workspace import Workspace
 
@@ -69,7 +69,21 @@ def remove(litter: Litter) -> None:
 
 
 def _of_run(ledger: Ledger, storage: Storage, run_id: str, keep: int) -> Iterator[Litter]:
+    """Of a run, and of each trial of a sweep."""
     attempts = ledger.attempts_of(run_id)
+    yield from _of_attempts(storage, attempts, keep)
+    for key in storage.keys(trials(run_id)):
+        name = key.rpartition("/")[2]
+        below = [_as_trial(attempt, name) for attempt in attempts]
+        yield from _of_attempts(storage, below, keep)
+
+
+def _as_trial(attempt: Attempt, name: str) -> Attempt:
+    keys = AttemptKeys(attempt.run_id, attempt.number).trial(name)
+    return replace(attempt, run_id=keys.run_id)
+
+
+def _of_attempts(storage: Storage, attempts: Sequence[Attempt], keep: int) -> Iterator[Litter]:
     active = {each.number for each in attempts if each.state is AttemptState.LAUNCHED}
     markers = committed_checkpoints(storage, attempts)
     by_checkpoint = {_checkpoint(storage, attempts, marker): marker for marker in markers}
@@ -79,7 +93,8 @@ def _of_run(ledger: Ledger, storage: Storage, run_id: str, keep: int) -> Iterato
     committed = {storage.path(marker.path) for marker in markers}
     for attempt in attempts:
         if attempt.number not in active:
-            yield from _cut_short(storage, AttemptKeys(run_id, attempt.number), committed)
+            keys = AttemptKeys(attempt.run_id, attempt.number)
+            yield from _cut_short(storage, keys, committed)
 
 
 def _checkpoint(

@@ -76,9 +76,9 @@ def _print_wait(console: "Console", ledger: "Ledger", run: "Run", inventory: "Pa
     wait, reasons = reasons_to_wait(ledger, run, nodes)
     for words in reasons:
         say(console, 1, f"why waiting: {_escaped(words)}")
-    say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")
     if wait is not None and wait.interval.start > 0:
         say(console, 2, f"by predicted hours that is in {duration(wait.interval.start)}")
+    say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")
 
 
 def _print_attempt(

@@ -84,3 +84,25 @@ def test_a_delete_that_was_cut_short_is_finished(
     (doomed / "weights").write_bytes(bytes(70))
     assert "70 B freed" in ntlbg("gc").out
     assert not doomed.exists()
+
+
+def test_trials_of_a_sweep_are_cleaned_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service(tmp_path / "home")
+    ntlbg = command_on(service, monkeypatch, capsys)
+    service.ledger.submit(SUITE, [new_run()])
+    service.run_all()
+    (run,) = service.ledger.current_runs("s")
+    folders = {
+        (trial, step): write_checkpoint(
+            service, AttemptKeys(run.run_id, 1).trial(trial), step, 1 / step
+        )
+        for trial in ("trial-001", "trial-002")
+        for step in (1, 2, 3)
+    }
+    assert ntlbg("gc", "--keep", "1").out.endswith("400 B freed\n")
+    assert {key for key, folder in folders.items() if folder.exists()} == {
+        ("trial-001", 3),
+        ("trial-002", 3),
+    }
