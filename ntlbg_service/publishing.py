@@ -30,6 +30,7 @@ STATUS: dict[RunState, Status] = {
     RunState.FINISHED: "finished",
     RunState.FAILED: "failed",
     RunState.CANCELLED: "killed",
+    RunState.LOST: "failed",
 }
 
 
