@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,11 @@ class RayCluster:
             },
             text=True,
         )
-        self.address, self.dashboard = self._answer()
+        try:
+            self.address, self.dashboard = self._answer()
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def environment(self) -> dict[str, str]:
@@ -91,7 +96,12 @@ def serve() -> None:
 
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 4, "include_dashboard": True, "dashboard_host": "127.0.0.1"},
+        head_node_args={
+            "num_cpus": 4,
+            "include_dashboard": True,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": _free_port(),
+        },
     )
     nodes: dict[str, Any] = {}
     try:
@@ -107,6 +117,12 @@ def serve() -> None:
                 _say(what)
     finally:
         cluster.shutdown()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _say(answer: Any) -> None:

@@ -1,17 +1,19 @@
 """One Ray Job a launch, on a cluster that others use too."""
 
-import hashlib
+import contextlib
+import secrets
 import shlex
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.environment import cluster_driver
 from ntlbg_service.executors.job_client import ENDED, JobClient
-from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.layout import HOME, AttemptKeys
+from ntlbg_service.storage.local import AlreadyWrittenError, Storage
 
 SILENT_SECONDS = 60.0
 """Of an attempt that has begun and that no cluster knows: so old a heartbeat is its last."""
@@ -33,10 +35,7 @@ class RayJobsExecutor:
     def launch(self, spec: LaunchSpec) -> None:
         """Submit the job; one that is there already is left alone. Raises ClusterAwayError."""
         keys = AttemptKeys(spec.run_id, spec.attempt)
-        job = self._job(spec, keys)
-        if not self._client.submit(self.submission_id(keys), **job) and self._never_began(keys):
-            self._client.delete(self.submission_id(keys))
-            self._client.submit(self.submission_id(keys), **job)
+        self._client.submit(self.submission_id(keys), **self._job(spec, keys))
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
         """Ray's word; of a job that Ray has forgotten, the heartbeat's. Raises ClusterAwayError."""
@@ -56,15 +55,16 @@ class RayJobsExecutor:
 
     def submission_id(self, keys: AttemptKeys) -> str:
         """The launch's id, and which storage it belongs to: a cluster serves many homes, and the
-        same suite has the same runs in each."""
-        root = str(self._storage.path("").resolve())
-        home = hashlib.sha256(root.encode()).hexdigest()[:8]
-        return f"{keys.run_id}-{keys.attempt:04d}-{home}"
+        same suite has the same runs in each, also in one that was deleted and made again."""
+        return f"{keys.run_id}-{keys.attempt:04d}-{self._home}"
 
-    def _never_began(self, keys: AttemptKeys) -> bool:
-        """Whether a job ended before its driver claimed the attempt: it has done nothing."""
-        job = self._client.find(self.submission_id(keys))
-        return job is not None and job.status in ENDED and self._storage.get(keys.process) is None
+    @cached_property
+    def _home(self) -> str:
+        with contextlib.suppress(AlreadyWrittenError):
+            self._storage.put(HOME, {"id": secrets.token_hex(4)})
+        found = self._storage.get(HOME)
+        assert found is not None
+        return str(found["id"])
 
     def _job(self, spec: LaunchSpec, keys: AttemptKeys) -> dict[str, Any]:
         python = self._environment.get("NTLBG_PYTHON", sys.executable)

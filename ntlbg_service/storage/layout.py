@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+HOME = "home.json"
+"""What tells this storage from every other one."""
+
 
 @dataclass(frozen=True)
 class AttemptKeys:

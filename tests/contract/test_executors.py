@@ -112,7 +112,7 @@ def test_stopping_leaves_no_process(make: Make, storage: LocalStorage) -> None:
     executor.launch(spec(storage, tiny_config()))
     claim = until(lambda: storage.get(KEYS.process), "the claim")
     driver = psutil.Process(int(claim["pid"]))
-    until(lambda: "CREATED" in log_of(storage) or driver.children(), "the driver's Ray")
+    until(lambda: "TrainController" in log_of(storage), "the driver's Ray")
     family = [driver, *driver.children(recursive=True)]
     executor.stop(KEYS)
     until(lambda: not any(member.is_running() for member in family), "the end of its processes")
@@ -138,19 +138,13 @@ def log_of(storage: LocalStorage) -> str:
     return storage.path(KEYS.log).read_text(errors="replace")
 
 
-@pytest.mark.parametrize("make", ["ray_jobs"], indirect=True)
-def test_a_job_that_never_began_is_started_again(make: Make, storage: LocalStorage) -> None:
-    """As after a home was deleted, whose ids the cluster still knows."""
-    executor = make()
-    assert isinstance(executor, RayJobsExecutor)
-    executor.launch(spec(storage, tiny_config()))
-    until(lambda: storage.get(KEYS.process), "the claim")
-    executor.stop(KEYS)
-    storage.path(KEYS.process).unlink()
-    assert executor.status(KEYS) is LaunchStatus.ENDED
-    executor.launch(spec(storage, tiny_config()))
-    until(lambda: storage.get(KEYS.process), "the claim of the new job")
-    assert executor.status(KEYS) is LaunchStatus.RUNNING
+def test_homes_on_one_cluster_have_jobs_of_their_own(tmp_path: Path) -> None:
+    """Also one that was deleted and made again."""
+    cluster = {"RAY_ADDRESS": "http://127.0.0.1:1"}
+    homes = [LocalStorage(tmp_path / name) for name in ("a", "a", "b")]
+    first, again, other = (RayJobsExecutor(home, cluster).submission_id(KEYS) for home in homes)
+    assert first == again != other
+    assert first.startswith("run-0001-")
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://[::1"])
