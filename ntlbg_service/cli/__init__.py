@@ -14,6 +14,7 @@ from ntlbg_service.domain.errors import NtlbgError
 COMMANDS = {
     "run": "run",
     "submit": "submit",
+    "controller": "controller",
     "status": "status",
     "watch": "watch",
     "explain": "explain",
@@ -62,6 +63,7 @@ def cli() -> None:
     \b
     ntlbg run configs/quickstart.json      run a suite, compare its variants
     ntlbg submit SUITE                     queue it and return; a controller runs it
+    ntlbg controller                       run what is queued, until it is stopped
     ntlbg plan SUITE --inventory FILE      what would run where, before anything starts
 
     Exit codes: 0 done, 2 wrong input, 3 fits no device, 4 infrastructure, 5 runs failed,
