@@ -47,6 +47,6 @@ class Workspace:
         return self.home / "mlartifacts"
 
     @property
-    def lock(self) -> Path:
-        """Held by the controller that leads."""
-        return self.home / "controller.lock"
+    def wake(self) -> Path:
+        """The pipe by which the controller is told of news."""
+        return self.home / "controller.wake"

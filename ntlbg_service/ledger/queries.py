@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 
 from ntlbg_service.domain.launch import Work
+from ntlbg_service.domain.naming import RunName
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.ledger.records import Attempt, Event, NewSuite, Run
@@ -64,6 +65,20 @@ class Queries(Transactions):
         with self._reading() as connection:
             found = connection.execute(select(suites.c.key).order_by(suites.c.created_at))
             return tuple(row.key for row in found)
+
+    def names(self) -> tuple[RunName, ...]:
+        """What every run is called, without configs and fits, in the order of submission."""
+        columns = (
+            runs.c.run_id,
+            runs.c.suite_key.label("suite"),
+            runs.c.group_name.label("group"),
+            runs.c.variant,
+            runs.c.seed,
+            runs.c.submission,
+        )
+        query = select(*columns).order_by(runs.c.created_at, runs.c.position)
+        with self._reading() as connection:
+            return tuple(RunName(**row) for row in connection.execute(query).mappings())
 
     def suite(self, suite_key: str) -> NewSuite | None:
         """A suite as submitted last."""
