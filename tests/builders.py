@@ -84,7 +84,12 @@ def new_run(
 def new_ledger(folder: Path) -> Ledger:
     """A ledger in SQLite with a clock of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Ledger(open_database(f"sqlite:///{folder / 'ledger.db'}"), Ticks())
+    return open_test_ledger(f"sqlite:///{folder / 'ledger.db'}")
+
+
+def open_test_ledger(url: str) -> Ledger:
+    """The ledger of a database with a clock of its own."""
+    return Ledger(open_database(url), Ticks())
 
 
 class Service:

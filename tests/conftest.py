@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ray_cluster import RayCluster
+
 if TYPE_CHECKING:
     from tests.databases import Postgres
 
@@ -35,3 +37,11 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     return str(request.getfixturevalue("postgres").new_database())
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """One head with a dashboard and token authentication; it ends with the tests."""
+    cluster = RayCluster()
+    yield cluster
+    cluster.stop()

@@ -33,7 +33,7 @@ def complete_any(ctx: click.Context, _: click.Parameter, typed: str) -> list[Com
 
 def _completed(ctx: click.Context, typed: str, *, runs: bool, suites: bool) -> list[CompletionItem]:
     home = Path(ctx.params.get("home") or ".ntlbg")
-    workspace = Workspace(home=home, data_root=home / "data")
+    workspace = Workspace(home=home, data_root=home / "data", ledger=ctx.params.get("ledger"))
     if not workspace.ledger_exists:
         return []
     ledger = open_ledger(workspace)
