@@ -84,7 +84,7 @@ class Publisher:
         """Tell MLflow one thing; False where it did not take it, which is kept for later."""
         name = f"{entry.topic} {entry.id}"
         try:
-            self.door.through(f"send {name}", lambda: self._tell(entry))
+            self.door.outside(f"send {name}", lambda: self._tell(entry))
         except TrackingError as error:
             self.ledger.not_sent(entry, str(error))
             return False
