@@ -17,7 +17,7 @@ from ntlbg_service.ledger.records import Attempt
 from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
 FIT = cpu_fit(tiny_config())
-SEEDS = st.integers(1, 3)
+SEEDS = st.integers(1, 2)
 ENDS = st.sampled_from(
     [
         (AttemptState.FINISHED, RunState.FINISHED),
@@ -150,8 +150,8 @@ def test_any_order_of_operations(ledger_url: str) -> None:
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=15,
-            stateful_step_count=20,
+            max_examples=50,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
