@@ -104,7 +104,8 @@ class Controller:
         keys = keys_of(attempt)
         beat = self.effects.storage.get(keys.heartbeat)
         sign = None if beat is None else (beat["time"], beat["step"])
-        still = self._pulse.still_for(keys.folder, (sign, record is not None))
+        # A process may beat on after its exit record; from then on only its end counts.
+        still = self._pulse.still_for(keys.folder, sign if record is None else "exit record")
         if record is not None:
             # Its process still holds the device: the place is free when it is gone.
             if still > LINGER_SECONDS:
