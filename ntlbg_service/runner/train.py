@@ -6,8 +6,8 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
-from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.cluster import connection
+from ntlbg_service.runner.failures import classify_end, kernel_kills
 from ntlbg_service.runner.worker import work
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage, Storage
@@ -41,22 +41,24 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
+    killed = kernel_kills()
     try:
         trainer.fit()
     # Whatever ended the workers, the attempt must end with a record that says so.
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
         if storage.get(keys.exit) is None:
-            storage.put(keys.exit, to_json(_died(spec, error)))
+            died = _died(spec, error, kernel_kills() - killed)
+            storage.put(keys.exit, to_json(died))
 
 
-def _died(spec: LaunchSpec, error: Exception) -> ExitRecord:
-    first_line = next((line for line in str(error).splitlines() if line.strip()), "")
+def _died(spec: LaunchSpec, error: Exception, killed_here: int) -> ExitRecord:
+    failure, message = classify_end(error, killed_here)
     return ExitRecord(
         run_id=spec.run_id,
         attempt=spec.attempt,
         finished=False,
-        failure=FailureClass.INFRASTRUCTURE,
-        message=f"the workers ended without a word: {first_line.strip()}"[:500],
+        failure=failure,
+        message=message,
         ended_at=time.time(),
     )

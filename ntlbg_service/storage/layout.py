@@ -56,6 +56,14 @@ class AttemptKeys:
         """Marker of a committed checkpoint."""
         return f"{self.folder}/checkpoints/step-{step:08d}.json"
 
+    def checkpoint(self, step: int) -> str:
+        """Folder of a checkpoint; it is one when its marker is there."""
+        return f"{self.folder}/train/step-{step:08d}"
+
+    def part(self, step: int, node: int) -> str:
+        """Written when a node, not the first, has copied its part of a checkpoint."""
+        return f"{self.folder}/parts/step-{step:08d}-node-{node:03d}.json"
+
     @property
     def markers(self) -> str:
         """Folder of the markers."""
