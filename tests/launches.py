@@ -45,7 +45,7 @@ def small_config(**training: Any) -> Config:
             train=(DatasetConfig(name="train", path="needles/train"),),
             evaluation=(DatasetConfig(name="glitch", path="needles/glitch", max_questions=4),),
         ),
-        evaluation=EvaluationConfig(batch_size=2),
+        evaluation=EvaluationConfig(batch_size=2, scoring="option_words"),
     )
 
 
@@ -87,11 +87,15 @@ class Launches:
 
     def end(self, keys: AttemptKeys) -> dict[str, Any]:
         """The exit record, once the attempt has one and its job has ended."""
-        executor = self.executor
-        until(lambda: executor.status(keys) is LaunchStatus.ENDED, f"the end of {keys.run_id}")
+        self.gone(keys)
         record = self.storage.get(keys.exit)
         assert record is not None, self.log(keys)
         return record
+
+    def gone(self, keys: AttemptKeys) -> None:
+        """Wait for the end of an attempt's job."""
+        executor = self.executor
+        until(lambda: executor.status(keys) is LaunchStatus.ENDED, f"the end of {keys.run_id}")
 
     def run(self, run: str, config: Config, **changes: Any) -> AttemptKeys:
         """An attempt that finishes."""
