@@ -1,4 +1,4 @@
-"""Two workers learn what one learns: data parallel, and DeepSpeed from the fit, on a real cluster."""
+"""Two workers learn what one learns, lose little when killed, and go on to the same bits."""
 
 from pathlib import Path
 
@@ -94,6 +94,24 @@ def test_a_killed_driver_leaves_no_record_and_its_run_goes_on_to_the_same_bits(
     assert launches.storage.get(keys.exit) is None
     until(lambda: not worker.is_running(), "the end of the driver's worker")
     check_resumed(launches, keys, undisturbed["one"], micro_batch=4)
+
+
+def test_workers_go_to_nodes_of_their_kind(
+    launches: Launches, ray_cluster: RayCluster, undisturbed: dict[str, AttemptKeys]
+) -> None:
+    """One worker on each of two labelled nodes, though the head alone would hold both."""
+    labels = {"ntlbg.io/profile": "cpu"}
+    nodes = [ray_cluster.add_node(num_cpus=1, labels=labels) for _ in range(2)]
+    try:
+        keys = launches.run("spread", CONFIG, nodes=2, **TWO)
+    finally:
+        for node in nodes:
+            ray_cluster.remove_node(node)
+    assert launches.losses(keys) == launches.losses(undisturbed["two"])
+    assert launches.storage.keys(f"{keys.folder}/parts") == [
+        keys.part(step, node=1) for step in (5, 10, 15, 20, 25, 30)
+    ]
+    assert len(launches.markers(keys)) == 6
 
 
 def check_resumed(launches: Launches, keys: AttemptKeys, whole: AttemptKeys, **fit: int) -> None:
