@@ -23,7 +23,7 @@ class Door:
     knock: Callable[[str], None] = _silent
     """Called with `before NAME` and `after NAME`."""
     leads: Callable[[], None] = lambda: None
-    """Raises DeposedError where another leads by now. Asked before what the ledger cannot refuse."""
+    """Raises DeposedError where another leads. Asked before what the ledger cannot refuse."""
 
     def through(self, name: str, act: Callable[[], Done]) -> Done:
         """An effect that its receiver refuses from a deposed leader: a write of the ledger."""

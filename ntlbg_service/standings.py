@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ntlbg_service.domain.launch import Heartbeat, Work
 from ntlbg_service.domain.pace import seconds_left, seconds_per_step
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.states import RunState
+from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
@@ -24,6 +24,8 @@ class Standing:
     """All of the run's steps; 0 where it trains nothing."""
     loss: float | None = None
     answered: int = 0
+    trials: tuple[int, int] | None = None
+    """Of a sweep that runs: how many of its trials have ended, and how many it has."""
     pace: float | None = None
     """Measured seconds of a step; None where not measured."""
     heartbeat: Heartbeat | None = None
@@ -36,6 +38,13 @@ class Standing:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def peak_mib(self) -> float | None:
+        """Measured peak of the newest attempt, so far or in the end; None where not measured."""
+        if self.attempt is not None and self.attempt.measured.peak_mib is not None:
+            return self.attempt.measured.peak_mib
+        return self.heartbeat.peak_memory_mib if self.heartbeat else None
+
+    @property
     def training_left(self) -> float | None:
         """Seconds until the last training step, by the measured pace; None where not known."""
         if self.run.state is not RunState.RUNNING or not self.steps:
@@ -45,8 +54,13 @@ class Standing:
     @property
     def doing(self) -> str:
         """One phrase for a person."""
+        if self.run.state not in TERMINAL and self.run.wanted is not Wanted.RUN:
+            stopping = self.run.state is RunState.RUNNING
+            return f"{self.run.wanted} asked for" if stopping else "paused"
         if self.run.state is not RunState.RUNNING:
             return f"{self.run.state}: {self.run.reason}" if self.run.reason else self.run.state
+        if self.trials is not None:
+            return f"{self.trials[0]} of {self.trials[1]} trials ended"
         if self.answered:
             return f"answering ({self.answered} questions)"
         if self.step >= self.steps > 0:
@@ -65,9 +79,11 @@ def standings(ledger: Ledger, storage: Storage, runs: Sequence[Run]) -> list[Sta
 def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
     """Where a run is. Reads storage only for one that runs."""
     attempts = ledger.attempts_of(run.run_id)
-    if run.state is not RunState.RUNNING or not attempts or run.work is not Work.TRAIN:
+    if run.state is not RunState.RUNNING or not attempts:
         return Standing(run=run, attempts=attempts)
     keys = AttemptKeys(run.run_id, attempts[-1].number)
+    if run.work is Work.SWEEP:
+        return Standing(run=run, attempts=attempts, trials=_trials(storage, run, keys))
     lines = [row for row in storage.lines(keys.metrics) if "train/loss" in row["values"]]
     beat = storage.get(keys.heartbeat)
     heartbeat = None if beat is None else parse(Heartbeat, beat, keys.heartbeat)
@@ -88,3 +104,9 @@ def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
 def _answered(storage: Storage, run: Run, keys: AttemptKeys) -> int:
     sets = run.config["data"]["evaluation"]
     return sum(1 for each in sets for _ in storage.lines(keys.predictions(each["name"])))
+
+
+def _trials(storage: Storage, run: Run, keys: AttemptKeys) -> tuple[int, int]:
+    names = [trial["name"] for trial in run.details["trials"]]
+    ended = sum(storage.get(keys.trial(name).exit) is not None for name in names)
+    return ended, len(names)

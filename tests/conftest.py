@@ -2,10 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.ray_cluster import RayCluster
+
+if TYPE_CHECKING:
+    from tests.databases import Postgres
 
 os.environ.update(
     OMP_NUM_THREADS="1",
@@ -15,6 +20,23 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
     COLUMNS="200",
 )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Postgres]":
+    """One PostgreSQL server for all tests that ask for it."""
+    from tests.databases import postgres_server
+
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return str(request.getfixturevalue("postgres").new_database())
 
 
 @pytest.fixture(scope="session")

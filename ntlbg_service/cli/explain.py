@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import FILE, workspace_options
-from ntlbg_service.cli.targets import RUN, existing_ledger, run_of
+from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from ntlbg_service.storage.local import Storage
 
 
-@click.command()
-@click.argument("run", type=RUN)
+@click.command(short_help="Why a run waits, where it is, what it took.")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--inventory", type=FILE, help="Nodes to wait for, instead of this machine's.")
 @workspace_options
 def command(run: str, inventory: "Path | None", workspace: Workspace) -> None:
@@ -69,13 +70,15 @@ def _print_wait(console: "Console", ledger: "Ledger", run: "Run", inventory: "Pa
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.cli.options import choose_inventory
     from ntlbg_service.cli.plan_words import duration
-    from ntlbg_service.waiting import what_it_waits_for
+    from ntlbg_service.controller.waiting import reasons_to_wait
 
     nodes = choose_inventory(inventory, None).nodes()
-    wait, words = what_it_waits_for(ledger, run, nodes)
-    say(console, 1, f"why waiting: {_escaped(words)}")
+    wait, reasons = reasons_to_wait(ledger, run, nodes)
+    for words in reasons:
+        say(console, 1, f"why waiting: {_escaped(words)}")
     if wait is not None and wait.interval.start > 0:
         say(console, 2, f"by predicted hours that is in {duration(wait.interval.start)}")
+    say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")
 
 
 def _print_attempt(
@@ -110,12 +113,12 @@ def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[
     from ntlbg_service.results import read_exit
     from ntlbg_service.storage.layout import AttemptKeys
 
-    record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
-    peak = record.peak_memory_mib if record else None
-    lines = []
-    if peak is None and attempt is seen.attempt and seen.heartbeat is not None:
-        peak = seen.heartbeat.peak_memory_mib
-    lines.append(f"memory: {against(attempt.fit.predicted_gib, peak)}")
+    keys = AttemptKeys(attempt.run_id, attempt.number)
+    record = read_exit(storage, keys)
+    peak = record.peak_memory_mib if record else attempt.measured.peak_mib
+    if peak is None:
+        peak = (storage.get(keys.heartbeat) or {}).get("peak_memory_mib")
+    lines = [f"memory: {against(attempt.fit.predicted_gib, peak)}"]
     if record is not None and record.train_seconds is not None:
         lines.append(
             f"training took {record.train_seconds:.0f} s, "

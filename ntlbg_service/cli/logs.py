@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import RUN, existing_ledger, run_of
+from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ CHUNK = 1 << 16
 """Bytes read at once."""
 
 
-@click.command()
-@click.argument("run", type=RUN)
+@click.command(short_help="A run's output, from the first byte.")
+@click.argument("run", shell_complete=complete_run)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option("--attempt", type=click.IntRange(min=1), help="[default: the newest]")
 @workspace_options
@@ -48,7 +49,7 @@ def command(run: str, follow: bool, attempt: int | None, workspace: Workspace) -
         _follow(ledger, storage, chosen, attempt)
     else:
         number = attempt or ledger.attempts_of(chosen.run_id)[-1].number
-        _print_from(storage, chosen.run_id, number, 0)
+        print_log(storage, AttemptKeys(chosen.run_id, number), 0)
 
 
 def _known(ledger: "Ledger", run: "Run", attempt: int) -> None:
@@ -63,7 +64,7 @@ def _follow(ledger: "Ledger", storage: "Storage", run: "Run", only: int | None) 
     number, place = only or _newest(ledger, run), 0
     while True:
         ended = _over(ledger, run, number, only is not None)
-        place = _print_from(storage, run.run_id, number, place) if number else 0
+        place = print_log(storage, AttemptKeys(run.run_id, number), place) if number else 0
         following = None if only else _newest(ledger, run)
         if following and following != number:
             number, place = following, 0
@@ -93,11 +94,9 @@ def _ended(attempt: "Attempt") -> bool:
     return attempt.ended_at is not None
 
 
-def _print_from(storage: "Storage", run_id: str, number: int, place: int) -> int:
-    """Print the log from a byte on; where it ends now."""
-    from ntlbg_service.storage.layout import AttemptKeys
-
-    path = storage.path(AttemptKeys(run_id, number).log)
+def print_log(storage: "Storage", keys: AttemptKeys, place: int) -> int:
+    """Print an attempt's log from a byte on; says where it ends now."""
+    path = storage.path(keys.log)
     output = sys.stdout.buffer
     if path.is_file():
         with path.open("rb") as log:

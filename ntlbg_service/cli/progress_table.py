@@ -54,9 +54,8 @@ def _memory(each: Standing) -> str:
     if each.attempt is None:
         return "-"
     predicted = each.attempt.fit.predicted_gib
-    if each.heartbeat is None:
-        return f"- / {predicted:.1f} GiB"
-    return f"{each.heartbeat.peak_memory_mib / MIB:.1f} / {predicted:.1f} GiB"
+    peak = "-" if each.peak_mib is None else f"{each.peak_mib / MIB:.1f}"
+    return f"{peak} / {predicted:.1f} GiB"
 
 
 def _seconds(seconds: float | None, word: str) -> str:

@@ -69,7 +69,7 @@ def command(
     def report() -> None:
         write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)
 
-    drive(ledger, workspace, files.key, inventory.nodes(), os.environ, report)
+    drive(ledger, workspace, files.key, inventory, os.environ, report, estimates)
     show_comparison(ledger, workspace, files, chosen, html)
     wanted = {(variant.group, variant.name) for variant in chosen}
     failed = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import TARGET, existing_ledger, targets_of
+from ntlbg_service.cli.targets import complete_any, existing_ledger, targets_of
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.workspace import Workspace
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ntlbg_service.standings import Standing
 
 
-@click.command()
-@click.argument("target", type=TARGET, metavar="[SUITE|RUN]", required=False)
+@click.command(short_help="States of runs, and why.")
+@click.argument("target", shell_complete=complete_any, metavar="[SUITE|RUN]", required=False)
 @click.option(
     "--state",
     "states",
@@ -56,6 +56,8 @@ def command(
     if as_json:
         click.echo(json.dumps([_row(ledger, each, events) for each in seen], indent=1))
         return
+    if not seen:
+        click.echo("no runs" + (f" are {' or '.join(states)}" if states else ""))
     for suite, members in _by_suite(seen).items():
         click.echo(f"{suite}: {counted([each.run for each in members])}")
         for line, each in zip(_lines(members), members, strict=True):
@@ -93,7 +95,7 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
             each.run.state.value,
             f"attempt {len(each.attempts)}" if each.attempts else "-",
             each.attempt.fit.profile if each.attempt else "-",
-            each.run.reason if each.run.state is not RunState.RUNNING else each.doing,
+            _why(each),
         )
         for each in members
     ]
@@ -102,6 +104,12 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
         "  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _why(each: "Standing") -> str:
+    """What is not said by the state."""
+    as_is = each.doing.removeprefix(each.run.state.value)
+    return as_is.removeprefix(": ")
 
 
 def _print_events(ledger: "Ledger", run: "Run | None") -> None:
@@ -121,12 +129,18 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "seed": run.seed,
         "state": run.state.value,
         "reason": run.reason,
+        "wanted": run.wanted.value,
+        "priority": run.priority,
+        "excluded_nodes": list(run.excluded),
+        "not_before": run.not_before or None,
         "attempts": len(standing.attempts),
         "on": attempt.fit.profile if attempt else None,
         "step": standing.step,
         "steps": standing.steps,
         "submitted_at": run.created_at,
         "changed_at": run.updated_at,
+        "peak_mib": standing.peak_mib,
+        "predicted_mib": attempt.fit.predicted_gib * 1024 if attempt else None,
         "seconds_per_step": standing.pace,
         "training_seconds_left": standing.training_left,
         "heartbeat_age_seconds": standing.heartbeat_age,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import (
     FILE,
     choose_inventory,
@@ -14,15 +15,21 @@ from ntlbg_service.cli.options import (
     selection_options,
     workspace_options,
 )
+from ntlbg_service.domain.errors import UserError
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ntlbg_service.client import Prepared
+    from ntlbg_service.domain.estimates import Estimates
+    from ntlbg_service.domain.inventory import Inventory
+    from ntlbg_service.domain.suite import SuiteFiles, Variant
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Submission
 
 
-@click.command()
+@click.command(short_help="Queue the runs of SUITE and return.")
 @selection_options
 @click.option("--inventory", type=FILE, help="Fit to this inventory instead of this machine's.")
 @click.option("--parallel", type=click.IntRange(min=1), help="Runs at once on a CPU.")
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     help="Repeat runs that have ended: all of them, or those that failed.",
 )
 @click.option("--skip-refused", is_flag=True, help="Leave out variants that cannot run here.")
+@click.option("--priority", type=int, default=0, help="New runs with a higher one go first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(
@@ -46,36 +54,68 @@ def command(
     parallel: int | None,
     again: str | None,
     skip_refused: bool,
+    priority: int,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Queue the runs of SUITE and return.
+    """Queue the runs of SUITE, a suite's or a sweep's file, and return.
 
     When this returns, the runs are on disk: nothing that happens afterwards loses one. A controller
     runs them. The same suite again changes nothing; changed code or data makes new runs.
     """
     from ntlbg_service.cli.plan_table import print_plan
     from ntlbg_service.cli.submission import print_submission
-    from ntlbg_service.cli.tracing import telling
-    from ntlbg_service.client import prepare_suite, submit
+    from ntlbg_service.client import submit
+    from ntlbg_service.loading import is_sweep
 
-    files, chosen = load_selection(suite, scale, groups, variants, experiment)
     nodes = choose_inventory(inventory, parallel)
-    with telling(workspace, chosen) as estimates:
-        prepared = prepare_suite(
-            files, chosen, workspace, nodes, skip_refused=skip_refused, estimates=estimates
-        )
+    if is_sweep(suite):
+        if scale or groups or variants or experiment or skip_refused:
+            raise UserError(f"{suite}: a sweep says itself which variant and scale; no options do")
+        prepared, estimates = _sweep(suite, workspace, nodes)
+    else:
+        files, chosen = load_selection(suite, scale, groups, variants, experiment)
+        prepared, estimates = _suite(files, chosen, workspace, nodes, skip_refused)
     ledger = open_ledger(workspace)
-    submission = submit(ledger, prepared, again)
+    submission = submit(ledger, prepared, again, priority)
     if as_json:
         click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))
         return
     print_plan(prepared.plan, estimates)
+    for words in prepared.skipped:
+        click.echo(f"Skipped {words}")
     print_submission(ledger, submission)
     for run_id in (*submission.new, *submission.known):
         run = ledger.run(run_id)
         click.echo(f"  {run.run_id}  {run.group}/{run.variant}:{run.seed}  {run.state}")
-    click.echo(f"'ntlbg watch {files.key}' shows them; a controller runs them.")
+    click.echo(f"'ntlbg watch {prepared.suite.key}' shows them; {who_drives(ledger)}")
+
+
+def _suite(
+    files: "SuiteFiles",
+    chosen: "Sequence[Variant]",
+    workspace: Workspace,
+    nodes: "Inventory",
+    skip_refused: bool,
+) -> "tuple[Prepared, Estimates]":
+    from ntlbg_service.cli.tracing import telling
+    from ntlbg_service.client import prepare_suite
+
+    with telling(workspace, chosen) as estimates:
+        prepared = prepare_suite(
+            files, chosen, workspace, nodes, skip_refused=skip_refused, estimates=estimates
+        )
+    return prepared, estimates
+
+
+def _sweep(file: Path, workspace: Workspace, nodes: "Inventory") -> "tuple[Prepared, Estimates]":
+    from ntlbg_service.client import prepare_sweep
+    from ntlbg_service.estimates import open_estimates
+    from ntlbg_service.measured import read_calibrations
+
+    learned = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=False, learned=learned)
+    return prepare_sweep(file, workspace, nodes, estimates), estimates
 
 
 def _as_json(ledger: "Ledger", prepared: "Prepared", submission: "Submission") -> dict[str, Any]:

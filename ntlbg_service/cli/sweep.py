@@ -45,7 +45,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
     key = prepared.suite.key
-    drive(ledger, workspace, key, inventory.nodes(), os.environ)
+    drive(ledger, workspace, key, inventory, os.environ)
     for run in ledger.current_runs(key):
         _print_trials(ledger, workspace, run.run_id)
         if run.state in UNSUCCESSFUL:

@@ -16,33 +16,31 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.records import Run
 
 
-class Named(click.ParamType):
-    """A word for runs or suites; the shell completes it from the home's ledger."""
-
-    name = "name"
-
-    def __init__(self, *, runs: bool, suites: bool) -> None:
-        self._runs = runs
-        self._suites = suites
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """What begins with what was typed."""
-        home = Path(ctx.params.get("home") or ".ntlbg")
-        workspace = Workspace(home=home, data_root=home / "data")
-        if not workspace.ledger_exists:
-            return []
-        ledger = open_ledger(workspace)
-        words: list[str] = list(ledger.suite_keys()) if self._suites else []
-        if self._runs:
-            words += [word for name in newest(ledger.names()) for word in (name.label, name.run_id)]
-        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+def complete_run(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What a RUN may go on with, for the shell."""
+    return _completed(ctx, typed, runs=True, suites=False)
 
 
-RUN = Named(runs=True, suites=False)
-SUITE = Named(runs=False, suites=True)
-TARGET = Named(runs=True, suites=True)
+def complete_suite(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The same for a SUITE."""
+    return _completed(ctx, typed, runs=False, suites=True)
+
+
+def complete_any(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The same for either."""
+    return _completed(ctx, typed, runs=True, suites=True)
+
+
+def _completed(ctx: click.Context, typed: str, *, runs: bool, suites: bool) -> list[CompletionItem]:
+    home = Path(ctx.params.get("home") or ".ntlbg")
+    workspace = Workspace(home=home, data_root=home / "data", ledger=ctx.params.get("ledger"))
+    if not workspace.ledger_exists:
+        return []
+    ledger = open_ledger(workspace)
+    words = list(ledger.suite_keys()) if suites else []
+    if runs:
+        words += [word for name in newest(ledger.names()) for word in (name.label, name.run_id)]
+    return [CompletionItem(word) for word in words if word.startswith(typed)]
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ import time
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import SUITE, existing_ledger, suites_of
+from ntlbg_service.cli.targets import complete_suite, existing_ledger, suites_of
 from ntlbg_service.workspace import Workspace
 
 POLL_SECONDS = 1.0
 
 
-@click.command()
-@click.argument("suite", type=SUITE, required=False)
+@click.command(short_help="What runs, live, until it has ended.")
+@click.argument("suite", shell_complete=complete_suite, required=False)
 @click.option("--once", is_flag=True, help="Show it once and return.")
 @workspace_options
 def command(suite: str | None, once: bool, workspace: Workspace) -> None:

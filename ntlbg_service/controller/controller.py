@@ -104,7 +104,8 @@ class Controller:
         keys = keys_of(attempt)
         beat = self.effects.storage.get(keys.heartbeat)
         sign = None if beat is None else (beat["time"], beat["step"])
-        still = self._pulse.still_for(keys.folder, (sign, record is not None))
+        # A process may beat on after its exit record; from then on only its end counts.
+        still = self._pulse.still_for(keys.folder, sign if record is None else "exit record")
         if record is not None:
             # Its process still holds the device: the place is free when it is gone.
             if still > LINGER_SECONDS:
@@ -180,7 +181,7 @@ class Controller:
 
     def _cluster(self, now: float) -> Cluster:
         active = self.effects.ledger.active_attempts()
-        running = tuple(_running(attempt, now) for attempt in active)
+        running = tuple(running_of(attempt, now) for attempt in active)
         return Cluster(nodes=self.ground.inventory.nodes(), running=running)
 
     def _start(self, run: Run, placement: Placement) -> None:
@@ -207,7 +208,7 @@ def job_of(run: Run) -> Job:
     )
 
 
-def _running(attempt: Attempt, now: float) -> Running:
+def running_of(attempt: Attempt, now: float) -> Running:
     """An attempt as what it still holds; one that takes longer than predicted may end any time,
     but not at once."""
     left = attempt.fit.hours - (now - attempt.launched_at) / 3600

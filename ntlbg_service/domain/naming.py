@@ -60,7 +60,7 @@ def find_run(word: str, names: Sequence[RunName]) -> RunName:
     if found:
         which = ", ".join(f"{name.run_id} ({name.suite} {name.label})" for name in found[:LISTED])
         raise UserError(f"'{word}' is {len(found)} runs: {which}")
-    raise UserError(f"unknown run '{word}'; {_hint(word, _offered(names))}")
+    raise UserError(f"unknown run '{word}'; {_hint(word, _labels(names), _ids(names))}")
 
 
 def find_runs(
@@ -71,7 +71,7 @@ def find_runs(
         return word, tuple(name for name in newest(names) if name.suite == word)
     if _matching(word, names):
         return None, (find_run(word, names),)
-    hint = _hint(word, [*suites, *_offered(names)])
+    hint = _hint(word, [*suites, *_labels(names)], _ids(names))
     raise UserError(f"unknown suite or run '{word}'; {hint}")
 
 
@@ -91,15 +91,20 @@ def _matching(word: str, names: Sequence[RunName]) -> list[RunName]:
     )
 
 
-def _offered(names: Sequence[RunName]) -> list[str]:
-    return [word for name in newest(names) for word in (name.label, name.run_id)]
+def _labels(names: Sequence[RunName]) -> list[str]:
+    return [name.label for name in newest(names)]
 
 
-def _hint(word: str, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=AGAINST)
+def _ids(names: Sequence[RunName]) -> list[str]:
+    return [name.run_id for name in names]
+
+
+def _hint(word: str, choices: Sequence[str], more: Sequence[str] = ()) -> str:
+    """The nearest of all, else the first of `choices`."""
+    near = difflib.get_close_matches(word, [*choices, *more], n=1, cutoff=AGAINST)
     if near:
         return f"did you mean '{near[0]}'?"
     if not choices:
         return "nothing was submitted here yet"
-    more = f" and {len(choices) - LISTED} more" if len(choices) > LISTED else ""
-    return f"known: {', '.join(choices[:LISTED])}{more}"
+    rest = f" and {len(choices) - LISTED} more" if len(choices) > LISTED else ""
+    return f"known: {', '.join(choices[:LISTED])}{rest}"

@@ -15,6 +15,10 @@ class Ledger(Submitting, Trying, Wishes, Queries, Leadership):
         """The ledger's clock, seconds since the epoch: what its times are measured by."""
         return self._clock()
 
+    def close(self) -> None:
+        """Close its connections; the next operation opens them again."""
+        self._engine.dispose()
+
     def under(self, term: Term) -> "Ledger":
         """The same ledger, which writes only as long as `term` holds; else it raises DeposedError.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from ntlbg_service.domain.states import RunState, check_transition
+from ntlbg_service.domain.states import TERMINAL, RunState, check_transition
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.outbox import Outbox
 from ntlbg_service.ledger.tables import attempts, runs
@@ -18,14 +18,24 @@ class Lives(Outbox):
     def cancel(self, run_id: str, reason: str) -> None:
         """End a queued run. Raises TransitionError where it is not queued."""
         with self._writing() as connection:
-            self._cancel(connection, run_id, reason)
+            self._post_suite_end(connection, self._cancel(connection, run_id, reason))
 
-    def _cancel(self, connection: Connection, run_id: str, reason: str) -> None:
+    def _cancel(self, connection: Connection, run_id: str, reason: str) -> str:
         suite_key = self._set_state(connection, run_id, RunState.CANCELLED, reason)
         self._event(connection, run_id, "cancelled", reason)
         tried = select(attempts.c.number).where(attempts.c.run_id == run_id)
         if connection.execute(tried).first() is not None:
             self._post(connection, "run_finished", suite_key, run_id)
+        return suite_key
+
+    def _post_suite_end(self, connection: Connection, suite_key: str) -> None:
+        """Note that a suite has ended where this transaction ends the last of its runs."""
+        ended = [state.value for state in TERMINAL]
+        going = select(runs.c.run_id).where(
+            runs.c.suite_key == suite_key, runs.c.state.not_in(ended)
+        )
+        if connection.execute(going.limit(1)).first() is None:
+            self._post(connection, "suite_finished", suite_key, None)
 
     def _add(self, connection: Connection, identity: Identity, values: Mapping[str, Any]) -> None:
         """A new run, queued."""

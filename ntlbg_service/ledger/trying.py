@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.states import AttemptState, RunState, TransitionError, Wanted
+from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, TransitionError, Wanted
 from ntlbg_service.ledger.lives import Lives
 from ntlbg_service.ledger.records import Attempt, Measured, Run, launch_id
 from ntlbg_service.ledger.rows import attempt_of
@@ -96,6 +96,8 @@ class Trying(Lives):
                 self._event(connection, attempt.run_id, "cancelled", reason)
             topic = "run_metrics" if becomes is RunState.QUEUED else "run_finished"
             self._post(connection, topic, suite_key, attempt.run_id)
+            if becomes in TERMINAL:
+                self._post_suite_end(connection, suite_key)
         return becomes
 
     def _move(

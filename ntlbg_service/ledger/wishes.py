@@ -47,7 +47,8 @@ class Wishes(Lives):
                 update(runs).where(runs.c.run_id == run_id).values(wanted=wanted.value)
             )
             if wanted is Wanted.CANCEL and state is RunState.QUEUED:
-                self._cancel(connection, run_id, f"by {who}")
+                suite_key = self._cancel(connection, run_id, f"by {who}")
+                self._post_suite_end(connection, suite_key)
                 return RunState.CANCELLED
             self._event(connection, run_id, "requested", f"{wanted} by {who}")
             return state

@@ -79,6 +79,11 @@ class AttemptKeys:
         return AttemptKeys(f"{self.run_id}/trials/{name}", self.attempt)
 
 
+def trials(run_id: str) -> str:
+    """Folder of a sweep's trials, each as if it were a run."""
+    return f"runs/{run_id}/trials"
+
+
 def report(suite_key: str) -> str:
     """The HTML report of a suite."""
     return f"reports/{suite_key}.html"

@@ -33,6 +33,21 @@ def started(service: Service) -> AttemptKeys:
     return AttemptKeys(attempt.run_id, attempt.number)
 
 
+def loses(service: Service, keys: AttemptKeys) -> AttemptKeys:
+    """The attempt after one whose driver ends without a word, when the pause is over."""
+    service.executor.outcome = lambda spec: None
+    service.executor.complete(keys.run_id)
+    service.executor.outcome = finishes
+    following = AttemptKeys(keys.run_id, keys.attempt + 1)
+    for _ in range(1000):
+        service.controller.step()
+        if following.folder in service.executor.running:
+            return following
+        for spec in list(service.executor.running.values()):
+            service.executor.complete(spec.run_id)
+    raise AssertionError("no further attempt")
+
+
 def test_status_shows_every_run_and_why(service: Service, ntlbg: Command) -> None:
     started(service)
     said = ntlbg("status")
@@ -116,9 +131,7 @@ def test_explain_sets_measured_memory_beside_the_prediction(
     service.storage.touch(keys.heartbeat, to_json(beat))
     said = ntlbg("explain", keys.run_id).out
     assert "measured peak 1.00 GiB" in said and "last sign of life" in said
-    service.executor.outcome = lambda spec: None
-    service.executor.complete(keys.run_id)
-    service.controller.step()
+    loses(service, keys)
     again = ntlbg("explain", keys.run_id).out
     assert "attempt 1 on cpu" in again and "the driver ended without an exit record" in again
     assert "attempt 2 on cpu" in again and "lost to the infrastructure (1 of 3" in again
@@ -138,12 +151,8 @@ def test_logs_come_from_the_first_byte(service: Service, ntlbg: Command) -> None
 def test_following_goes_from_attempt_to_attempt(service: Service, ntlbg: Command) -> None:
     keys = started(service)
     service.storage.path(keys.log).write_text("one\n")
-    service.executor.outcome = lambda spec: None
-    service.executor.complete(keys.run_id)
-    service.controller.step()
-    again = AttemptKeys(keys.run_id, 2)
+    again = loses(service, keys)
     service.storage.path(again.log).write_text("two\n")
-    service.executor.outcome = finishes
     service.executor.complete(keys.run_id)
     service.controller.step()
     said = ntlbg("logs", keys.run_id, "-f", "--attempt", "1")
@@ -165,3 +174,49 @@ def test_watch_shows_progress_memory_and_what_is_left(service: Service, ntlbg: C
     assert row["seconds_per_step"] == 3.0 and row["training_seconds_left"] == 6.0
     service.run_all()
     assert "finished" in ntlbg("watch", "s").out
+
+
+def test_cancelling_a_suite_ends_what_waits_and_asks_for_the_rest(
+    service: Service, ntlbg: Command
+) -> None:
+    running = started(service).run_id
+    said = ntlbg("cancel", "s").out
+    assert said.count("  cancelled") == 3 and "is stopped, then cancelled" in said
+    assert "no controller leads here now" in said
+    assert ntlbg("status", "s").out.startswith("s: 1 running, 3 cancelled")
+    assert service.ledger.run(running).wanted == "cancel"
+    assert ntlbg("cancel", "g/ntlbg:2").code == 0
+    service.ledger.lead("host-1", 1e12)
+    assert "controller host-1 leads" in ntlbg("cancel", running).out
+
+
+def test_a_finished_run_is_neither_cancelled_nor_retried(service: Service, ntlbg: Command) -> None:
+    service.run_all()
+    said = ntlbg("cancel", "g/ntlbg:1")
+    assert said.code == 2 and "has ended: finished" in said.err
+    assert "every run has ended already" in ntlbg("cancel", "s").out
+    said = ntlbg("retry", "g/ntlbg:1")
+    assert (
+        said.code == 2 and "is finished; this repeats what is failed, cancelled, lost" in said.err
+    )
+    assert ntlbg("retry", "s").out == "Nothing to repeat.\n"
+
+
+def test_retry_queues_what_ended_badly_once(service: Service, ntlbg: Command) -> None:
+    ntlbg("cancel", "g/ntlbg:1")
+    assert ntlbg("retry", "--failed", "s").out == "Nothing to repeat.\n"
+    assert "queued again as " in ntlbg("retry", "s", "--priority", "3").out
+    assert ntlbg("retry", "s").out == "Nothing to repeat.\n"
+    (row,) = ntlbg("status", "g/ntlbg:1", "--json").json
+    assert row["state"] == "queued"
+    assert service.ledger.run(row["run_id"]).priority == 3
+
+
+def test_pausing_and_resuming(service: Service, ntlbg: Command) -> None:
+    assert "  paused" in ntlbg("pause", "g/ntlbg:1").out
+    assert ntlbg("status", "g/ntlbg:1").out.endswith("  queued  -  -  paused\n")
+    assert service.ledger.run(ntlbg("status", "ntlbg:1", "--json").json[0]["run_id"]).wanted == (
+        "pause"
+    )
+    assert "why waiting: paused; 'ntlbg resume" in ntlbg("explain", "ntlbg:1").out
+    assert "  queued" in ntlbg("resume", "g/ntlbg:1").out

@@ -1,0 +1,14 @@
+"""Who makes wishes and submissions come true, for a person who has just made one."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ntlbg_service.ledger.ledger import Ledger
+
+
+def who_drives(ledger: "Ledger") -> str:
+    """One clause: the controller that leads, or how to start one."""
+    leader = ledger.leader()
+    if leader is None:
+        return "no controller leads here now: 'ntlbg controller' starts one."
+    return f"controller {leader} leads and runs them."
