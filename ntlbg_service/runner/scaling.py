@@ -7,7 +7,8 @@ from ray.train import ScalingConfig
 from ntlbg_service.domain.fit import Fit
 
 PROFILE = "ntlbg.io/profile"
-"""The label by which a node says what kind its GPUs are, as `ray start` is given it. Ray's own label knows a card's name, not how much memory it has."""
+"""The label by which a node says what kind its GPUs are, as `ray start` is given it. Ray's own
+label knows a card's name, not how much memory it has."""
 
 
 def scaling_of(fit: Fit, labels: Sequence[Mapping[str, str]]) -> ScalingConfig:
