@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ray.util.state import list_actors
-
 from ntlbg_model.config import (
     Config,
     DataConfig,
@@ -102,6 +100,8 @@ class Launches:
 
     def nodes(self, keys: AttemptKeys) -> list[str]:
         """Ray ids of the nodes on which the workers of an attempt are or were."""
+        from ray.util.state import list_actors
+
         executor = self.executor
         job = JobClient(self.cluster["RAY_ADDRESS"]).find(executor.submission_id(keys))
         assert job is not None

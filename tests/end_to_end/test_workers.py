@@ -26,23 +26,13 @@ def launches(
     return Launches(storage, data_root, ray_cluster.environment)
 
 
-@pytest.fixture(autouse=True)
-def token(ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's client reads its token from the process."""
-    for name, value in ray_cluster.environment.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture(scope="module")
-def undisturbed(launches: Launches, ray_cluster: RayCluster) -> dict[str, AttemptKeys]:
+def undisturbed(launches: Launches) -> dict[str, AttemptKeys]:
     """The same training on one worker and on two."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ray_cluster.environment.items():
-            patch.setenv(name, value)
-        return {
-            "one": launches.run("one", CONFIG, micro_batch=4),
-            "two": launches.run("two", CONFIG, **TWO),
-        }
+    return {
+        "one": launches.run("one", CONFIG, micro_batch=4),
+        "two": launches.run("two", CONFIG, **TWO),
+    }
 
 
 def test_two_workers_learn_what_one_learns(
