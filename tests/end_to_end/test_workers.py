@@ -1,4 +1,4 @@
-"""Two workers learn what one learns: data parallel, and DeepSpeed from the fit, on a real cluster."""
+"""Two workers learn what one learns, lose little when killed, and go on to the same bits."""
 
 from pathlib import Path
 
@@ -26,23 +26,13 @@ def launches(
     return Launches(storage, data_root, ray_cluster.environment)
 
 
-@pytest.fixture(autouse=True)
-def token(ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's client reads its token from the process."""
-    for name, value in ray_cluster.environment.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture(scope="module")
-def undisturbed(launches: Launches, ray_cluster: RayCluster) -> dict[str, AttemptKeys]:
+def undisturbed(launches: Launches) -> dict[str, AttemptKeys]:
     """The same training on one worker and on two."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ray_cluster.environment.items():
-            patch.setenv(name, value)
-        return {
-            "one": launches.run("one", CONFIG, micro_batch=4),
-            "two": launches.run("two", CONFIG, **TWO),
-        }
+    return {
+        "one": launches.run("one", CONFIG, micro_batch=4),
+        "two": launches.run("two", CONFIG, **TWO),
+    }
 
 
 def test_two_workers_learn_what_one_learns(
@@ -94,6 +84,22 @@ def test_a_killed_driver_leaves_no_record_and_its_run_goes_on_to_the_same_bits(
     assert launches.storage.get(keys.exit) is None
     until(lambda: not worker.is_running(), "the end of the driver's worker")
     check_resumed(launches, keys, undisturbed["one"], micro_batch=4)
+
+
+def test_workers_go_to_nodes_of_their_kind(
+    launches: Launches, ray_cluster: RayCluster, undisturbed: dict[str, AttemptKeys]
+) -> None:
+    """One worker on each of two labelled nodes, though the head alone would hold both."""
+    labels = {"ntlbg.io/profile": "cpu"}
+    nodes = [ray_cluster.add_node(num_cpus=1, labels=labels) for _ in range(2)]
+    try:
+        keys = launches.run("spread", CONFIG, nodes=2, **TWO)
+        assert sorted(launches.nodes(keys)) == sorted(nodes)
+    finally:
+        for node in nodes:
+            ray_cluster.remove_node(node)
+    assert launches.losses(keys) == launches.losses(undisturbed["two"])
+    assert len(launches.markers(keys)) == 6
 
 
 def check_resumed(launches: Launches, keys: AttemptKeys, whole: AttemptKeys, **fit: int) -> None:

@@ -34,6 +34,7 @@ def test_an_exception_has_a_class(error: Exception, failure: FailureClass) -> No
     ("said", "killed", "failure"),
     [
         ("The actor died unexpectedly before finishing this task.", 0, "infrastructure"),
+        ("(1) The process is killed by SIGKILL by OOM killer due to high", 0, "infrastructure"),
         ("The actor died unexpectedly before finishing this task.", 1, "host_memory"),
         ("Task was killed due to the node running low on memory.", 0, "host_memory"),
         ("ray.exceptions.OutOfMemoryError: Memory on the node was low", 0, "host_memory"),
