@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
-from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
+from tests.builders import SUITE, Service, Ticks, cpu_fit, new_run, tiny_config
 from tests.databases import postgres_server
 
 FIT = cpu_fit(tiny_config())
@@ -159,6 +160,16 @@ def test_what_is_posted_while_mlflow_is_told_is_not_forgotten(engine: Engine) ->
     (again,) = ledger.unsent()
     ledger.sent(again)
     assert ledger.unsent() == ()
+
+
+def test_a_controller_drives_a_suite_to_its_end(engine: Engine, tmp_path: Path) -> None:
+    service = Service(tmp_path / "home")
+    service.ledger = Ledger(engine, Ticks())
+    service.restart()
+    service.ledger.submit(SUITE, RUNS)
+    service.run_all()
+    assert {run.state for run in service.ledger.current_runs("s")} == {RunState.FINISHED}
+    assert check(engine).problems == ()
 
 
 def test_an_attempt_ends_once(engine: Engine) -> None:
