@@ -1,8 +1,13 @@
 """DeepSpeed's settings: what is spread over the workers, what host memory holds."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from ntlbg_model.footprint import Offload
+
+
+class ShardingError(RuntimeError):
+    """DeepSpeed is asked for and not there."""
 
 
 def deepspeed_config(
@@ -19,9 +24,12 @@ def deepspeed_config(
 
     The optimizer stays torch's AdamW, also on the host: DeepSpeed's own is compiled when it is
     first used, and its numbers differ. `pinned`: host memory that a GPU copies from.
+    Raises ShardingError where DeepSpeed is not installed.
     """
     if zero_stage == 0 and offload == "none":
         return None
+    if find_spec("deepspeed") is None:
+        raise ShardingError("DeepSpeed is not installed: pip install 'ntlbg[deepspeed]'")
     host = {"device": "cpu", "pin_memory": pinned}
     zero: dict[str, Any] = {
         "stage": zero_stage,

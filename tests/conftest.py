@@ -1,6 +1,7 @@
 """Shared by every test: one thread a process, no telemetry, no terminal width of the machine."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     MLFLOW_DISABLE_TELEMETRY="true",
     HF_HUB_DISABLE_TELEMETRY="1",
+    # Ray reads these once a process, when it is first imported.
+    RAY_AUTH_MODE="token",
+    RAY_AUTH_TOKEN=secrets.token_hex(32),
     COLUMNS="200",
 )
 

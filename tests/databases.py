@@ -28,13 +28,24 @@ class Postgres:
         data.mkdir()
         self._server: Any = PostgresServer(data, cleanup_mode="stop")
         self._server.start()
+        # What SIGKILL leaves is with the kernel; only a machine that goes down would lose it.
+        self._run("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
     def new_database(self) -> str:
-        """The URL of an empty database."""
+        """The URL of an empty database: a user with a schema of its own, made in no time."""
         name = f"ledger_{next(_names)}"
+        self._run(
+            f"CREATE ROLE {name} LOGIN",
+            f"CREATE SCHEMA {name} AUTHORIZATION {name}",
+            f"ALTER ROLE {name} SET search_path = {name}",
+        )
+        url = str(self._server.get_uri(driver="psycopg"))
+        return url.replace("//postgres:@", f"//{name}:@")
+
+    def _run(self, *statements: str) -> None:
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return str(self._server.get_uri(database=name, driver="psycopg"))
+            for statement in statements:
+                connection.execute(statement.encode())
 
     def kill(self) -> None:
         """SIGKILL to the server and each of its processes, as when the machine goes down."""

@@ -18,6 +18,7 @@ from ntlbg_model.config import (
 )
 from ntlbg_service.domain.launch import LaunchSpec, Work, to_json
 from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.executors.ray_jobs import RayJobsExecutor
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
@@ -45,7 +46,7 @@ def small_config(**training: Any) -> Config:
             train=(DatasetConfig(name="train", path="needles/train"),),
             evaluation=(DatasetConfig(name="glitch", path="needles/glitch", max_questions=4),),
         ),
-        evaluation=EvaluationConfig(batch_size=2),
+        evaluation=EvaluationConfig(batch_size=2, scoring="option_words"),
     )
 
 
@@ -87,11 +88,28 @@ class Launches:
 
     def end(self, keys: AttemptKeys) -> dict[str, Any]:
         """The exit record, once the attempt has one and its job has ended."""
-        executor = self.executor
-        until(lambda: executor.status(keys) is LaunchStatus.ENDED, f"the end of {keys.run_id}")
+        self.gone(keys)
         record = self.storage.get(keys.exit)
         assert record is not None, self.log(keys)
         return record
+
+    def gone(self, keys: AttemptKeys) -> None:
+        """Wait for the end of an attempt's job."""
+        executor = self.executor
+        until(lambda: executor.status(keys) is LaunchStatus.ENDED, f"the end of {keys.run_id}")
+
+    def nodes(self, keys: AttemptKeys) -> list[str]:
+        """Ray ids of the nodes on which the workers of an attempt are or were."""
+        from ray.util.state import list_actors
+
+        executor = self.executor
+        job = JobClient(self.cluster["RAY_ADDRESS"]).find(executor.submission_id(keys))
+        assert job is not None
+        workers = list_actors(
+            address=self.cluster["RAY_ADDRESS"],
+            filters=[("job_id", "=", job.job_id), ("class_name", "=", "RayTrainWorker")],
+        )
+        return [worker.node_id for worker in workers]
 
     def run(self, run: str, config: Config, **changes: Any) -> AttemptKeys:
         """An attempt that finishes."""

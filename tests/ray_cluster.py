@@ -6,7 +6,6 @@ when the test process goes away, however that happens, so does the cluster.
 
 import json
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -17,11 +16,11 @@ from typing import Any
 
 
 class RayCluster:
-    """What a test sees of the cluster."""
+    """What a test sees of the cluster. Its token is that of the test process, which Ray's client
+    has read by now."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))
-        self.token = secrets.token_hex(32)
         self._log = (self.folder / "cluster.log").open("w")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.ray_cluster"],
@@ -50,7 +49,7 @@ class RayCluster:
     def _rules(self) -> dict[str, str]:
         return {
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": self.token,
+            "RAY_AUTH_TOKEN": os.environ["RAY_AUTH_TOKEN"],
             "RAY_USAGE_STATS_ENABLED": "0",
         }
 

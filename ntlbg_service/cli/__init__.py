@@ -32,6 +32,7 @@ COMMANDS = {
     "config": "config",
     "data": "data",
     "cluster": "cluster",
+    "db": "db",
     "gc": "gc",
     "mlflow": "mlflow",
     "ui": "ui",

@@ -107,7 +107,11 @@ def open_ledger(workspace: Workspace) -> "Ledger":
     from ntlbg_service.ledger.ledger import Ledger
 
     workspace.home.mkdir(parents=True, exist_ok=True)
-    return Ledger(open_database(workspace.ledger_url), time.time)
+    ledger = Ledger(open_database(workspace.ledger_url), time.time)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(ledger.close)
+    return ledger
 
 
 def known_kinds() -> "tuple[Profile, ...]":

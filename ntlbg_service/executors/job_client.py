@@ -14,6 +14,8 @@ AGENT_SECONDS = 60.0
 STOP_SECONDS = 60.0
 """How long a stopped job may take to be gone."""
 TICK_SECONDS = 0.5
+WORKING = frozenset({"RayTrainWorker", "TrainController"})
+"""Actors that compute or hold devices. Ray Train has others that outlive a job on purpose."""
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
@@ -84,8 +86,7 @@ class JobClient:
                 timeout=int(TIMEOUT_SECONDS),
                 raise_on_missing_output=False,
             )
-        # The one actor that Ray Train leaves to the cluster is not the job's.
-        return any(actor.name != "AutoscalingCoordinator" for actor in found)
+        return any(actor.class_name in WORKING for actor in found)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         for _ in range(int(STOP_SECONDS / TICK_SECONDS)):

@@ -1,6 +1,7 @@
 """Opening the ledger's database: SQLite in a file, or PostgreSQL for many machines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +34,38 @@ def open_database(url: str, *, migrate: bool | None = None) -> Engine:
     parsed = parse_url(url)
     engine = create_database_engine(parsed)
     try:
-        with engine.connect() as connection:
-            found = revision(connection)
-        if found == HEAD:
-            return engine
-        server = parsed.get_backend_name() == "postgresql"
-        if found is not None and not (migrate or (migrate is None and not server)):
-            raise InfrastructureError(
-                f"ledger {parsed!r}: its schema is {found}, this ntlbg needs {HEAD}; "
-                "`ntlbg db upgrade` brings it up to date"
-            )
-        with engine.connect() as connection:
-            connection.execution_options(**{WRITES: True})
-            with connection.begin():
-                upgrade(connection)
-    except DBAPIError as error:
-        engine.dispose()
-        raise InfrastructureError(f"ledger {parsed!r}: {first_line(error)}") from None
-    except InfrastructureError:
+        with failures_in_a_line(parsed):
+            _bring_up_to_date(engine, migrate)
+    except Exception:
         engine.dispose()
         raise
     return engine
+
+
+def _bring_up_to_date(engine: Engine, migrate: bool | None) -> None:
+    with engine.connect() as connection:
+        found = revision(connection)
+    if found == HEAD:
+        return
+    asked = is_sqlite(engine.dialect) if migrate is None else migrate
+    if found is not None and not asked:
+        raise InfrastructureError(
+            f"ledger {engine.url!r}: its schema is {found}, this ntlbg needs {HEAD}; "
+            "`ntlbg db upgrade` brings it up to date"
+        )
+    with engine.connect() as connection:
+        connection.execution_options(**{WRITES: True})
+        with connection.begin():
+            upgrade(connection)
+
+
+@contextmanager
+def failures_in_a_line(url: URL) -> Iterator[None]:
+    """Let what the database says of a failure be an InfrastructureError of one line."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise InfrastructureError(f"ledger {url!r}: {first_line(error)}") from None
 
 
 def parse_url(url: str) -> URL:

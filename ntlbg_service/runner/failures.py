@@ -13,9 +13,10 @@ PEER_GONE = re.compile(
 DISK_FULL = re.compile(r"No space left on device|file write failed|PytorchStreamWriter failed")
 """What the writers of weights make of a full disk."""
 KILLED_FOR_MEMORY = re.compile(
-    r"node (was|is|running) (running )?low on memory|memory monitor|OutOfMemoryError|\bOOM\b"
+    r"killed due to the node running low on memory|ray\.exceptions\.OutOfMemoryError"
 )
-"""How Ray tells that it ended a worker because its node had no memory left."""
+"""How Ray tells that it ended a worker because its node had no memory left. Of any dead worker it
+says that an OOM killer may have been the cause."""
 
 
 def classify(error: BaseException) -> tuple[FailureClass, str]:
@@ -26,6 +27,7 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
     from ntlbg_model.data.longvideobench import DatasetError
     from ntlbg_model.learning.finite import NonFiniteLossError
     from ntlbg_model.selection.image_text import EncoderError
+    from ntlbg_model.sharding import ShardingError
 
     line = first_line(error)
     message = f"{type(error).__name__}: {line}"[:500]
@@ -35,7 +37,7 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
         return FailureClass.HOST_MEMORY, message
     if isinstance(error, NonFiniteLossError):
         return FailureClass.NON_FINITE, message
-    if isinstance(error, BackboneError | DatasetError | EncoderError | UserError):
+    if isinstance(error, BackboneError | DatasetError | EncoderError | ShardingError | UserError):
         return FailureClass.USER, line
     if isinstance(error, OSError | ConnectionError) or _from_outside(str(error)):
         return FailureClass.INFRASTRUCTURE, message

@@ -17,10 +17,11 @@ def scratch(spec: LaunchSpec, place: Place, root: Path | None = None) -> Iterato
     is removed. The node's first rank takes it away."""
     root = root or Path(tempfile.gettempdir())
     run = hashlib.sha256(f"{spec.storage}:{spec.run_id}".encode()).hexdigest()[:16]
-    own = root / f"ntlbg-{run}-{spec.attempt:04d}"
+    attempt = f"ntlbg-{run}-{spec.attempt:04d}"
+    own = root / f"{attempt}-{place.node_rank:03d}"
     if place.local_rank == 0:
         for left in root.glob(f"ntlbg-{run}-*"):
-            if left != own:
+            if not left.name.startswith(attempt):
                 shutil.rmtree(left, ignore_errors=True)
     own.mkdir(parents=True, exist_ok=True)
     try:

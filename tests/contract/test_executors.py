@@ -58,9 +58,6 @@ def maker(request: pytest.FixtureRequest, storage: LocalStorage) -> Make:
         shared = SimulatedExecutor(storage)
         return lambda: shared
     cluster: RayCluster = request.getfixturevalue("ray_cluster")
-    patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
-    for name, value in cluster.environment.items():
-        patch.setenv(name, value)  # Ray's client reads its token from the process.
     return lambda: RayJobsExecutor(storage, {**environment, **cluster.environment})
 
 

@@ -1,4 +1,4 @@
-"""One seeded life of a service whose controllers die at the doors, and what must hold at its end."""
+"""One seeded life of a service whose controllers die, and what must hold at its end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

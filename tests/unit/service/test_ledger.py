@@ -1,11 +1,13 @@
 """The ledger: durable, idempotent, and honest about what changed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from ntlbg_service.domain.states import AttemptState, RunState, TransitionError
+from ntlbg_service.domain.states import AttemptState, RunState, TransitionError, Wanted
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Measured
 from tests.builders import SUITE, cpu_fit, new_run, open_test_ledger, tiny_config
 
 
@@ -86,3 +88,40 @@ def test_the_outbox_keeps_order_and_repeats_nothing(ledger: Ledger) -> None:
     assert [entry.id for entry in ledger.unsent()] == [second.id]
     ledger.post("run_metrics", "s", "r1")
     assert len(ledger.unsent()) == 2
+
+
+def test_what_somebody_wants_cancelled_does_not_wait_again(ledger: Ledger) -> None:
+    (run_id,) = ledger.submit(SUITE, [new_run()]).new
+    attempt = ledger.start_attempt(ledger.run(run_id), cpu_fit(tiny_config()), None, "local", "")
+    assert ledger.request(run_id, Wanted.CANCEL, "ada") is RunState.RUNNING
+    assert [run.run_id for run in ledger.wished()] == [run_id]
+    assert ledger.end_attempt(attempt, AttemptState.LOST, RunState.QUEUED) is RunState.CANCELLED
+    assert ledger.queued() == ()
+    kinds = [event.kind for event in ledger.events_of(run_id)]
+    assert kinds == ["submitted", "launched", "requested", "lost", "cancelled"]
+
+
+def test_what_recovery_decided_is_kept_until_it_decides_again(ledger: Ledger) -> None:
+    (run_id,) = ledger.submit(SUITE, [new_run()]).new
+    fit = cpu_fit(tiny_config())
+    for nodes in (["n1"], ["n2", "n1"]):
+        attempt = ledger.start_attempt(ledger.run(run_id), fit, None, "local", "", nodes)
+        ledger.end_attempt(
+            attempt,
+            AttemptState.LOST,
+            RunState.QUEUED,
+            next_fit=fit if nodes == ["n1"] else None,
+            not_before=50.0,
+            exclude=nodes,
+            measured=Measured(peak_mib=10.5),
+        )
+    run = ledger.run(run_id)
+    assert (run.next_fit, run.not_before, run.excluded) == (fit, 50.0, ("n1", "n2"))
+    assert ledger.attempts_of(run_id)[1].nodes == ("n2", "n1")
+    assert ledger.attempts_of(run_id)[0].measured == Measured(peak_mib=10.5)
+
+
+def test_a_higher_priority_goes_first(ledger: Ledger) -> None:
+    urgent = replace(new_run("uniform"), priority=5)
+    ids = ledger.submit(SUITE, [new_run(), urgent]).new
+    assert [run.run_id for run in ledger.queued()] == [ids[1], ids[0]]
