@@ -1,10 +1,11 @@
 """One seeded life of a service whose controllers die, and what must hold at its end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from sqlalchemy import select
 
@@ -57,7 +58,8 @@ class Life:
     folder: Path
     url: str
     seed: int
-    clock: Clock = field(default_factory=Clock)
+    clock: Any = field(default_factory=Clock)
+    make_executor: Callable[[LocalStorage], Any] = SimulatedExecutor
     doors: list[str] = field(default_factory=list)
     """Every effect that was passed, of all controllers."""
     deaths: int = 0
@@ -68,7 +70,7 @@ class Life:
         self.ledger = Ledger(self.engine, self.clock)
         self.workspace = Workspace(home=self.folder, data_root=self.folder)
         self.storage = LocalStorage(self.workspace.storage)
-        self.executor = SimulatedExecutor(self.storage)
+        self.executor = self.make_executor(self.storage)
         self.world = World(self.storage, self.seed, self.executor)
         self.tracker = FakeTracker(fails=self._mlflow_may_be_away)
         self.run_ids: list[str] = []
@@ -116,11 +118,11 @@ class Life:
             if service.leads and not going and not self.ledger.unsent():
                 return True
             self.world.advance()
-            self._people()
+            self.people()
             self.clock.now += self.random.choice((1.0, 5.0, 30.0))
         return False
 
-    def _people(self) -> None:
+    def people(self) -> None:
         """Now and then somebody submits, cancels, pauses or resumes."""
         chance = self.random.random()
         if chance < 0.02 and len(self.run_ids) < 6:
