@@ -29,6 +29,12 @@ def this_process() -> str:
     return f"{socket.gethostname()}/{_namespace()}/{os.getpid()}/{started:.2f}"
 
 
+def in_words(holder: str) -> str:
+    """A leader for people: `process 123 on host`."""
+    parts = holder.split("/")
+    return f"process {parts[2]} on {parts[0]}" if len(parts) == 4 else holder
+
+
 def seen_dead(holder: str) -> bool:
     """Whether this is a process of this machine that is there no more."""
     parts = holder.split("/")
@@ -69,7 +75,7 @@ class Lease:
         """Raise DeposedError where another leads by now."""
         if self.term is None or not self._renew():
             self.term = None
-            raise DeposedError(f"{self.holder} leads no more")
+            raise DeposedError(f"{in_words(self.holder)} leads no more")
 
     def give_back(self) -> None:
         """Stop leading; the next takes over at once."""

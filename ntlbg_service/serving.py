@@ -10,7 +10,7 @@ from ntlbg_service.controller.effects import Effects
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
-from ntlbg_service.leadership import Lease
+from ntlbg_service.leadership import Lease, in_words
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
 from ntlbg_service.publishing import Publisher
@@ -71,7 +71,7 @@ class Service:
     def leader(self) -> str:
         """Who leads, for people."""
         with suppress(InfrastructureError):
-            return self.ledger.leader() or "nobody"
+            return in_words(self.ledger.leader() or "nobody")
         return "somebody"
 
     def resign(self) -> None:

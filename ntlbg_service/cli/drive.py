@@ -68,7 +68,7 @@ def _until_ended(service: Service, progress: Progress, wake: Wake) -> None:
     while not _ended(service):
         service.step()
         if not service.leads and not watching:
-            click.echo(f"Controller {service.leader()} leads here; watching.")
+            click.echo(f"A controller leads here ({service.leader()}); watching.")
         watching = not service.leads
         wake.listen(service.leads)
         progress.update()

@@ -11,4 +11,6 @@ def who_drives(ledger: "Ledger") -> str:
     leader = ledger.leader()
     if leader is None:
         return "no controller leads here now: 'ntlbg controller' starts one."
-    return f"controller {leader} leads and runs them."
+    from ntlbg_service.leadership import in_words
+
+    return f"{in_words(leader)} leads and runs them."

@@ -57,7 +57,7 @@ def rebuild(suite: str | None, workspace: Workspace) -> None:
     storage = LocalStorage(workspace.storage)
     publisher = Publisher(ledger, storage, tracker, workspace, time.monotonic)
     if not tell_all(ledger, publisher):
-        click.echo(f"{noted} entries are noted; controller {ledger.leader()} tells them to MLflow.")
+        click.echo(f"{noted} entries are noted; {in_words(ledger.leader() or "nobody")} tells them to MLflow.")
         return
     mend(tracker, disagreements(ledger, tracker, keys))
     left = disagreements(ledger, tracker, keys)

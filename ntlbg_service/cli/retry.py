@@ -7,6 +7,7 @@ import click
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import complete_any, existing_ledger
+from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace
 
 
@@ -32,4 +33,5 @@ def command(target: str, failed: bool, priority: int | None, workspace: Workspac
     for run in runs:
         repetition = ledger.requeue(run.run_id, getpass.getuser(), priority)
         click.echo(f"{run.label}  {run.run_id}  {run.state}: queued again as {repetition}")
+    poke(workspace.wake)
     click.echo(f"Queued; {who_drives(ledger)}" if runs else "Nothing to repeat.")

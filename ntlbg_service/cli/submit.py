@@ -16,6 +16,7 @@ from ntlbg_service.cli.options import (
     workspace_options,
 )
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def command(
         prepared, estimates = _suite(files, chosen, workspace, nodes, skip_refused)
     ledger = open_ledger(workspace)
     submission = submit(ledger, prepared, again, priority)
+    poke(workspace.wake)
     if as_json:
         click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))
         return

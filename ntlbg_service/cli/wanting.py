@@ -9,6 +9,7 @@ import click
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.targets import existing_ledger, targets_of
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
+from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def want(workspace: Workspace, target: str, wanted: Wanted, doing: str) -> None:
         pending = state is RunState.RUNNING and wanted is not Wanted.RUN
         waits |= pending
         click.echo(f"{run.label}  {run.run_id}  {doing if pending else _now(state, wanted)}")
+    poke(workspace.wake)
     if waits:
         click.echo(f"Stopping is a controller's work; {who_drives(ledger)}")
 
