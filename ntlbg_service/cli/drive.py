@@ -54,7 +54,10 @@ def drive(
         try:
             _until_ended(service, progress, Wake(workspace.wake))
             at_end()
-            if service.leads and not service.publisher.flush():
+            if not service.leads:
+                ledger.post("suite_finished", suite_key)  # With what `at_end` wrote.
+                poke(workspace.wake)
+            elif not service.publisher.flush():
                 progress.note("MLflow did not answer; it is told when the command runs again")
         except KeyboardInterrupt:
             _leave(service, progress)

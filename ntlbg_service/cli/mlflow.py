@@ -24,6 +24,7 @@ def command() -> None:
 def check(suite: str | None, workspace: Workspace) -> None:
     """Name each run of SUITE, or of all suites, that MLflow shows otherwise than the ledger."""
     from ntlbg_service.domain.errors import RunsFailedError
+    from ntlbg_service.leadership import in_words
     from ntlbg_service.rebuilding import disagreements
 
     ledger = existing_ledger(workspace)
@@ -47,6 +48,7 @@ def rebuild(suite: str | None, workspace: Workspace) -> None:
     what is to be told, and the controller tells it.
     """
     from ntlbg_service.publishing import Publisher
+    from ntlbg_service.leadership import in_words
     from ntlbg_service.rebuilding import disagreements, mend, note_all, tell_all
     from ntlbg_service.storage.local import LocalStorage
 
@@ -57,7 +59,8 @@ def rebuild(suite: str | None, workspace: Workspace) -> None:
     storage = LocalStorage(workspace.storage)
     publisher = Publisher(ledger, storage, tracker, workspace, time.monotonic)
     if not tell_all(ledger, publisher):
-        click.echo(f"{noted} entries are noted; {in_words(ledger.leader() or "nobody")} tells them to MLflow.")
+        leader = in_words(ledger.leader() or "nobody")
+        click.echo(f"{noted} entries are noted; controller {leader} tells them to MLflow.")
         return
     mend(tracker, disagreements(ledger, tracker, keys))
     left = disagreements(ledger, tracker, keys)
