@@ -24,7 +24,6 @@ def command() -> None:
 def check(suite: str | None, workspace: Workspace) -> None:
     """Name each run of SUITE, or of all suites, that MLflow shows otherwise than the ledger."""
     from ntlbg_service.domain.errors import RunsFailedError
-    from ntlbg_service.leadership import in_words
     from ntlbg_service.rebuilding import disagreements
 
     ledger = existing_ledger(workspace)
@@ -47,8 +46,8 @@ def rebuild(suite: str | None, workspace: Workspace) -> None:
     it may be repeated, also after MLflow's database was lost. Beside a controller it only notes
     what is to be told, and the controller tells it.
     """
-    from ntlbg_service.publishing import Publisher
     from ntlbg_service.leadership import in_words
+    from ntlbg_service.publishing import Publisher
     from ntlbg_service.rebuilding import disagreements, mend, note_all, tell_all
     from ntlbg_service.storage.local import LocalStorage
 

@@ -6,12 +6,12 @@ from typing import TypeVarTuple
 
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.controller.evidence import history, keys_of, measured_of
+from ntlbg_service.controller.evidence import history, keys_of, measured_of, signs_of_life
 from ntlbg_service.controller.pulse import Pulse
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.launch import ExitRecord
+from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.recovery import Decision, FailureClass, decide
 from ntlbg_service.domain.schedule import schedule
 from ntlbg_service.domain.states import AttemptState, TransitionError, Wanted
@@ -102,17 +102,18 @@ class Controller:
 
     def _look_at_running(self, run: Run, attempt: Attempt, record: ExitRecord | None) -> None:
         keys = keys_of(attempt)
-        beat = self.effects.storage.get(keys.heartbeat)
-        sign = None if beat is None else (beat["time"], beat["step"])
+        signs = signs_of_life(self.effects.storage, run, attempt)
+        # Between two trials nothing beats either.
+        most = SILENT_SECONDS if signs and run.work is Work.TRAIN else UNHEARD_SECONDS
         # A process may beat on after its exit record; from then on only its end counts.
-        still = self._pulse.still_for(keys.folder, sign if record is None else "exit record")
+        still = self._pulse.still_for(keys.folder, signs if record is None else "exit record")
         if record is not None:
             # Its process still holds the device: the place is free when it is gone.
             if still > LINGER_SECONDS:
                 self.effects.stop(keys)
         elif run.wanted is not Wanted.RUN:
             self._withdraw(attempt, f"{run.wanted} was asked for")
-        elif still > (UNHEARD_SECONDS if beat is None else SILENT_SECONDS):
+        elif still > most:
             self.effects.stop(keys)
             self._ended_by_us(attempt, f"no sign of life for {still:.0f} s")
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat
+from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat, Work
 from ntlbg_service.domain.recovery import Ended, FailureClass
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.ledger.records import Attempt, Measured
+from ntlbg_service.ledger.records import Attempt, Measured, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -28,6 +28,15 @@ def history(
             on_cpu = attempt.fit.profile == "cpu"
             found.append(Ended(failure=failure, nodes=attempt.nodes, steps=steps, on_cpu=on_cpu))
     return tuple(found)
+
+
+def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[tuple[float, int], ...]:
+    """The newest heartbeats of an attempt, of a sweep those of its trials; none before the first."""
+    trials = [trial["name"] for trial in run.details.get("trials", ())]
+    keys = keys_of(attempt)
+    every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
+    beats = [storage.get(each.heartbeat) for each in every]
+    return tuple((beat["time"], beat["step"]) for beat in beats if beat is not None)
 
 
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
