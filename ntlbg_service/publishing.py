@@ -10,7 +10,7 @@ from typing import Any
 from ntlbg_model.config import Config
 from ntlbg_service.domain.launch import MetricLine, Work
 from ntlbg_service.domain.resolve import leaves, parse
-from ntlbg_service.domain.states import RunState
+from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.door import Door
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import OutboxEntry, Run
@@ -190,6 +190,8 @@ class Publisher:
     def _suite_finished(self, suite_key: str) -> None:
         self._suite(suite_key)
         states = {run.state for run in self.ledger.current_runs(suite_key)}
+        if not states <= TERMINAL:
+            return  # It was submitted anew since; its next end is posted again.
         status: Status = "finished" if states == {RunState.FINISHED} else "failed"
         html = self.storage.path(report(suite_key))
         artifacts = {"report.html": html} if html.is_file() else {}

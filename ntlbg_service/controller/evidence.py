@@ -31,7 +31,7 @@ def history(
 
 
 def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[tuple[float, int], ...]:
-    """The newest heartbeats of an attempt, of a sweep those of its trials; none before the first."""
+    """The newest heartbeats of an attempt (a sweep's: of its trials); none at first."""
     trials = [trial["name"] for trial in run.details.get("trials", ())]
     keys = keys_of(attempt)
     every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
