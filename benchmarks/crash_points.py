@@ -64,9 +64,8 @@ def schedules(name: str, number: int, new_url: Callable[[Path], str]) -> dict[st
         "finished_twice": counts["finished_twice"],
         "seconds": round(time.monotonic() - started, 1),
     }
-    print(
-        f"{name}: {number} schedules, {counts['deaths']} deaths, {counts['runs']} runs, all ended once"
-    )
+    deaths, runs = counts["deaths"], counts["runs"]
+    print(f"{name}: {number} schedules, {deaths} deaths, {runs} runs, all ended once")
     return row
 
 

@@ -1,8 +1,11 @@
 """Launches and a tracker whose state is in files: they live on when the controller's process does
 not."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,21 @@ class FileExecutor:
 
     storage: Storage
     name: str = "files"
+    _holds: bool = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is stopped by another process meanwhile: what was stopped writes no more."""
+        if self._holds:
+            yield
+            return
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._holds = True
+            try:
+                yield
+            finally:
+                self._holds = False
 
     @property
     def _folder(self) -> Path:
@@ -61,7 +79,8 @@ class FileExecutor:
 
     def stop(self, keys: AttemptKeys) -> None:
         """End a launch without an exit record."""
-        self._alive(keys).unlink(missing_ok=True)
+        with self.held():
+            self._alive(keys).unlink(missing_ok=True)
 
     def _alive(self, keys: AttemptKeys) -> Path:
         return self._folder / f"{keys.run_id}-{keys.attempt:04d}.launch"

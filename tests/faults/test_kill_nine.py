@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.states import TERMINAL
 from tests.faults.controller_process import fast
 from tests.faults.files import FileExecutor, told_in
 from tests.faults.schedules import Life
@@ -29,8 +32,10 @@ def one_process(life: Life, lines: int | None) -> bool:
     with controller.stdout as output:
         for number, line in enumerate(output, start=1):
             life.doors.append(line.strip())
-            life.world.advance()
-            life.people()
+            with life.executor.held():
+                life.world.advance()
+            with suppress(UserError):  # The run has ended between a person's look and wish.
+                life.people()
             if number == lines:
                 controller.send_signal(signal.SIGKILL)
     return controller.wait() == 0
@@ -43,13 +48,18 @@ def kill_often(folder: Path, seed: int, kills: int) -> int:
     life = Life(folder, url, seed, clock=fast, make_executor=FileExecutor)
     random = Random(seed)
     killed = 0
-    while not one_process(life, random.randint(1, 25) if killed < kills else None):
-        killed += 1
+    while not _all_ended(life):  # Somebody may submit as a controller that is done ends.
+        killed += not one_process(life, random.randint(1, 25) if killed < kills else None)
         assert killed <= kills
     life.tracker.told = told_in(folder / "told.jsonl")
     life.check()
     life.engine.dispose()
     return killed
+
+
+def _all_ended(life: Life) -> bool:
+    states = [life.ledger.run(run_id).state for run_id in life.run_ids]
+    return set(states) <= TERMINAL and not life.ledger.unsent()
 
 
 def kill_so_many(folder: Path, number: int, first_seed: int) -> None:
