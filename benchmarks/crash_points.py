@@ -58,7 +58,7 @@ def schedules(name: str, number: int, new_url: Callable[[Path], str]) -> dict[st
         "database": name,
         "schedules": number,
         **counts,
-        "effects": sum(doors.values()) // 2,
+        "effects": sum(n for door, n in doors.items() if door.startswith("after ")),
         "doors": dict(sorted(doors.items())),
         "not_ended": counts["not_ended"],
         "finished_twice": counts["finished_twice"],
