@@ -13,4 +13,4 @@ def who_drives(ledger: "Ledger") -> str:
         return "no controller leads here now: 'ntlbg controller' starts one."
     from ntlbg_service.leadership import in_words
 
-    return f"{in_words(leader)} leads and runs them."
+    return f"controller {in_words(leader)} leads and runs them."
