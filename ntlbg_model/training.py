@@ -21,6 +21,7 @@ from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.footprint import Offload
 from ntlbg_model.learning.finite import ADVICE, NonFiniteLossError, refusal, what_is_not_finite
 from ntlbg_model.learning.joint import Questions
 from ntlbg_model.learning.joint_data import QuestionCandidates
@@ -29,6 +30,7 @@ from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
 from ntlbg_model.learning.sampling import StreamSampler
 from ntlbg_model.model import NTLBGModel, save_plain
 from ntlbg_model.selection.video import VideoSelector, video_seed
+from ntlbg_model.sharding import deepspeed_config
 from ntlbg_model.tokens.visual_tokens import layout_of
 
 logger = logging.getLogger(__name__)
@@ -266,6 +268,8 @@ def build_trainer(
     device: str,
     precision: str,
     gradient_checkpointing: bool,
+    zero_stage: int = 0,
+    offload: Offload = "none",
     callbacks: Sequence[TrainerCallback] = (),
 ) -> NTLBGTrainer:
     """A trainer for the config's steps over `questions`.
@@ -310,6 +314,15 @@ def build_trainer(
             report_to="none",
             ddp_find_unused_parameters=False,
             dataloader_pin_memory=device != "cpu",
+            deepspeed=deepspeed_config(
+                zero_stage=zero_stage,
+                offload=offload,
+                micro_batch=micro_batch,
+                accumulation=accumulation,
+                max_grad_norm=training.max_grad_norm,
+                precision=precision,
+                pinned=device != "cpu",
+            ),
         ),
         train_dataset=(QuestionCandidates if learned else QuestionSamples)(
             config, backbone, usable, frames, seed

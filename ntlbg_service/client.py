@@ -256,9 +256,15 @@ def _trial(
     )
 
 
-def submit(ledger: Ledger, prepared: Prepared, again: str | None = None) -> Submission:
-    """Make the runs durable. `again`: 'all' or 'failed' queues a repetition of ended runs."""
-    return ledger.submit(prepared.suite, [_newest(ledger, run, again) for run in prepared.runs])
+def submit(
+    ledger: Ledger, prepared: Prepared, again: str | None = None, priority: int = 0
+) -> Submission:
+    """Make the runs durable. `again`: 'all' or 'failed' queues a repetition of ended runs.
+
+    New runs with a higher `priority` go first.
+    """
+    newest = [_newest(ledger, run, again) for run in prepared.runs]
+    return ledger.submit(prepared.suite, [replace(run, priority=priority) for run in newest])
 
 
 def _newest(ledger: Ledger, run: NewRun, again: str | None) -> NewRun:

@@ -1,19 +1,100 @@
-"""Of several controllers on one home, one leads: the kernel's file lock, free after any kill."""
+"""Of several controllers on one ledger, one leads: it holds the lease and renews it.
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+Whatever a clock says, only one writes: the ledger refuses a deposed leader's writes in the same
+transaction. The lease decides how soon a dead leader's place is free; on the same machine, where
+its death can be seen, at once.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 
-@contextmanager
-def leadership(lock: Path) -> Iterator[bool]:
-    """True inside for the one that leads; the others get False at once."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.transactions import DeposedError, Term
+from ntlbg_service.storage.claims import claimant
+
+LEASE_SECONDS = 30.0
+"""How long a leader that was cut off keeps others waiting."""
+RENEWALS = 3
+"""How often a lease is renewed within its time."""
+
+
+def this_process() -> str:
+    """Name of this process among all controllers, by which its death can be seen."""
+    started = psutil.Process().create_time()
+    return f"{socket.gethostname()}/{_namespace()}/{os.getpid()}/{started:.2f}"
+
+
+def in_words(holder: str) -> str:
+    """A leader for people: `process 123 on host`."""
+    parts = holder.split("/")
+    return f"process {parts[2]} on {parts[0]}" if len(parts) == 4 else holder
+
+
+def seen_dead(holder: str) -> bool:
+    """Whether this is a process of this machine that is there no more."""
+    parts = holder.split("/")
+    if len(parts) != 4 or parts[:2] != [socket.gethostname(), _namespace()]:
+        return False
+    return claimant({"pid": int(parts[2]), "started": float(parts[3])}) is None
+
+
+def _namespace() -> str:
+    """Process ids mean the same within one: two containers may share a host's name."""
+    own = Path("/proc/self/ns/pid")
+    return str(own.stat().st_ino) if own.exists() else "0"
+
+
+@dataclass
+class Lease:
+    """One process's claim to lead."""
+
+    ledger: Ledger
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    holder: str = field(default_factory=this_process)
+    seconds: float = LEASE_SECONDS
+    term: Term | None = None
+    """While it leads, as far as it knows."""
+    _renewed: float = 0.0
+
+    def hold(self) -> bool:
+        """Take the lead where it is free, keep it where it is ours."""
+        if self.term is not None and self.clock() - self._renewed < self.seconds / RENEWALS:
+            return True
+        if self.term is None or not self._renew():
+            self.term = self._take()
+            self._renewed = self.clock()
+        return self.term is not None
+
+    def check(self) -> None:
+        """Raise DeposedError where another leads by now."""
+        if self.term is None or not self._renew():
+            self.term = None
+            raise DeposedError(f"{in_words(self.holder)} leads no more")
+
+    def give_back(self) -> None:
+        """Stop leading; the next takes over at once."""
+        if self.term is not None:
+            self.ledger.resign(self.term)
+            self.term = None
+
+    def _renew(self) -> bool:
+        assert self.term is not None
+        self._renewed = self.clock()
+        return self.ledger.renew(self.term, self.seconds)
+
+    def _take(self) -> Term | None:
+        term = self.ledger.lead(self.holder, self.seconds)
+        if term is not None:
+            return term
+        leader = self.ledger.leader()
+        if leader is None or not seen_dead(leader):
+            return None
+        # In the dead one's name its lease is ended: where another took it meanwhile, nothing is.
+        self.ledger.lead(leader, 0.0)
+        return self.ledger.lead(self.holder, self.seconds)

@@ -153,6 +153,11 @@ def load_suite(path: Path, scale: str | None = None, kinds: Sequence[Profile] = 
     return replace(files, scale=scale, scale_source=str(scale_path), scale_spec=spec)
 
 
+def is_sweep(path: Path) -> bool:
+    """Whether a file describes a sweep: it has a space to search."""
+    return "space" in read_json(path)
+
+
 def load_sweep(path: Path) -> SweepSpec:
     """A sweep file."""
     return _parse(SweepSpec, read_json(path), str(path))

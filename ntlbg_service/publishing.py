@@ -10,7 +10,8 @@ from typing import Any
 from ntlbg_model.config import Config
 from ntlbg_service.domain.launch import MetricLine, Work
 from ntlbg_service.domain.resolve import leaves, parse
-from ntlbg_service.domain.states import RunState
+from ntlbg_service.domain.states import TERMINAL, RunState
+from ntlbg_service.door import Door
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import OutboxEntry, Run
 from ntlbg_service.pictures import selection_picture
@@ -23,6 +24,8 @@ from ntlbg_service.workspace import Workspace
 
 RETRY_SECONDS = 10.0
 """Pause after MLflow did not answer."""
+BUSY_SECONDS = 1.0
+"""How long one step may send, so that runs are looked at in between."""
 LIVE_SECONDS = 5.0
 """How often the metrics of running attempts are passed on."""
 
@@ -30,6 +33,7 @@ STATUS: dict[RunState, Status] = {
     RunState.FINISHED: "finished",
     RunState.FAILED: "failed",
     RunState.CANCELLED: "killed",
+    RunState.LOST: "failed",
 }
 
 
@@ -43,24 +47,29 @@ class Publisher:
     workspace: Workspace
     clock: Callable[[], float]
     """Monotonic seconds."""
+    door: Door = field(default_factory=Door)
     _quiet_until: float = 0.0
     _live_at: float = 0.0
     _lines: dict[str, int] = field(default_factory=dict)
 
     def step(self) -> None:
-        """Note fresh metrics, send one entry; keep away for a while after a failure."""
+        """Note fresh metrics, send for a moment; keep away for a while after a failure."""
         now = self.clock()
         if now >= self._live_at:
             self._live_at = now + LIVE_SECONDS
             self._note_live()
-        if now >= self._quiet_until:
-            entries = self.ledger.unsent()
-            if entries and not self._send(entries[0]):
+        if now < self._quiet_until:
+            return
+        for entry in self.ledger.unsent():
+            if not self.send(entry):
                 self._quiet_until = now + RETRY_SECONDS
+                return
+            if self.clock() - now >= BUSY_SECONDS:
+                return
 
     def flush(self) -> bool:
         """Send all; False where MLflow did not take some, which stay for later."""
-        return all(self._send(entry) for entry in self.ledger.unsent())
+        return all(self.send(entry) for entry in self.ledger.unsent())
 
     def _note_live(self) -> None:
         for attempt in self.ledger.active_attempts():
@@ -71,13 +80,15 @@ class Publisher:
                 suite_key = self.ledger.run(attempt.run_id).suite_key
                 self.ledger.post("run_metrics", suite_key, attempt.run_id)
 
-    def _send(self, entry: OutboxEntry) -> bool:
+    def send(self, entry: OutboxEntry) -> bool:
+        """Tell MLflow one thing; False where it did not take it, which is kept for later."""
+        name = f"{entry.topic} {entry.id}"
         try:
-            self._tell(entry)
+            self.door.outside(f"send {name}", lambda: self._tell(entry))
         except TrackingError as error:
             self.ledger.not_sent(entry, str(error))
             return False
-        self.ledger.sent(entry)
+        self.door.through(f"sent {name}", lambda: self.ledger.sent(entry))
         return True
 
     def _tell(self, entry: OutboxEntry) -> None:
@@ -179,6 +190,8 @@ class Publisher:
     def _suite_finished(self, suite_key: str) -> None:
         self._suite(suite_key)
         states = {run.state for run in self.ledger.current_runs(suite_key)}
+        if not states <= TERMINAL:
+            return  # It was submitted anew since; its next end is posted again.
         status: Status = "finished" if states == {RunState.FINISHED} else "failed"
         html = self.storage.path(report(suite_key))
         artifacts = {"report.html": html} if html.is_file() else {}

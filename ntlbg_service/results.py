@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ntlbg_model.backbone.exported import ORIGIN, origin_of
 from ntlbg_model.config import Config
 from ntlbg_model.data.records import Prediction
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, LaunchSpec, MetricLine
@@ -26,7 +27,11 @@ class Results:
 
 
 def config_of_checkpoint(folder: Path) -> Config | None:
-    """The config of the attempt below whose folder a checkpoint lies; None for any other folder."""
+    """The config that a checkpoint was trained with: of the attempt below whose folder it lies, or
+    as an exported folder says; None for any other folder."""
+    exported = origin_of(folder)
+    if exported is not None:
+        return parse(Config, exported["config"], f"{folder / ORIGIN}: config")
     for parent in folder.resolve().parents:
         spec = parent / Path(AttemptKeys("", 0).spec).name
         if parent.name.startswith("attempt-") and spec.is_file():
@@ -73,14 +78,21 @@ def read_history(storage: Storage, attempts: Sequence[Attempt]) -> tuple[MetricL
 
 def newest_checkpoint(storage: Storage, attempts: Sequence[Attempt]) -> CheckpointMarker | None:
     """The committed checkpoint with the most steps that is still on disk."""
+    found = committed_checkpoints(storage, attempts)
+    return max(found, key=lambda marker: (marker.step, marker.attempt), default=None)
+
+
+def committed_checkpoints(
+    storage: Storage, attempts: Sequence[Attempt]
+) -> tuple[CheckpointMarker, ...]:
+    """Committed checkpoints that are still on disk, attempt by attempt."""
     markers = [
         parse(CheckpointMarker, found, key)
         for attempt in attempts
         for key in storage.keys(AttemptKeys(attempt.run_id, attempt.number).markers)
         if (found := storage.get(key)) is not None
     ]
-    whole = [marker for marker in markers if storage.path(marker.path).is_dir()]
-    return max(whole, key=lambda marker: (marker.step, marker.attempt), default=None)
+    return tuple(marker for marker in markers if storage.path(marker.path).is_dir())
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,20 @@ class Workspace:
     home: Path
     data_root: Path
     """Relative data set paths start here."""
+    ledger: str | None = None
+    """URL of the ledger's database; None for a file in the home."""
 
     @property
     def ledger_url(self) -> str:
-        """The embedded ledger."""
-        return f"sqlite:///{self.home / 'ledger.db'}"
+        """Where the ledger is: the one that is named, else the home's own."""
+        return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
 
     @property
     def ledger_exists(self) -> bool:
-        """Whether anything was ever submitted here."""
-        return (self.home / "ledger.db").is_file()
+        """Whether there may be anything in the ledger."""
+        if self.ledger_url.startswith("sqlite:///"):
+            return Path(self.ledger_url.removeprefix("sqlite:///")).is_file()
+        return True
 
     @property
     def storage(self) -> Path:
@@ -43,6 +47,6 @@ class Workspace:
         return self.home / "mlartifacts"
 
     @property
-    def lock(self) -> Path:
-        """Held by the controller that leads."""
-        return self.home / "controller.lock"
+    def wake(self) -> Path:
+        """The pipe by which the controller is told of news."""
+        return self.home / "controller.wake"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ntlbg_model.config import Config, DataConfig, DatasetConfig, ModelConfig, TrainingConfig
 from ntlbg_service.controller import Controller
+from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.effects import Effects
 from ntlbg_service.domain.fit import Fit, fit
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.profiles import CPU, NodeShape
 from ntlbg_service.domain.suite import Identity, config_digest
@@ -82,7 +84,12 @@ def new_run(
 def new_ledger(folder: Path) -> Ledger:
     """A ledger in SQLite with a clock of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Ledger(open_database(f"sqlite:///{folder / 'ledger.db'}"), Ticks())
+    return open_test_ledger(f"sqlite:///{folder / 'ledger.db'}")
+
+
+def open_test_ledger(url: str) -> Ledger:
+    """The ledger of a database with a clock of its own."""
+    return Ledger(open_database(url), Ticks())
 
 
 class Service:
@@ -98,12 +105,12 @@ class Service:
 
     def restart(self) -> None:
         """A new controller on what is durable."""
+        group = NodeGroup(profile="cpu", gpus=self.places, nodes=1, cores=2, host_memory_gib=16)
         self.controller = Controller(
-            self.ledger,
-            self.storage,
-            self.executor,
-            self.workspace,
-            (Node(name="laptop", group=0, profile="cpu", gpus=self.places),),
+            effects=Effects(ledger=self.ledger, storage=self.storage, executor=self.executor),
+            workspace=self.workspace,
+            ground=Ground(inventory=Inventory(name="laptop", groups=(group,))),
+            clock=Ticks(),
         )
 
     def run_all(self, steps: int = 200) -> None:

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import CONFIG_NAME
 
 from ntlbg_model.backbone.attention import Attention, available, register
+from ntlbg_model.backbone.exported import base_of
 from ntlbg_model.backbone.model import CLASSES, TINY, Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import ModelConfig
@@ -48,10 +49,11 @@ def load_for_answers(source: str, device: Device, base: str | None = None) -> Ba
 
     `source` is 'tiny', a hub name, a Qwen2-VL folder, or a checkpoint folder of a run: adapters,
     whose base is named beside them, or all weights, whose tokenizer is that of `base` ('tiny' or a
-    name), or only what NTLBG adds to `base`; connector and selector come with each. Raises
-    BackboneError.
+    name), or only what NTLBG adds to `base`; connector and selector come with each. An exported
+    run says its base itself. Raises BackboneError.
     """
     folder = Path(source)
+    base = base or base_of(folder)
     if not (folder / OPTIONS).is_file():
         return _without_parts(source, folder, device, base)
     with _named(folder):
@@ -127,3 +129,12 @@ def _base_name(named: object) -> str:
     if not isinstance(named, str) or not named:
         raise ValueError("they do not say what their base model is")
     return "tiny" if Path(named).parts[-2:] == TINY.parts[-2:] else named
+
+
+def add_words(folder: Path, base: str) -> None:
+    """Put the tokenizer of `base` beside weights that are all of a model, so that they load by
+    themselves; adapters and added parts name their base instead."""
+    if (folder / CONFIG_NAME).is_file() and not (folder / TOKENIZER).is_file():
+        with _named(folder):
+            words = AutoTokenizer.from_pretrained(str(TINY) if base == "tiny" else base)
+            words.save_pretrained(folder)

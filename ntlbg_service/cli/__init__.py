@@ -13,14 +13,28 @@ from ntlbg_service.domain.errors import NtlbgError
 
 COMMANDS = {
     "run": "run",
-    "ask": "ask",
+    "submit": "submit",
+    "controller": "controller",
+    "status": "status",
+    "watch": "watch",
+    "explain": "explain",
+    "logs": "logs",
+    "cancel": "cancel",
+    "pause": "pause",
+    "resume": "resume",
+    "retry": "retry",
+    "debug": "debug",
     "compare": "compare",
     "plan": "plan",
-    "status": "status",
     "sweep": "sweep",
+    "export": "export",
+    "ask": "ask",
     "config": "config",
     "data": "data",
     "cluster": "cluster",
+    "db": "db",
+    "gc": "gc",
+    "mlflow": "mlflow",
     "ui": "ui",
 }
 """Command to the module of its name below `ntlbg_service.cli`."""
@@ -49,6 +63,8 @@ def cli() -> None:
 
     \b
     ntlbg run configs/quickstart.json      run a suite, compare its variants
+    ntlbg submit SUITE                     queue it and return; a controller runs it
+    ntlbg controller                       run what is queued, until it is stopped
     ntlbg plan SUITE --inventory FILE      what would run where, before anything starts
 
     Exit codes: 0 done, 2 wrong input, 3 fits no device, 4 infrastructure, 5 runs failed,

@@ -1,4 +1,4 @@
-"""The loop around a controller: step, publish, show, wait; stop on Ctrl-C or SIGTERM."""
+"""The loop around a suite: lead or watch, show, wait; Ctrl-C or SIGTERM stops its runs."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,15 +7,17 @@ import click
 
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
-from ntlbg_service.controller import Controller
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.states import TERMINAL
-from ntlbg_service.executors.local import LocalExecutor
-from ntlbg_service.leadership import leadership
+from ntlbg_service.executors.choice import executor
+from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.publishing import Publisher
+from ntlbg_service.serving import Service
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker
+from ntlbg_service.wake import Wake, poke
 from ntlbg_service.workspace import Workspace
 
 POLL_SECONDS = 0.5
@@ -25,48 +27,68 @@ def drive(
     ledger: Ledger,
     workspace: Workspace,
     suite_key: str,
-    nodes: tuple[Node, ...],
+    inventory: Inventory,
     environment: Mapping[str, str],
     at_end: Callable[[], None] = lambda: None,
+    estimates: Estimates = CLOSED_FORM,
 ) -> None:
     """Drive a suite to its end; where another controller leads, watch until it has.
 
-    `at_end` is called when the last run has ended, before MLflow is told the rest: what it writes
-    can go along.
+    A watcher takes over where the leader goes. `at_end` is called when the last run has ended,
+    before MLflow is told the rest: what it writes can go along.
     """
     storage = LocalStorage(workspace.storage)
-    with leadership(workspace.lock) as leads, Progress(ledger, storage, suite_key) as progress:
-        if not leads:
-            click.echo("Another ntlbg leads on this home; watching.")
-            _watch(ledger, suite_key, progress)
-            return
-        executor = LocalExecutor(storage, environment)
-        controller = Controller(ledger, storage, executor, workspace, nodes, suite_key)
-        tracker = Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve()))
-        publisher = Publisher(ledger, storage, tracker, workspace, time.monotonic)
-        _lead(controller, publisher, progress, at_end)
-
-
-def _lead(
-    controller: Controller, publisher: Publisher, progress: Progress, at_end: Callable[[], None]
-) -> None:
-    with terminable():
+    service = Service(
+        ledger=ledger,
+        storage=storage,
+        executor=executor(storage, environment),
+        tracker=Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve())),
+        workspace=workspace,
+        ground=Ground(inventory=inventory, estimates=estimates),
+        lease=Lease(ledger, time.monotonic),
+        clock=time.monotonic,
+        suite_key=suite_key,
+    )
+    poke(workspace.wake)
+    with Progress(ledger, storage, suite_key) as progress, terminable():
         try:
-            while controller.step():
-                publisher.step()
-                progress.update()
-                time.sleep(POLL_SECONDS)
-            progress.update()
+            _until_ended(service, progress, Wake(workspace.wake))
             at_end()
-            if not publisher.flush():
+            if not service.leads:
+                ledger.post("suite_finished", suite_key)  # With what `at_end` wrote.
+                poke(workspace.wake)
+            elif not service.publisher.flush():
                 progress.note("MLflow did not answer; it is told when the command runs again")
         except KeyboardInterrupt:
-            progress.note("stopping the runs; the same command goes on from their checkpoints")
-            controller.interrupt()
+            _leave(service, progress)
             raise
+        finally:
+            service.resign()
 
 
-def _watch(ledger: Ledger, suite_key: str, progress: Progress) -> None:
-    while not all(run.state in TERMINAL for run in ledger.current_runs(suite_key)):
+def _until_ended(service: Service, progress: Progress, wake: Wake) -> None:
+    watching = False
+    while not _ended(service):
+        service.step()
+        if not service.leads and not watching:
+            click.echo(f"A controller leads here ({service.leader()}); watching.")
+        watching = not service.leads
+        wake.listen(service.leads)
         progress.update()
-        time.sleep(POLL_SECONDS)
+        wake.wait(POLL_SECONDS)
+    wake.close()
+    progress.update()
+
+
+def _ended(service: Service) -> bool:
+    assert service.suite_key is not None
+    runs = service.ledger.current_runs(service.suite_key)
+    return all(run.state in TERMINAL for run in runs)
+
+
+def _leave(service: Service, progress: Progress) -> None:
+    if not service.leads:
+        progress.note("the runs go on; the same command watches them again")
+        return
+    progress.note("stopping the runs; the same command goes on from their checkpoints")
+    service.controller.interrupt()

@@ -15,52 +15,53 @@ from ntlbg_service.domain.plan import Plan, PlannedVariant, RunKey
 def print_explanation(plan: Plan, row: PlannedVariant, runs: Sequence[RunKey]) -> None:
     """Why a variant's runs are where they are, with what, when, and what else there was."""
     console = new_console()
-    _say(console, 0, f"[bold]{escape(row.variant.group)}/{escape(row.variant.name)}[/]")
+    say(console, 0, f"[bold]{escape(row.variant.group)}/{escape(row.variant.name)}[/]")
     if row.variant.description:
-        _say(console, 0, escape(row.variant.description))
+        say(console, 0, escape(row.variant.description))
     if row.unbuilt:
-        _say(console, 1, f"not built yet: {', '.join(row.unbuilt)}")
+        say(console, 1, f"not built yet: {', '.join(row.unbuilt)}")
     used: dict[int, Fit] = {}
     for key in runs:
         fit = plan.intervals[key].placement.fit
         if used.setdefault(id(fit), fit) is fit:
             _run(console, plan, row, key)
     for fit in used.values():
-        _settings(console, fit)
+        print_settings(console, fit)
     _others(console, plan, row, list(used.values()))
     for misfit in row.misfits:
-        _say(console, 1, f"not on {misfit.profile}: {escape(misfit.reason)}")
+        say(console, 1, f"not on {misfit.profile}: {escape(misfit.reason)}")
 
 
 def _run(console: Console, plan: Plan, row: PlannedVariant, key: RunKey) -> None:
     interval = plan.intervals[key]
     start = "now" if interval.start == 0 else f"in {duration(interval.start)}"
     nodes = ", ".join(interval.placement.nodes)
-    _say(
+    say(
         console,
         1,
         f"seed {key[2]} starts {start} on {where(interval.placement.fit)} ({nodes}) and ends "
         f"after {duration(interval.end)}",
     )
-    _say(console, 2, f"why there: {why_here(plan, row, interval)}")
+    say(console, 2, f"why there: {why_here(plan, row, interval)}")
     more = why_so_many(row, interval)
     if more:
-        _say(console, 2, f"why {interval.placement.fit.workers} GPUs: {more}")
-    _say(console, 2, f"why then: {escape(why_then(plan, key))}")
+        say(console, 2, f"why {interval.placement.fit.workers} GPUs: {more}")
+    say(console, 2, f"why then: {escape(why_then(plan, key))}")
 
 
-def _settings(console: Console, fit: Fit) -> None:
+def print_settings(console: Console, fit: Fit) -> None:
+    """With what a fit runs, why, and what it is predicted to fill."""
     source = "traced" if fit.traced else "closed form"
     if fit.calibration != 1.0:
         source += f", scaled by {fit.calibration:.3f} as measured on {fit.profile}"
-    _say(
+    say(
         console,
         1,
         f"settings on {where(fit)}: {fit.numerics}, batch {batch(fit)}, {settings(fit)}",
     )
     for reason in fit.reasons:
-        _say(console, 2, escape(reason))
-    _say(
+        say(console, 2, escape(reason))
+    say(
         console,
         1,
         f"memory: {fit.predicted_gib:.2f} of {fit.limit_gib:.2f} GiB ({source})",
@@ -68,9 +69,9 @@ def _settings(console: Console, fit: Fit) -> None:
     width = max(map(len, fit.memory), default=0)
     for name, gib in fit.memory.items():
         if gib:
-            _say(console, 2, f"{name:<{width}} {gib:>8.2f} GiB")
+            say(console, 2, f"{name:<{width}} {gib:>8.2f} GiB")
     if fit.host_gib:
-        _say(console, 2, f"{'host':<{width}} {fit.host_gib:>8.2f} GiB of each worker's host")
+        say(console, 2, f"{'host':<{width}} {fit.host_gib:>8.2f} GiB of each worker's host")
 
 
 def _others(console: Console, plan: Plan, row: PlannedVariant, used: Sequence[Fit]) -> None:
@@ -85,7 +86,7 @@ def _others(console: Console, plan: Plan, row: PlannedVariant, used: Sequence[Fi
             continue
         more = "" if most is least else f"; on {most.workers} in {duration(most.hours)}"
         shut = "" if least in open_to_it else "; left out: another numerics class than its group's"
-        _say(
+        say(
             console,
             1,
             f"could be {where(least)}: {number(least.gpu_hours)} GPU-hours in "
@@ -94,5 +95,6 @@ def _others(console: Console, plan: Plan, row: PlannedVariant, used: Sequence[Fi
         )
 
 
-def _say(console: Console, depth: int, text: str) -> None:
+def say(console: Console, depth: int, text: str) -> None:
+    """One line, indented."""
     console.print("  " * depth + text, highlight=False, soft_wrap=not console.is_terminal)

@@ -23,7 +23,7 @@ FILE = click.Path(path_type=Path)
 
 
 def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--home` and `--data-root`, handed on as one Workspace."""
+    """`--home`, `--data-root` and `--ledger`, handed on as one Workspace."""
 
     @click.option(
         "--home",
@@ -40,9 +40,19 @@ def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
         default=None,
         help="Where relative data set paths start. [default: HOME/data]",
     )
+    @click.option(
+        "--ledger",
+        metavar="URL",
+        envvar="NTLBG_LEDGER",
+        default=None,
+        help="Database of the ledger, for example postgresql+psycopg://USER@HOST/DATABASE. "
+        "[default: SQLite in HOME/ledger.db]",
+    )
     @wraps(command)
-    def with_workspace(*args: Any, home: Path, data_root: Path | None, **kwargs: Any) -> Any:
-        workspace = Workspace(home=home, data_root=data_root or home / "data")
+    def with_workspace(
+        *args: Any, home: Path, data_root: Path | None, ledger: str | None, **kwargs: Any
+    ) -> Any:
+        workspace = Workspace(home=home, data_root=data_root or home / "data", ledger=ledger)
         return command(*args, workspace=workspace, **kwargs)
 
     return with_workspace
@@ -97,7 +107,11 @@ def open_ledger(workspace: Workspace) -> "Ledger":
     from ntlbg_service.ledger.ledger import Ledger
 
     workspace.home.mkdir(parents=True, exist_ok=True)
-    return Ledger(open_database(workspace.ledger_url), time.time)
+    ledger = Ledger(open_database(workspace.ledger_url), time.time)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(ledger.close)
+    return ledger
 
 
 def known_kinds() -> "tuple[Profile, ...]":

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
+from ntlbg_service.cli.byte_words import bytes_in_words
 from ntlbg_service.cli.plan_words import duration, number
 from ntlbg_service.domain.calibration import said
+from ntlbg_service.domain.disk import GIB, disk_of_plan
 from ntlbg_service.domain.estimates import Estimates
 from ntlbg_service.domain.plan import Plan
 
@@ -25,6 +27,18 @@ def totals(plan: Plan) -> str:
         f"{least}."
     )
     return words if plan.cost is None else f"{words} The nodes cost {number(plan.cost)}."
+
+
+def disk(plan: Plan) -> str:
+    """What the runs' checkpoints will take, before and after what nobody needs is deleted."""
+    found = disk_of_plan(plan)
+    if not found.written:
+        return "No run writes checkpoints."
+    sizes = [bytes_in_words(gib * GIB) for gib in (found.written, found.largest, found.kept)]
+    return (
+        f"Their checkpoints take {sizes[0]} on disk (one up to {sizes[1]}), "
+        f"{sizes[2]} after 'ntlbg gc'."
+    )
 
 
 def legend() -> str:

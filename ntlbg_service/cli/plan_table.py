@@ -7,7 +7,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ntlbg_service.cli.plan_summary import added_nodes, guard, learned, legend, refusals, totals
+from ntlbg_service.cli.plan_summary import (
+    added_nodes,
+    disk,
+    guard,
+    learned,
+    legend,
+    refusals,
+    totals,
+)
 from ntlbg_service.cli.plan_words import batch, duration, number, settings, where
 from ntlbg_service.domain.cluster import Interval
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
@@ -61,6 +69,7 @@ def print_plan(plan: Plan, estimates: Estimates = CLOSED_FORM) -> None:
         for part in _tables(plan, console.width):
             console.print(part)
         console.print(totals(plan), highlight=False)
+        console.print(disk(plan), highlight=False)
         console.print(legend(), style="dim", highlight=False)
         for line in learned(plan, estimates):
             console.print(line, style="dim", highlight=False)

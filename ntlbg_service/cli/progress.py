@@ -1,60 +1,37 @@
-"""Live progress of a suite: a table on a terminal, plain lines elsewhere."""
+"""Live progress of suites: a table on a terminal, plain lines elsewhere."""
 
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
+from ntlbg_service.cli.progress_table import table_of
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.ledger.records import Run
+from ntlbg_service.standings import Standing, standing
 from ntlbg_service.storage.local import Storage
 
-
-@dataclass(frozen=True)
-class Standing:
-    """Where one run is."""
-
-    run: Run
-    attempt: Attempt | None
-    step: int
-    steps: int
-    loss: float | None
-    answered: int
-
-    @property
-    def doing(self) -> str:
-        """One phrase for a person."""
-        if self.run.state is not RunState.RUNNING:
-            return f"{self.run.state}: {self.run.reason}" if self.run.reason else self.run.state
-        if self.answered:
-            return f"answering ({self.answered} questions)"
-        if self.step >= self.steps > 0:
-            return "evaluating"
-        if self.step:
-            loss = "" if self.loss is None else f", loss {self.loss:.3f}"
-            return f"training {self.step}/{self.steps}{loss}"
-        return "starting"
+AROUND = 5
+"""Lines of a terminal that the table's rows leave to what stands around them."""
 
 
 class Progress:
     """Reads ledger and storage; shows what changed."""
 
-    def __init__(self, ledger: Ledger, storage: Storage, suite_key: str) -> None:
+    def __init__(self, ledger: Ledger, storage: Storage, *suite_keys: str) -> None:
         self._ledger = ledger
         self._storage = storage
-        self._suite_key = suite_key
+        self._suite_keys = suite_keys
         self._console = Console()
         self._live = (
             Live(console=self._console, refresh_per_second=4, transient=False)
             if self._console.is_terminal
             else None
         )
+        self._known: dict[str, tuple[float, Standing]] = {}
         self._said: dict[str, str] = {}
         self._started = time.monotonic()
 
@@ -72,64 +49,45 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def update(self) -> None:
-        """Look again and show it."""
-        standings = [self._standing(run) for run in self._ledger.current_runs(self._suite_key)]
+    def update(self) -> bool:
+        """Look again and show it. False when every run has ended."""
+        runs = [run for key in self._suite_keys for run in self._ledger.current_runs(key)]
+        seen = [self._standing(run) for run in runs]
         if self._live is not None:
-            self._live.update(self._table(standings))
+            rows = max(self._console.height - AROUND, 1)
+            several = len(self._suite_keys) > 1
+            self._live.update(table_of(seen, self._title(runs), rows, suites=several))
         else:
-            self._lines(standings)
+            self._lines(seen)
+        return any(run.state not in TERMINAL for run in runs)
 
     def note(self, text: str) -> None:
         """One line beside the table."""
         self._console.print(f"{self._elapsed()}  {text}", highlight=False)
 
     def _standing(self, run: Run) -> Standing:
-        attempts = self._ledger.attempts_of(run.run_id)
-        if run.state is not RunState.RUNNING or not attempts:
-            last = attempts[-1] if attempts else None
-            return Standing(run, last, 0, 0, None, 0)
-        keys = AttemptKeys(run.run_id, attempts[-1].number)
-        lines = [row for row in self._storage.lines(keys.metrics) if "train/loss" in row["values"]]
-        answered = sum(
-            1
-            for dataset in run.config["data"]["evaluation"]
-            for _ in self._storage.lines(keys.predictions(dataset["name"]))
-        )
-        return Standing(
-            run=run,
-            attempt=attempts[-1],
-            step=lines[-1]["step"] if lines else 0,
-            steps=run.config["training"]["max_steps"],
-            loss=lines[-1]["values"]["train/loss"] if lines else None,
-            answered=answered,
-        )
+        """Where a run is; for one that does not run, looked up once for each change."""
+        changed, known = self._known.get(run.run_id, (None, None))
+        if known is None or run.state is RunState.RUNNING or changed != run.updated_at:
+            known = standing(self._ledger, self._storage, run)
+            self._known[run.run_id] = (run.updated_at, known)
+        return known
 
     def _elapsed(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         return f"{minutes:02d}:{seconds:02d}"
 
-    def _table(self, standings: list[Standing]) -> Table:
-        done = sum(standing.run.state in TERMINAL for standing in standings)
-        title = f"{self._suite_key}: {done} of {len(standings)} runs ended, {self._elapsed()}"
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        for heading in ("run", "attempt", "on", "memory predicted", "now"):
-            table.add_column(heading)
-        for standing in standings:
-            attempt = standing.attempt
-            table.add_row(
-                standing.run.label,
-                str(attempt.number) if attempt else "-",
-                attempt.fit.profile if attempt else "-",
-                f"{attempt.fit.predicted_gib:.1f} GiB" if attempt else "-",
-                standing.doing,
-            )
-        return table
+    def _title(self, runs: list[Run]) -> str:
+        done = sum(run.state in TERMINAL for run in runs)
+        names = " and ".join(self._suite_keys[:2])
+        if len(self._suite_keys) > 2:
+            names = f"{len(self._suite_keys)} suites"
+        return f"{names}: {done} of {len(runs)} runs ended, {self._elapsed()}"
 
-    def _lines(self, standings: list[Standing]) -> None:
-        for standing in standings:
-            doing = standing.doing
+    def _lines(self, seen: list[Standing]) -> None:
+        for each in seen:
+            doing = each.doing
             told = doing.split(" (")[0]
-            if self._said.get(standing.run.run_id) != told:
-                self._said[standing.run.run_id] = told
-                self.note(f"{standing.run.label}: {doing}")
+            if self._said.get(each.run.run_id) != told:
+                self._said[each.run.run_id] = told
+                self.note(f"{each.run.label}: {doing}")

@@ -54,7 +54,7 @@ def command(
     from ntlbg_service.client import prepare_suite, submit
     from ntlbg_service.comparing import write_report
     from ntlbg_service.domain.errors import RunsFailedError
-    from ntlbg_service.domain.states import RunState
+    from ntlbg_service.domain.states import UNSUCCESSFUL
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
     inventory = choose_inventory(None, parallel)
@@ -69,13 +69,13 @@ def command(
     def report() -> None:
         write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)
 
-    drive(ledger, workspace, files.key, inventory.nodes(), os.environ, report)
+    drive(ledger, workspace, files.key, inventory, os.environ, report, estimates)
     show_comparison(ledger, workspace, files, chosen, html)
     wanted = {(variant.group, variant.name) for variant in chosen}
     failed = [
         run
         for run in ledger.current_runs(files.key)
-        if (run.group, run.variant) in wanted and run.state is RunState.FAILED
+        if (run.group, run.variant) in wanted and run.state in UNSUCCESSFUL
     ]
     if failed:
         raise RunsFailedError(

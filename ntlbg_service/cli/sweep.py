@@ -32,7 +32,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.client import prepare_sweep, submit
     from ntlbg_service.domain.errors import RunsFailedError
-    from ntlbg_service.domain.states import RunState
+    from ntlbg_service.domain.states import UNSUCCESSFUL
     from ntlbg_service.estimates import open_estimates
     from ntlbg_service.measured import read_calibrations
 
@@ -45,10 +45,10 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
     key = prepared.suite.key
-    drive(ledger, workspace, key, inventory.nodes(), os.environ)
+    drive(ledger, workspace, key, inventory, os.environ)
     for run in ledger.current_runs(key):
         _print_trials(ledger, workspace, run.run_id)
-        if run.state is RunState.FAILED:
+        if run.state in UNSUCCESSFUL:
             raise RunsFailedError(f"sweep {run.variant}: {run.reason}")
 
 

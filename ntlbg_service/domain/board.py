@@ -16,6 +16,8 @@ class Ask(NamedTuple):
     profile: str
     nodes: int
     need: Need
+    excluded: frozenset[str] = frozenset()
+    """Names of nodes that it is kept off."""
 
 
 class Spot(NamedTuple):
@@ -25,16 +27,16 @@ class Spot(NamedTuple):
     nodes: tuple[int, ...]
 
 
-def ask_of(fit: Fit) -> Ask:
+def ask_of(fit: Fit, excluded: frozenset[str] = frozenset()) -> Ask:
     """The need of a fit; its workers are spread evenly over its nodes."""
     share = -(-fit.workers // fit.nodes)
-    return Ask(fit.profile, fit.nodes, Need(share, share * fit.host_gib, fit.hours))
+    return Ask(fit.profile, fit.nodes, Need(share, share * fit.host_gib, fit.hours), excluded)
 
 
 def has_room(node: Node, ask: Ask) -> bool:
     """Whether an empty node could hold one node's share."""
     enough = node.gpus >= ask.need.gpus and node.host_memory_gib >= ask.need.host_gib
-    return enough and node.profile == ask.profile
+    return enough and node.profile == ask.profile and node.name not in ask.excluded
 
 
 class Board:

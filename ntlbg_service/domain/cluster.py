@@ -18,6 +18,8 @@ class Job:
     """What it is compared with."""
     priority: int = 0
     """Higher ones are placed first, and none of the lower ones delays them."""
+    excluded: frozenset[str] = frozenset()
+    """Names of nodes that it is kept off: they lost it before."""
 
 
 @dataclass(frozen=True, kw_only=True)

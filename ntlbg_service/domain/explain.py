@@ -1,7 +1,10 @@
 """Why a run is where it is in a plan, and when."""
 
+from collections.abc import Sequence
+
 from ntlbg_service.domain.cluster import Interval
 from ntlbg_service.domain.errors import UserError, nearest
+from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.plan import Plan, PlannedVariant, RunKey
 
 SAME_HOURS = 1e-6
@@ -93,4 +96,18 @@ def why_here(plan: Plan, row: PlannedVariant, interval: Interval) -> str:
         f"the suite ends sooner so: {cheapest.profile} would take {cheapest.gpu_hours:.1f} "
         f"GPU-hours instead of {chosen.gpu_hours:.1f}, but other runs gain more from it, or it is "
         "free later"
+    )
+
+
+def why_kind(chosen: Fit, fits: Sequence[Fit]) -> str:
+    """Why an attempt got this kind of GPU, of all that its run fits."""
+    others = [fit for fit in fits if fit.profile != chosen.profile]
+    if not others:
+        return "the only kind that it may run on"
+    cheapest = min(others, key=lambda fit: fit.gpu_hours)
+    if chosen.gpu_hours <= cheapest.gpu_hours:
+        return f"takes the fewest GPU-hours of {len({fit.profile for fit in fits})} kinds"
+    return (
+        f"was free, or leaves {cheapest.profile} to runs that gain more from it: "
+        f"{chosen.gpu_hours:.1f} GPU-hours here, {cheapest.gpu_hours:.1f} there"
     )

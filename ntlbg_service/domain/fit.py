@@ -108,10 +108,10 @@ class Fit:
     @property
     def unbuilt(self) -> str | None:
         """What of these settings the runner cannot run yet; None where it can."""
+        if self.zero_stage < 3:
+            return None
         spread = f" on {self.nodes} nodes" if self.nodes > 1 else ""
-        if self.zero_stage or self.offload != "none":
-            return f"{sharding_words(self.step)} on {self.workers} x {self.profile}{spread}"
-        return f"{self.workers} x {self.profile}{spread}" if spread else None
+        return f"{sharding_words(self.step)} on {self.workers} x {self.profile}{spread}"
 
     @property
     def gpu_hours(self) -> float:

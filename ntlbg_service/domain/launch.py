@@ -114,7 +114,25 @@ class CheckpointMarker:
     """Folder of the checkpoint."""
 
 
-Record = ExitRecord | MetricLine | CheckpointMarker | LaunchSpec
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """The newest sign of life of an attempt, overwritten every few seconds by rank 0."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    attempt: int
+    time: float
+    """Unix time by the worker's clock; `Storage.age` needs no clock of another machine."""
+    step: int
+    """Optimizer steps of the whole run so far."""
+    pid: int
+    host: str
+    memory_mib: float
+    """Held by the worker now: allocated on the GPU, resident set on a CPU."""
+    peak_memory_mib: float
+
+
+Record = ExitRecord | MetricLine | CheckpointMarker | Heartbeat | LaunchSpec
 
 
 def to_json(record: Record) -> Mapping[str, Any]:

@@ -60,9 +60,13 @@ def demand(jobs: Sequence[Job]) -> Counter[tuple[Way, ...]]:
     return Counter(seen[kind_of(job)] for job in jobs)
 
 
-def kind_of(job: Job) -> int:
-    """The same for jobs that share their fits: they are alike to the scheduler."""
-    return id(job.fits)
+Kind = tuple[int, frozenset[str]]
+
+
+def kind_of(job: Job) -> Kind:
+    """The same for jobs that share their fits, and the nodes that they are kept off: they are
+    alike to the scheduler."""
+    return id(job.fits), job.excluded
 
 
 def place(
@@ -70,7 +74,7 @@ def place(
     board: Board,
     bound: Bound,
     taste: Taste,
-    weight: Mapping[int, float] | None = None,
+    weight: Mapping[Kind, float] | None = None,
 ) -> Placed:
     """Place the longest first, and promise their places on the board.
 
@@ -78,8 +82,8 @@ def place(
     for in the order.
     """
     weight = weight or {}
-    kinds: dict[int, _Kind] = {}
-    rank: dict[int, tuple[float, int]] = {}
+    kinds: dict[Kind, _Kind] = {}
+    rank: dict[Kind, tuple[float, int]] = {}
     for job in jobs:
         key = kind_of(job)
         if key not in kinds:
@@ -95,7 +99,7 @@ def place(
 
 def _kind(job: Job, bound: Bound, dearer: float) -> _Kind:
     options = [
-        _Option(fit=fit, ask=ask_of(fit), cost=bound.cost(way))
+        _Option(fit=fit, ask=ask_of(fit, job.excluded), cost=bound.cost(way))
         for fit, way in zip(job.fits, ways(job.fits), strict=True)
     ]
     if not math.isinf(dearer):

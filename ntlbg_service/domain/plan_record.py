@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ntlbg_service.domain.cluster import Interval
+from ntlbg_service.domain.disk import disk_of_plan
 from ntlbg_service.domain.plan import Plan, RunKey
 
 
@@ -17,6 +18,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "least_makespan_hours": plan.least_hours,
         "gpu_hours": plan.gpu_hours,
         "cost": plan.cost,
+        "checkpoints_gib": asdict(disk_of_plan(plan)),
         "numerics": dict(plan.classes),
         "mixed_numerics": plan.mixed_numerics(),
         "unpinned_makespan_hours": plan.unpinned_hours,

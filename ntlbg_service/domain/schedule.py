@@ -19,7 +19,7 @@ from ntlbg_service.domain.board import Board, ask_of
 from ntlbg_service.domain.bound import lower_bound
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
 from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.placing import Placed, Taste, demand, kind_of, place
+from ntlbg_service.domain.placing import Kind, Placed, Taste, demand, kind_of, place
 
 TASTES = (Taste(), Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
 CLOSE = 1.02
@@ -71,10 +71,11 @@ def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[s
 
 def _that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
     """Jobs with the fits that some node could hold; without any, a job is left out."""
-    known: dict[int, tuple[Fit, ...]] = {}
+    known: dict[Kind, tuple[Fit, ...]] = {}
     for job in waiting:
         if kind_of(job) not in known:
-            held = tuple(fit for fit in job.fits if board.find(ask_of(fit)) is not None)
+            asked = [(fit, ask_of(fit, job.excluded)) for fit in job.fits]
+            held = tuple(fit for fit, ask in asked if board.find(ask) is not None)
             known[kind_of(job)] = job.fits if len(held) == len(job.fits) else held
     return [replace(job, fits=known[kind_of(job)]) for job in waiting if known[kind_of(job)]]
 
@@ -111,7 +112,7 @@ def _best(
     return best
 
 
-def _late(jobs: Sequence[Job], placed: Placed, least: float) -> set[int]:
+def _late(jobs: Sequence[Job], placed: Placed, least: float) -> set[Kind]:
     """Kinds of which a run ends in the later half of what exceeds the least makespan."""
     half = (placed.makespan + least) / 2
     late = {row.placement.run_id for row in placed.intervals if row.end > half}

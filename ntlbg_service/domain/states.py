@@ -18,6 +18,9 @@ class RunState(StrEnum):
     """No further attempt will be made. Terminal."""
     CANCELLED = "cancelled"
     """A person ended it. Terminal."""
+    LOST = "lost"
+    """Given up after attempts that ended without a word; nothing is known against the run itself.
+    Terminal."""
 
 
 class AttemptState(StrEnum):
@@ -34,16 +37,35 @@ class AttemptState(StrEnum):
     """Stopped by the service; the run goes on in a new attempt."""
 
 
-TERMINAL = frozenset({RunState.FINISHED, RunState.FAILED, RunState.CANCELLED})
+class Wanted(StrEnum):
+    """What a person wants of a run; the controller makes it so."""
+
+    RUN = "run"
+    CANCEL = "cancel"
+    """Stop it for good."""
+    PAUSE = "pause"
+    """Stop it, or do not start it, until `run` is wanted again."""
+
+
+TERMINAL = frozenset({RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.LOST})
+UNSUCCESSFUL = frozenset({RunState.FAILED, RunState.LOST})
+"""Ends that nobody asked for."""
 
 RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.FAILED}),
     RunState.RUNNING: frozenset(
-        {RunState.QUEUED, RunState.FINISHED, RunState.FAILED, RunState.CANCELLED}
+        {
+            RunState.QUEUED,
+            RunState.FINISHED,
+            RunState.FAILED,
+            RunState.CANCELLED,
+            RunState.LOST,
+        }
     ),
     RunState.FINISHED: frozenset(),
     RunState.FAILED: frozenset(),
     RunState.CANCELLED: frozenset(),
+    RunState.LOST: frozenset(),
 }
 
 

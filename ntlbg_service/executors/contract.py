@@ -17,7 +17,11 @@ class LaunchStatus(StrEnum):
 
 
 class Executor(Protocol):
-    """Starts, watches and stops launches. Every call may be repeated."""
+    """Starts, watches and stops launches. Every call may be repeated.
+
+    One that raises InfrastructureError has learned nothing: the launch is where it was, and is
+    neither absent nor lost.
+    """
 
     name: str
 

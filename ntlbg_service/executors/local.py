@@ -9,26 +9,13 @@ import psutil
 
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.executors.environment import local_driver
 from ntlbg_service.storage.claims import claimant
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 GRACE_SECONDS = 10.0
 """How long a driver may take to end after SIGTERM."""
-
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "PYTHONUNBUFFERED": "1",
-    "RAY_COLOR_PREFIX": "0",
-    "RAY_SCHEDULER_EVENTS": "0",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-}
-"""What every driver is given: one thread a process, and a Ray that phones nobody. Its own Ray
-listens on loopback alone, without tokens; a cluster named by RAY_ADDRESS keeps its own rules."""
 
 
 class LocalExecutor:
@@ -38,9 +25,7 @@ class LocalExecutor:
 
     def __init__(self, storage: Storage, environment: Mapping[str, str]) -> None:
         self._storage = storage
-        self._environment = {**environment, **ENVIRONMENT}
-        if not environment.get("RAY_ADDRESS"):
-            self._environment["RAY_AUTH_MODE"] = "disabled"
+        self._environment = local_driver(environment)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:

@@ -1,47 +1,132 @@
-"""Opening the ledger's database and bringing its schema up to date."""
+"""Opening the ledger's database: SQLite in a file, or PostgreSQL for many machines."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.errors import InfrastructureError, UserError
+from ntlbg_service.ledger.filesystems import network_filesystem
+from ntlbg_service.ledger.schema import HEAD, revision, upgrade
+from ntlbg_service.ledger.transactions import WRITES, first_line
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0001"
+SHAPES = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+SERVER = {
+    "connect_timeout": "10",
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
+}
+"""What a PostgreSQL session gives up on: a writer that froze holds the others up for a minute."""
 
 
-def open_database(url: str) -> Engine:
-    """An engine on an up-to-date schema. Raises InfrastructureError in one line."""
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+def open_database(url: str, *, migrate: bool | None = None) -> Engine:
+    """An engine on an up-to-date schema.
+
+    `migrate` brings an older schema up to date. By default that is done for a file of SQLite, and
+    asked for on a server, where machines with older code may be at work. Raises UserError for a
+    wrong URL, InfrastructureError for a database that does not answer or has another schema.
+    """
+    parsed = parse_url(url)
+    engine = create_database_engine(parsed)
     try:
-        with engine.connect() as connection:
-            if MigrationContext.configure(connection).get_current_revision() == HEAD:
-                return engine
-        with engine.begin() as connection:
-            _upgrade(connection)
-    except SQLAlchemyError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise InfrastructureError(f"ledger {engine.url!r}: {reason}") from None
+        with failures_in_a_line(parsed):
+            _bring_up_to_date(engine, migrate)
+    except Exception:
+        engine.dispose()
+        raise
     return engine
 
 
+def _bring_up_to_date(engine: Engine, migrate: bool | None) -> None:
+    with engine.connect() as connection:
+        found = revision(connection)
+    if found == HEAD:
+        return
+    asked = is_sqlite(engine.dialect) if migrate is None else migrate
+    if found is not None and not asked:
+        raise InfrastructureError(
+            f"ledger {engine.url!r}: its schema is {found}, this ntlbg needs {HEAD}; "
+            "`ntlbg db upgrade` brings it up to date"
+        )
+    with engine.connect() as connection:
+        connection.execution_options(**{WRITES: True})
+        with connection.begin():
+            upgrade(connection)
+
+
+@contextmanager
+def failures_in_a_line(url: URL) -> Iterator[None]:
+    """Let what the database says of a failure be an InfrastructureError of one line."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise InfrastructureError(f"ledger {url!r}: {first_line(error)}") from None
+
+
+def parse_url(url: str) -> URL:
+    """A ledger's URL. Raises UserError for one that no ledger can have."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except ArgumentError:
+        raise UserError(f"ledger '{url}' is no database URL; write {SHAPES}") from None
+    if backend == "postgres":
+        backend, parsed = "postgresql", parsed.set(drivername="postgresql")
+    if backend not in ("sqlite", "postgresql"):
+        raise UserError(f"ledger {parsed!r}: no ledger lives in {backend}; write {SHAPES}")
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if not parsed.database or parsed.database == ":memory:":
+        raise UserError("ledger: SQLite without a file would forget everything; name a file")
+    kind = network_filesystem(Path(parsed.database))
+    if kind is not None:
+        raise UserError(
+            f"ledger {parsed.database} lies on a network file system ({kind}), where SQLite's "
+            "locks do not hold; put --home on a local disk or use --ledger postgresql+psycopg://..."
+        )
+    return parsed
+
+
+def create_database_engine(url: URL) -> Engine:
+    """An engine as the ledger needs it, whatever schema is there."""
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    wanted = {name: value for name, value in SERVER.items() if name not in url.query}
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args=wanted)
+    except ModuleNotFoundError:
+        raise UserError(
+            "a ledger in PostgreSQL needs psycopg: pip install 'ntlbg[postgres]'"
+        ) from None
+
+
+def insert_of(connection: Connection) -> Callable[..., Any]:
+    """The dialect's own `insert`, which knows what to do on a conflict."""
+    return sqlite.insert if is_sqlite(connection.dialect) else postgresql.insert
+
+
+def is_sqlite(dialect: Dialect) -> bool:
+    """Whether the ledger is a file."""
+    return dialect.name == "sqlite"
+
+
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver would begin a transaction only at the first write, after what was read for it.
+    connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _upgrade(connection: Connection) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

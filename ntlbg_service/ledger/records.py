@@ -7,7 +7,7 @@ from typing import Any
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.states import AttemptState, RunState
+from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.domain.suite import Identity
 
 
@@ -34,6 +34,8 @@ class NewRun:
     fits: tuple[Fit, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
     """What the work needs beside the config: data root, the points of a sweep."""
+    priority: int = 0
+    """Higher goes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +57,32 @@ class Run:
     details: Mapping[str, Any]
     created_at: float
     updated_at: float
+    priority: int
+    """Higher goes first."""
+    wanted: Wanted
+    """What a person asked for last; the controller acts on it."""
+    not_before: float
+    """Unix time before which no attempt starts: the pause after a failure."""
+    excluded: tuple[str, ...]
+    """Nodes that it does not go to again."""
+    next_fit: Fit | None
+    """What the next attempt runs with in place of `fits`, once memory ran out."""
 
     @property
     def label(self) -> str:
         """Name of the run for people: `group/variant seed 1`."""
         return f"{self.group}/{self.variant} seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What an attempt was seen to do. None is not measured."""
+
+    peak_mib: float | None = None
+    """Peak memory of the worker."""
+    seconds_per_step: float | None = None
+    finished_steps: int | None = None
+    """Optimizer steps of the whole run when the attempt ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +98,9 @@ class Attempt:
     message: str
     launched_at: float
     ended_at: float | None
+    nodes: tuple[str, ...] = ()
+    """Names of the nodes it was placed on; empty where the executor chose."""
+    measured: Measured = field(default_factory=Measured)
 
     @property
     def launch_id(self) -> str:
@@ -109,6 +135,8 @@ class OutboxEntry:
     topic: str
     suite_key: str
     run_id: str | None
+    posts: int = 1
+    """How often it was posted while it waited."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CheckConstraint,
     Column,
     Float,
     ForeignKey,
@@ -21,6 +22,7 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
         "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
 
@@ -57,6 +59,11 @@ runs = Table(
     Column("details", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("wanted", String(16), nullable=False, server_default="run"),
+    Column("not_before", Float, nullable=False, server_default="0"),
+    Column("excluded", JSON, nullable=False, server_default="[]"),
+    Column("next_fit", JSON(none_as_null=True)),
     Index("ix_runs_suite_key_submission", "suite_key", "submission"),
     Index("ix_runs_state", "state"),
 )
@@ -73,6 +80,10 @@ attempts = Table(
     Column("message", Text, nullable=False),
     Column("launched_at", Float, nullable=False),
     Column("ended_at", Float),
+    Column("nodes", JSON, nullable=False, server_default="[]"),
+    Column("peak_mib", Float),
+    Column("seconds_per_step", Float),
+    Column("finished_steps", Integer),
     Index("ix_attempts_state", "state"),
 )
 
@@ -109,5 +120,16 @@ outbox = Table(
     Column("sent_at", Float),
     Column("tries", Integer, nullable=False),
     Column("error", Text, nullable=False),
+    Column("posts", Integer, nullable=False, server_default="1"),
     Index("ix_outbox_sent_at", "sent_at"),
+)
+
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String(200), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
 )

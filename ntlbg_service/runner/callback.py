@@ -1,38 +1,46 @@
-"""Our own report to Ray Train: rank 0, the exact checkpoint, our marker when it is committed."""
+"""What a worker tells while it trains: metric lines, its step, the exact checkpoint of a step."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ray import train
-from ray.train import Checkpoint
+from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ntlbg_model.learning.loss_terms import PREFIX
-from ntlbg_service.domain.launch import CheckpointMarker, to_json
-from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import Storage
+from ntlbg_service.runner.checkpoints import Checkpoints
 
 KEPT = ("loss", "grad_norm", "learning_rate", "epoch")
 
 
 class ReportCallback(TrainerCallback):  # type: ignore[misc]
-    """Metric lines on every log, a committed checkpoint on every save.
+    """Metric lines on every log, a checkpoint on its way to storage on every save.
 
-    The stock callback reports the last checkpoint found in the output folder, which after a
-    restart can be another attempt's; this one names the checkpoint of the step.
+    Ray Train's own callback reports the last checkpoint found in the output folder, which after a
+    restart can be another attempt's, and holds up the training while it copies.
     """
 
     def __init__(
         self,
         metric: Callable[[int, dict[str, float]], None],
-        storage: Storage,
-        keys: AttemptKeys,
+        stepped: Callable[[int], None],
+        checkpoints: Checkpoints,
     ) -> None:
         self._metric = metric
-        self._storage = storage
-        self._keys = keys
+        self._stepped = stepped
+        self._checkpoints = checkpoints
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Tell how far the run is. Raises what a copy to storage ended with."""
+        self._stepped(state.global_step)
+        self._checkpoints.check()
 
     def on_log(
         self,
@@ -59,18 +67,18 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Hand the checkpoint of this very step to Ray Train, then mark it committed."""
-        step = state.global_step
-        if train.get_context().get_world_rank() != 0:
-            train.report({"step": step})
-            return
-        folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
-        name = f"step-{step:08d}"
-        train.report(
-            {"step": step},
-            checkpoint=Checkpoint.from_directory(str(folder)),
-            checkpoint_dir_name=name,
-        )
-        committed = self._storage.path(self._keys.work) / name
-        marker = CheckpointMarker(attempt=self._keys.attempt, step=step, path=str(committed))
-        self._storage.put(self._keys.marker(step), to_json(marker))
+        """Hand the checkpoint of this very step on, when every rank has saved its part."""
+        if distributed.is_initialized():
+            distributed.barrier()
+        folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        self._checkpoints.save(folder, state.global_step)
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """The last checkpoint is committed before anything else begins."""
+        self._checkpoints.wait()

@@ -2,12 +2,14 @@
 
 import time
 
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+import ray
+from ray.train import FailureConfig, RunConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
-from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.cluster import connection
+from ntlbg_service.runner.failures import classify_end, kernel_kills
+from ntlbg_service.runner.scaling import scaling_of
 from ntlbg_service.runner.worker import work
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage, Storage
@@ -17,6 +19,11 @@ def train(spec: LaunchSpec, storage: LocalStorage) -> None:
     """Run an attempt to its exit record."""
     with connection(cpus=spec.fit.workers * spec.fit.cores):
         run_trainer(spec, storage)
+
+
+def labels_of_nodes() -> list[dict[str, str]]:
+    """Labels of every live node of the cluster."""
+    return [node.get("Labels", {}) for node in ray.nodes() if node["Alive"]]
 
 
 def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
@@ -29,11 +36,7 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
     trainer = TorchTrainer(
         work,
         train_loop_config={"spec": to_json(spec)},
-        scaling_config=ScalingConfig(
-            num_workers=spec.fit.workers,
-            use_gpu=not on_cpu,
-            resources_per_worker=spec.fit.resources,
-        ),
+        scaling_config=scaling_of(spec.fit, labels_of_nodes()),
         torch_config=TorchConfig(backend="gloo" if on_cpu else "nccl"),
         run_config=RunConfig(
             name="train",
@@ -41,22 +44,24 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
+    killed = kernel_kills()
     try:
         trainer.fit()
     # Whatever ended the workers, the attempt must end with a record that says so.
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
         if storage.get(keys.exit) is None:
-            storage.put(keys.exit, to_json(_died(spec, error)))
+            died = _died(spec, error, kernel_kills() - killed)
+            storage.put(keys.exit, to_json(died))
 
 
-def _died(spec: LaunchSpec, error: Exception) -> ExitRecord:
-    first_line = next((line for line in str(error).splitlines() if line.strip()), "")
+def _died(spec: LaunchSpec, error: Exception, killed_here: int) -> ExitRecord:
+    failure, message = classify_end(error, killed_here)
     return ExitRecord(
         run_id=spec.run_id,
         attempt=spec.attempt,
         finished=False,
-        failure=FailureClass.INFRASTRUCTURE,
-        message=f"the workers ended without a word: {first_line.strip()}"[:500],
+        failure=failure,
+        message=message,
         ended_at=time.time(),
     )

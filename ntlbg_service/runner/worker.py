@@ -7,9 +7,9 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ntlbg_model.config import DatasetConfig
@@ -17,9 +17,12 @@ from ntlbg_model.data.records import Prediction
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.runner.checkpoints import Checkpoints, Place
 from ntlbg_service.runner.failures import classify
+from ntlbg_service.runner.heartbeat import beating
+from ntlbg_service.runner.scratch import scratch
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import LocalStorage, Storage
+from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage, Storage
 
 PACKAGES = ("ray", "torch", "transformers", "peft", "accelerate", "av", "numpy")
 
@@ -31,13 +34,13 @@ def work(settings: dict[str, Any]) -> None:
     spec = parse(LaunchSpec, json.loads(json.dumps(settings["spec"])), "launch spec")
     storage = LocalStorage(Path(spec.storage))
     context = train.get_context()
-    leads = context.get_world_rank() == 0
     if spec.fit.profile == "cpu":
         # Ray Train names a CUDA device even where the workers were given none.
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
-    progress = _Progress(spec, storage, leads)
+    progress = _Progress(spec, storage, place_of(context))
     try:
-        _train_and_evaluate(spec, progress)
+        with _signs_of_life(progress):
+            _train_and_evaluate(spec, progress)
     # The edge of the attempt: what went wrong becomes its exit record, then Ray's business.
     except Exception as error:
         traceback.print_exc()
@@ -46,11 +49,22 @@ def work(settings: dict[str, Any]) -> None:
             from ntlbg_model.evaluation import peak_memory_mib
 
             progress.peak_memory_mib = peak_memory_mib()
-        if leads:
+        # The first rank to fail has the cause; the others only see that it is gone.
+        with suppress(AlreadyWrittenError):
             progress.end(ExitRecordParts(finished=False, failure=failure, message=message))
         raise
-    if leads:
+    if progress.leads:
         progress.end(ExitRecordParts(finished=True))
+
+
+def place_of(context: Any) -> Place:
+    """Where Ray Train has put this worker."""
+    return Place(
+        rank=context.get_world_rank(),
+        local_rank=context.get_local_rank(),
+        node_rank=context.get_node_rank(),
+        nodes=max(1, context.get_world_size() // context.get_local_world_size()),
+    )
 
 
 @dataclass(kw_only=True)
@@ -64,11 +78,11 @@ class ExitRecordParts:
 
 @dataclass
 class _Progress:
-    """What this attempt has done so far; only rank 0 writes."""
+    """What this attempt has done so far; rank 0 writes it down."""
 
     spec: LaunchSpec
     storage: Storage
-    leads: bool
+    place: Place
     steps: int = 0
     train_seconds: float | None = None
     evaluation_seconds: float | None = None
@@ -76,11 +90,18 @@ class _Progress:
     results: dict[str, float] = field(default_factory=dict)
 
     @property
+    def leads(self) -> bool:
+        return self.place.rank == 0
+
+    @property
     def keys(self) -> AttemptKeys:
         return AttemptKeys(self.spec.run_id, self.spec.attempt)
 
-    def metric(self, step: int, values: dict[str, float]) -> None:
+    def stepped(self, step: int) -> None:
         self.steps = max(self.steps, step)
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        self.stepped(step)
         if self.leads and values:
             line = MetricLine(attempt=self.spec.attempt, step=step, time=time.time(), values=values)
             self.storage.append(self.keys.metrics, to_json(line))
@@ -101,6 +122,12 @@ class _Progress:
             versions={name: importlib.metadata.version(name) for name in PACKAGES},
         )
         self.storage.put(self.keys.exit, to_json(record))
+
+
+def _signs_of_life(progress: _Progress) -> AbstractContextManager[None]:
+    if not progress.leads:
+        return nullcontext()
+    return beating(progress.storage, progress.keys, lambda: progress.steps)
 
 
 def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
@@ -129,7 +156,8 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
         _train(spec, progress, backbone, cache)
         # The evaluation is predicted without the optimizer's states, which cycles keep alive.
         gc.collect()
-    if progress.leads:
+    if progress.leads or spec.fit.zero_stage == 3:
+        # Weights that are spread come together only while every rank asks for the same ones.
         _evaluate(spec, progress, backbone, cache)
         progress.peak_memory_mib = peak_memory_mib()
 
@@ -145,13 +173,13 @@ def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> 
         for question in read_dataset(spec, dataset)
         if question.answer is not None
     ]
-    with TemporaryDirectory(prefix="ntlbg-") as output:
+    with scratch(spec, progress.place) as output:
         trainer = build_trainer(
             config,
             backbone=backbone,
             questions=questions,
             frames=frame_reader(spec, cache),
-            output_dir=Path(output),
+            output_dir=output,
             micro_batch=spec.fit.micro_batch,
             accumulation=spec.fit.accumulation,
             world_size=spec.fit.workers,
@@ -159,7 +187,15 @@ def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> 
             device="cpu" if spec.fit.profile == "cpu" else "cuda",
             precision=spec.fit.precision,
             gradient_checkpointing=spec.fit.gradient_checkpointing,
-            callbacks=[ReportCallback(progress.metric, progress.storage, progress.keys)],
+            zero_stage=spec.fit.zero_stage,
+            offload=spec.fit.offload,
+            callbacks=[
+                ReportCallback(
+                    progress.metric,
+                    progress.stepped,
+                    Checkpoints(progress.storage, progress.keys, progress.place),
+                )
+            ],
         )
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=spec.resume_from)
@@ -178,7 +214,8 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
         key = progress.keys.predictions(dataset.name)
 
         def keep(row: Prediction, key: str = key, found: list[Prediction] = predictions) -> None:
-            progress.storage.append(key, row.to_json())
+            if progress.leads:
+                progress.storage.append(key, row.to_json())
             found.append(row)
 
         evaluate(

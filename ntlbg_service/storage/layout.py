@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+HOME = "home.json"
+"""What tells this storage from every other one."""
+
 
 @dataclass(frozen=True)
 class AttemptKeys:
@@ -31,6 +34,11 @@ class AttemptKeys:
         return f"{self.folder}/exit.json"
 
     @property
+    def heartbeat(self) -> str:
+        """The newest sign of life, overwritten."""
+        return f"{self.folder}/heartbeat.json"
+
+    @property
     def metrics(self) -> str:
         """Metric lines, appended."""
         return f"{self.folder}/metrics.jsonl"
@@ -48,6 +56,14 @@ class AttemptKeys:
         """Marker of a committed checkpoint."""
         return f"{self.folder}/checkpoints/step-{step:08d}.json"
 
+    def checkpoint(self, step: int) -> str:
+        """Folder of a checkpoint; it is one when its marker is there."""
+        return f"{self.folder}/train/step-{step:08d}"
+
+    def part(self, step: int, node: int) -> str:
+        """Written when a node, not the first, has copied its part of a checkpoint."""
+        return f"{self.folder}/parts/step-{step:08d}-node-{node:03d}.json"
+
     @property
     def markers(self) -> str:
         """Folder of the markers."""
@@ -61,6 +77,11 @@ class AttemptKeys:
     def trial(self, name: str) -> "AttemptKeys":
         """The objects of one trial of a sweep."""
         return AttemptKeys(f"{self.run_id}/trials/{name}", self.attempt)
+
+
+def trials(run_id: str) -> str:
+    """Folder of a sweep's trials, each as if it were a run."""
+    return f"runs/{run_id}/trials"
 
 
 def report(suite_key: str) -> str:

@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +25,12 @@ class Storage(Protocol):
 
     def get(self, key: str) -> dict[str, Any] | None:
         """A JSON object, or None."""
+
+    def touch(self, key: str, value: Mapping[str, Any]) -> None:
+        """Overwrite a JSON object that is no result: a reader sees the old one or the new one."""
+
+    def age(self, key: str) -> float | None:
+        """Seconds since an object was written, by the storage's clock; None without one."""
 
     def append(self, key: str, value: Mapping[str, Any]) -> None:
         """Append one JSON line."""
@@ -53,20 +61,26 @@ class LocalStorage:
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object once: whole or not at all, synced to disk."""
         path = self.path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         data = json.dumps(value, indent=1, sort_keys=True).encode()
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".put-", delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary = Path(file.name)
+        with _beside(path, data, sync=True) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                if path.read_bytes() != data:
+                    raise AlreadyWrittenError(f"{key} is written already") from None
+
+    def touch(self, key: str, value: Mapping[str, Any]) -> None:
+        """Overwrite a JSON object that is no result: whole, but not synced to disk."""
+        path = self.path(key)
+        with _beside(path, json.dumps(value, sort_keys=True).encode(), sync=False) as temporary:
+            temporary.replace(path)
+
+    def age(self, key: str) -> float | None:
+        """Seconds since an object was written, by this machine's clock and the file's time."""
         try:
-            os.link(temporary, path)
-        except FileExistsError:
-            if path.read_bytes() != data:
-                raise AlreadyWrittenError(f"{key} is written already") from None
-        finally:
-            temporary.unlink()
+            return max(0.0, time.time() - self.path(key).stat().st_mtime)
+        except FileNotFoundError:
+            return None
 
     def get(self, key: str) -> dict[str, Any] | None:
         """A JSON object, or None where there is none."""
@@ -99,3 +113,20 @@ class LocalStorage:
         return sorted(
             f"{folder}/{found.name}" for found in path.iterdir() if not found.name.startswith(".")
         )
+
+
+@contextmanager
+def _beside(path: Path, data: bytes, *, sync: bool) -> Iterator[Path]:
+    """A file with `data` in the folder of `path`; gone afterwards, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".put-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

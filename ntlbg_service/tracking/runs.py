@@ -1,7 +1,7 @@
 """Our runs in MLflow's store: found by tag, made when missing, brought up to date."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -117,3 +117,16 @@ def log_artifacts(client: "MlflowClient", found: str, artifacts: Mapping[str, Pa
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
         client.log_artifacts(found, folder)
+
+
+def runs_tagged(client: "MlflowClient", tag: str, value: str) -> "Iterator[Run]":
+    """All runs with a tag in experiments of ours, page by page."""
+    ours = client.search_experiments(filter_string=f"tags.`{KIND}` = 'suite'")
+    experiments = [experiment.experiment_id for experiment in ours]
+    page: str | None = None
+    while experiments:
+        runs = client.search_runs(experiments, f"tags.`{tag}` = '{value}'", page_token=page)
+        yield from runs
+        page = runs.token
+        if not page:
+            return

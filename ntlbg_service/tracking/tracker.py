@@ -24,6 +24,7 @@ from ntlbg_service.tracking.runs import (
     ensure_experiment,
     log_artifacts,
     log_params,
+    runs_tagged,
 )
 
 if TYPE_CHECKING:
@@ -169,6 +170,25 @@ class Tracker:
             place = self._known(client, SUITE_KEY, suite_key)
             self._end(client, place.run, status, {}, artifacts, ended_at)
 
+    def reopened(self, run_id: str) -> None:
+        """A run goes on that MLflow shows as ended: somebody's tool ended it, or an older state."""
+        with self._connection.client(self._forget) as client:
+            place = self._known(client, RUN_ID, run_id)
+            client.update_run(place.run, "RUNNING")
+
+    def statuses(self, suite_key: str) -> dict[str, list[str]]:
+        """What MLflow shows for each run of a suite: 'finished', 'failed', 'killed', 'running'.
+
+        More than one for a run that is there more than once.
+        """
+        found: dict[str, list[str]] = {}
+        with self._connection.client(self._forget) as client:
+            for run in runs_tagged(client, SUITE, suite_key):
+                known = run.data.tags.get(RUN_ID)
+                if known is not None and TRIAL_OF not in run.data.tags:
+                    found.setdefault(known, []).append(run.info.status.lower())
+        return found
+
     def link(self, run_id: str) -> str | None:
         """Address of a run's page; None without a server or before the run is there."""
         place = self._page(RUN_ID, run_id)
@@ -191,6 +211,11 @@ class Tracker:
         }
         query = urlencode(view, quote_via=quote)
         return place and f"{self._server}/#/experiments/{place.experiment}/runs?{query}"
+
+    @property
+    def address(self) -> str:
+        """Where MLflow is, without user and password."""
+        return self._connection.shown
 
     @property
     def _server(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,17 +10,24 @@ import psutil
 import pytest
 
 from ntlbg_model.config import Config, ModelConfig, TrainingConfig
+from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import LaunchSpec, Work, to_json
+from ntlbg_service.executors.choice import executor as choose
 from ntlbg_service.executors.contract import Executor, LaunchStatus
+from ntlbg_service.executors.job_client import ClusterAwayError
 from ntlbg_service.executors.local import LocalExecutor
+from ntlbg_service.executors.ray_jobs import RayJobsExecutor
 from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import cpu_fit, tiny_config
 from tests.end_to_end.conftest import until
+from tests.ray_cluster import RayCluster
 
 KEYS = AttemptKeys("run", 1)
 Make = Callable[[], Executor]
+EVERY = ("simulated", "local", "ray_jobs")
+REAL = ("local", "ray_jobs")
 
 
 @pytest.fixture
@@ -27,14 +35,14 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path)
 
 
-@pytest.fixture(params=["simulated", "local"])
+@pytest.fixture
 def make(request: pytest.FixtureRequest, storage: LocalStorage) -> Iterator[Make]:
     """Makes executors on one storage; the second stands for a controller started later."""
-    shared = SimulatedExecutor(storage)
+    made_one = maker(request, storage)
     all_made: list[Executor] = []
 
     def made() -> Executor:
-        all_made.append(shared if request.param == "simulated" else local(storage))
+        all_made.append(made_one())
         return all_made[-1]
 
     yield made
@@ -42,8 +50,15 @@ def make(request: pytest.FixtureRequest, storage: LocalStorage) -> Iterator[Make
         executor.stop(KEYS)
 
 
-def local(storage: LocalStorage) -> LocalExecutor:
-    return LocalExecutor(storage, {**os.environ, "HF_HUB_OFFLINE": "1"})
+def maker(request: pytest.FixtureRequest, storage: LocalStorage) -> Make:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    if request.param == "local":
+        return lambda: LocalExecutor(storage, environment)
+    if request.param == "simulated":
+        shared = SimulatedExecutor(storage)
+        return lambda: shared
+    cluster: RayCluster = request.getfixturevalue("ray_cluster")
+    return lambda: RayJobsExecutor(storage, {**environment, **cluster.environment})
 
 
 def spec(storage: LocalStorage, config: Config) -> LaunchSpec:
@@ -63,6 +78,7 @@ def spec(storage: LocalStorage, config: Config) -> LaunchSpec:
     return found
 
 
+@pytest.mark.parametrize("make", EVERY, indirect=True)
 def test_a_launch_is_absent_running_ended(make: Make, storage: LocalStorage) -> None:
     executor = make()
     assert executor.status(KEYS) is LaunchStatus.ABSENT
@@ -76,6 +92,7 @@ def test_a_launch_is_absent_running_ended(make: Make, storage: LocalStorage) -> 
     executor.stop(KEYS)
 
 
+@pytest.mark.parametrize("make", EVERY, indirect=True)
 def test_a_second_start_of_an_attempt_is_refused(make: Make, storage: LocalStorage) -> None:
     executor = make()
     executor.launch(spec(storage, tiny_config()))
@@ -86,25 +103,60 @@ def test_a_second_start_of_an_attempt_is_refused(make: Make, storage: LocalStora
     assert storage.get(KEYS.process) == claim
 
 
-def test_stopping_leaves_no_process(storage: LocalStorage) -> None:
-    executor = local(storage)
+@pytest.mark.parametrize("make", REAL, indirect=True)
+def test_stopping_leaves_no_process(make: Make, storage: LocalStorage) -> None:
+    executor = make()
     executor.launch(spec(storage, tiny_config()))
     claim = until(lambda: storage.get(KEYS.process), "the claim")
     driver = psutil.Process(int(claim["pid"]))
-    family = until(lambda: driver.children(recursive=True), "the driver's Ray")
+    until(lambda: "TrainController" in log_of(storage), "the driver's Ray")
+    family = [driver, *driver.children(recursive=True)]
     executor.stop(KEYS)
     until(lambda: not any(member.is_running() for member in family), "the end of its processes")
 
 
-def test_wrong_input_at_run_time_is_a_user_failure(storage: LocalStorage) -> None:
+@pytest.mark.parametrize("make", REAL, indirect=True)
+def test_wrong_input_at_run_time_is_a_user_failure(make: Make, storage: LocalStorage) -> None:
     config = Config(
         model=ModelConfig(base_model="nobody/has-this-2B"),
         training=TrainingConfig(max_steps=0, warmup_steps=0),
     )
-    executor = local(storage)
+    executor = make()
     executor.launch(spec(storage, config))
     record = until(lambda: storage.get(KEYS.exit), "the exit record")
     until(lambda: executor.status(KEYS) is LaunchStatus.ENDED, "the driver's end")
     assert record["failure"] == "user"
     assert "nobody/has-this-2B" in record["message"]
     assert json.dumps(record["message"]).count("\\n") == 0
+    assert "nobody/has-this-2B" in log_of(storage)
+
+
+def log_of(storage: LocalStorage) -> str:
+    return storage.path(KEYS.log).read_text(errors="replace")
+
+
+def test_homes_on_one_cluster_have_jobs_of_their_own(tmp_path: Path) -> None:
+    """Also one that was deleted and made again."""
+    cluster = {"RAY_ADDRESS": "http://127.0.0.1:1"}
+    homes = [LocalStorage(tmp_path / name) for name in ("a", "a", "b")]
+    first, again, other = (RayJobsExecutor(home, cluster).submission_id(KEYS) for home in homes)
+    assert first == again != other
+    assert first.startswith("run-0001-")
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://[::1"])
+def test_a_cluster_that_is_away_says_nothing_about_a_launch(
+    storage: LocalStorage, address: str
+) -> None:
+    executor = RayJobsExecutor(storage, {"RAY_ADDRESS": address})
+    with pytest.raises(ClusterAwayError, match=re.escape(f"Ray at {address}")):
+        executor.status(KEYS)
+
+
+def test_the_executor_follows_the_cluster(storage: LocalStorage) -> None:
+    cluster = {"RAY_ADDRESS": "http://127.0.0.1:1"}
+    assert choose(storage, {}).name == "local"
+    assert choose(storage, cluster).name == "ray_jobs"
+    assert choose(storage, cluster, "local").name == "local"
+    with pytest.raises(UserError, match="RAY_ADDRESS"):
+        choose(storage, {}, "ray_jobs")

@@ -186,7 +186,7 @@ def test_a_run_waits_for_the_one_whose_gpu_it_gets() -> None:
 def test_a_run_waits_for_a_node_to_be_added() -> None:
     cloud = Inventory(
         name="cloud",
-        groups=(NodeGroup(profile="A100-40GB", gpus=8, nodes=0, max_nodes=2, start_minutes=30),),
+        groups=(NodeGroup(profile="A100-40GB", gpus=8, nodes=0, max_nodes=1, start_minutes=30),),
     )
     made = plan([variant("a", config())], [1], cloud)
     (key,) = made.intervals
@@ -231,10 +231,11 @@ def test_a_long_run_gets_more_gpus_than_it_needs_where_they_would_idle() -> None
     (interval,) = made.intervals.values()
     (row,) = made.variants
     fit = interval.placement.fit
-    assert fit.workers == 4  # A node of the faster kind has four.
+    assert (fit.workers, fit.nodes) == (8, 2)  # Both nodes of the faster kind.
     said = why_so_many(row, interval)
     assert said is not None
-    assert said.startswith(f"{fit.hours:.1f} h instead of {4 * fit.hours:.1f} h on 1, for ")
+    assert said.startswith(f"{fit.hours:.1f} h instead of ")
+    assert " h on 1, for " in said
 
 
 def test_short_runs_of_a_long_queue_keep_to_the_gpus_they_need() -> None:

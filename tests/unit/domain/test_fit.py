@@ -145,7 +145,7 @@ def test_where_nothing_plain_fits_states_are_spread_or_moved() -> None:
     found = fit(config(2048, model=ModelConfig(tuning="full")), A100_80, BOX)
     assert isinstance(found, Fit)
     assert found.zero_stage >= 2
-    assert found.unbuilt is not None and "ZeRO" in found.unbuilt
+    assert (found.unbuilt is None) is (found.zero_stage < 3)
     assert any("instead of" in words and "ZeRO" in words for words in found.reasons)
     assert found.host_gib * found.workers <= BOX.host_memory_gib
     assert fitted(config(2048), A100_80).unbuilt is None
@@ -235,8 +235,7 @@ def test_a_gang_takes_the_fewest_nodes_that_hold_it_evenly(
     made = fit(_asks(asked, global_batch=48), A100_80, BOX, nodes=nodes)
     assert isinstance(made, Fit)
     assert (made.workers, made.nodes) == found == (made.step.workers, made.step.nodes)
-    built = f"{asked} x A100-80GB on 2 nodes" if made.nodes > 1 else None
-    assert made.unbuilt == built
+    assert made.unbuilt is None
 
 
 @pytest.mark.parametrize(

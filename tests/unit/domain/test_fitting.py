@@ -75,7 +75,9 @@ def test_wider_fits_double_the_gpus_as_long_as_that_is_faster() -> None:
     assert wider is fitter.wider(CONFIG)
     for profile, one in least.items():
         gangs = [found for found in wider if found.profile == profile]
-        assert [found.workers for found in gangs] == [one.workers * 2**n for n in (1, 2, 3)]
+        doubled = [one.workers * 2**n for n in range(1, len(gangs) + 1)]
+        assert [found.workers for found in gangs] == doubled
+        assert len(gangs) >= 3
         for narrow, wide in pairwise([one, *gangs]):
             assert wide.hours < narrow.hours
             assert wide.numerics == narrow.numerics
@@ -87,5 +89,5 @@ def test_a_config_that_says_how_many_gpus_is_not_widened() -> None:
     assert Fitter(LAB).wider(fixed) == ()
 
 
-def test_a_run_is_not_widened_onto_nodes_that_the_runner_cannot_join() -> None:
-    assert max(found.nodes for found in Fitter(LAB).wider(CONFIG)) == 1
+def test_a_run_is_widened_onto_several_nodes_where_that_is_faster() -> None:
+    assert max(found.nodes for found in Fitter(LAB).wider(CONFIG)) == 2

@@ -208,3 +208,15 @@ def test_the_bound_counts_work_the_longest_run_and_waves() -> None:
     assert least([a_job("l", a_fit("a", 7.0))], a=2) == 7.0
     spread = [a_job(str(n), a_fit("a", 2.0), a_fit("b", 4.0)) for n in range(6)]
     assert 0.99 * 8.0 <= least(spread, a=1, b=1) <= 8.0
+
+
+def test_a_run_is_kept_off_the_nodes_that_lost_it() -> None:
+    nodes = tuple(Node(name=name, group=0, profile="A100-80GB", gpus=1) for name in ("bad", "good"))
+    fits = (a_fit("A100-80GB", 1.0),)
+    jobs = [
+        Job(run_id="lost", fits=fits, excluded=frozenset({"bad"})),
+        Job(run_id="other", fits=fits),
+        Job(run_id="nowhere", fits=fits, excluded=frozenset({"bad", "good"})),
+    ]
+    placed = {row.run_id: row.nodes for row in schedule(jobs, Cluster(nodes=nodes))}
+    assert placed == {"lost": ("good",), "other": ("bad",)}

@@ -1,15 +1,25 @@
 """The controller: every run ends once, whatever is killed between two steps."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, LaunchSpec, to_json
-from ntlbg_service.domain.recovery import RETRIES, FailureClass
-from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState
+from ntlbg_service.controller.controller import LINGER_SECONDS, SILENT_SECONDS
+from ntlbg_service.controller.spec import launch_spec
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.launch import (
+    CheckpointMarker,
+    ExitRecord,
+    Heartbeat,
+    LaunchSpec,
+    to_json,
+)
+from ntlbg_service.domain.recovery import RETRIES, RUNGS, FailureClass
+from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
 from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.builders import SUITE, Service, new_run
@@ -54,7 +64,8 @@ def test_a_lost_attempt_goes_on_from_its_newest_committed_checkpoint(tmp_path: P
             marker = CheckpointMarker(attempt=1, step=step, path=str(folder))
             service.storage.put(keys.marker(step), to_json(marker))
     service.executor.stop(keys)
-    service.controller.step()
+    while len(service.ledger.attempts_of(run_id)) < 2:  # The clock moves: the back-off ends.
+        service.controller.step()
     first, second = service.ledger.attempts_of(run_id)
     assert first.state is AttemptState.LOST
     assert second.resume_from == str(service.storage.path(f"{keys.work}/step-00000020"))
@@ -65,7 +76,7 @@ def test_retries_end(tmp_path: Path) -> None:
     service.executor.outcome = lambda spec: None
     (run_id,) = submitted(service, 1)
     service.run_all()
-    assert service.ledger.run(run_id).state is RunState.FAILED
+    assert service.ledger.run(run_id).state is RunState.LOST
     assert len(service.ledger.attempts_of(run_id)) == RETRIES + 1
 
 
@@ -126,6 +137,99 @@ def test_what_another_suite_left_behind_holds_no_place(tmp_path: Path) -> None:
     assert service.ledger.run(left).state is RunState.QUEUED
 
 
+def test_a_hung_process_is_stopped_and_its_run_goes_on(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    (run_id,) = submitted(service, 1)
+    service.controller.step()
+    service.storage.touch(AttemptKeys(run_id, 1).heartbeat, a_beat(1))
+    for _ in range(int(SILENT_SECONDS) + 5):  # Ticks: a second a look.
+        service.controller.step()
+    first = service.ledger.attempts_of(run_id)[0]
+    assert (first.state, first.message) == (AttemptState.LOST, "no sign of life for 301 s")
+    service.run_all()
+    assert service.ledger.run(run_id).state is RunState.FINISHED
+
+
+def test_a_place_is_free_when_the_process_is_gone_not_before(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    (run_id,) = submitted(service, 1)
+    service.controller.step()
+    (spec,) = service.executor.running.values()
+    service.storage.put(AttemptKeys(run_id, 1).exit, to_json(finishes(spec)))
+    service.controller.step()
+    assert service.ledger.run(run_id).state is RunState.RUNNING
+    for _ in range(int(LINGER_SECONDS) + 5):
+        service.controller.step()
+    assert service.executor.running == {}
+    assert service.ledger.run(run_id).state is RunState.FINISHED
+
+
+def test_a_running_run_is_cancelled_and_a_paused_one_goes_on_when_it_may(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    cancelled, paused = submitted(service, 2)
+    service.controller.step()
+    service.ledger.request(cancelled, Wanted.CANCEL, "ada")
+    service.ledger.request(paused, Wanted.PAUSE, "ada")
+    for _ in range(3):
+        service.controller.step()
+    assert service.executor.running == {}
+    assert service.ledger.run(cancelled).state is RunState.CANCELLED
+    assert service.ledger.run(paused).state is RunState.QUEUED
+    service.ledger.request(paused, Wanted.RUN, "ada")
+    service.run_all()
+    assert service.ledger.run(paused).state is RunState.FINISHED
+    assert len(service.ledger.attempts_of(paused)) == 2
+
+
+def test_a_process_that_comes_after_it_was_given_up_may_not_start(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    (run_id,) = submitted(service, 1)
+    run = service.ledger.run(run_id)
+    attempt = service.ledger.start_attempt(run, run.fits[0], None, "simulated", "not yet claimed")
+    service.ledger.request(run_id, Wanted.CANCEL, "ada")
+    service.controller.step()
+    assert service.ledger.run(run_id).state is RunState.CANCELLED
+    service.executor.launch(launch_spec(run, attempt, service.workspace))
+    assert service.executor.running == {}
+
+
+def test_out_of_memory_goes_down_the_ladder_with_the_same_global_batch(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.executor.outcome = failing(FailureClass.OUT_OF_MEMORY)  # type: ignore[assignment]
+    (run_id,) = submitted(service, 1)
+    service.run_all()
+    fits = [attempt.fit for attempt in service.ledger.attempts_of(run_id)]
+    assert service.ledger.run(run_id).state is RunState.FAILED
+    assert 1 < len(fits) <= RUNGS + 1
+    assert {fit.micro_batch * fit.accumulation * fit.workers for fit in fits} == {8}
+    assert all(later.predicted_gib < fit.predicted_gib for fit, later in pairwise(fits))
+
+
+def test_trouble_with_one_launch_touches_no_other(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    ids = submitted(service, 2)
+    launch = service.executor.launch
+
+    def away(spec: LaunchSpec) -> None:
+        if spec.run_id == ids[0]:
+            raise InfrastructureError("the cluster does not answer")
+        launch(spec)
+
+    service.executor.launch = away  # type: ignore[method-assign]
+    service.controller.step()
+    assert [spec.run_id for spec in service.executor.running.values()] == [ids[1]]
+    service.executor.launch = launch  # type: ignore[method-assign]
+    service.run_all()
+    assert all(len(service.ledger.attempts_of(run_id)) == 1 for run_id in ids)
+
+
+def a_beat(step: int) -> "dict[str, object]":
+    beat = Heartbeat(
+        attempt=1, time=1.0, step=step, pid=1, host="h", memory_mib=1.0, peak_memory_mib=1.0
+    )
+    return dict(to_json(beat))
+
+
 class Killed(Exception):
     """The controller dies here."""
 
@@ -168,7 +272,8 @@ def test_killed_anywhere_no_run_is_lost_or_doubled(
     ids = submitted(service, 4)
     for dies_at in deaths:
         service.restart()
-        service.controller = replace(service.controller, executor=DyingExecutor(service, dies_at))
+        effects = replace(service.controller.effects, executor=DyingExecutor(service, dies_at))
+        service.controller = replace(service.controller, effects=effects)
         try:
             service.run_all()
         except Killed:

@@ -1,40 +1,32 @@
 """The ledger: durable, idempotent, and honest about what changed."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 
-from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.states import AttemptState, RunState, TransitionError
-from ntlbg_service.ledger.database import HEAD, open_database
-from ntlbg_service.ledger.tables import metadata
-from tests.builders import SUITE, cpu_fit, new_ledger, new_run, tiny_config
+from ntlbg_service.domain.states import AttemptState, RunState, TransitionError, Wanted
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Measured
+from tests.builders import SUITE, cpu_fit, new_run, open_test_ledger, tiny_config
 
 
-def test_migrations_and_tables_are_equal(tmp_path: Path) -> None:
-    engine = open_database(f"sqlite:///{tmp_path / 'ledger.db'}")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
-        assert context.get_current_revision() == HEAD
-        assert compare_metadata(context, metadata) == []
-    engine.dispose()
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """An empty ledger, once in each kind of database."""
+    opened = open_test_ledger(ledger_url)
+    yield opened
+    opened.close()
 
 
-def test_opening_twice_keeps_what_is_there(tmp_path: Path) -> None:
-    new_ledger(tmp_path).submit(SUITE, [new_run()])
-    assert len(new_ledger(tmp_path).queued()) == 1
+def test_opening_twice_keeps_what_is_there(ledger: Ledger, ledger_url: str) -> None:
+    ledger.submit(SUITE, [new_run()])
+    again = open_test_ledger(ledger_url)
+    assert len(again.queued()) == 1
+    again.close()
 
 
-def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "ledger.db").write_text("this is not a database, it is a shopping list " * 50)
-    with pytest.raises(InfrastructureError, match="not a database"):
-        open_database(f"sqlite:///{tmp_path / 'ledger.db'}")
-
-
-def test_submitting_the_same_again_changes_nothing(tmp_path: Path) -> None:
-    ledger = new_ledger(tmp_path)
+def test_submitting_the_same_again_changes_nothing(ledger: Ledger) -> None:
     first = ledger.submit(SUITE, [new_run(), new_run("uniform")])
     again = ledger.submit(SUITE, [new_run(), new_run("uniform")])
     assert len(first.new) == 2
@@ -43,8 +35,7 @@ def test_submitting_the_same_again_changes_nothing(tmp_path: Path) -> None:
     assert [run.run_id for run in ledger.current_runs("s")] == list(first.new)
 
 
-def test_changed_code_is_another_run_and_is_said(tmp_path: Path) -> None:
-    ledger = new_ledger(tmp_path)
+def test_changed_code_is_another_run_and_is_said(ledger: Ledger) -> None:
     (old,) = ledger.submit(SUITE, [new_run()]).new
     done = ledger.submit(SUITE, [new_run(code="c2", data="d2")])
     assert done.changed[done.new[0]] == ("data", "code")
@@ -53,8 +44,7 @@ def test_changed_code_is_another_run_and_is_said(tmp_path: Path) -> None:
     assert [run.run_id for run in ledger.current_runs("s")] == list(done.new)
 
 
-def test_a_finished_run_is_not_superseded(tmp_path: Path) -> None:
-    ledger = new_ledger(tmp_path)
+def test_a_finished_run_is_not_superseded(ledger: Ledger) -> None:
     (old,) = ledger.submit(SUITE, [new_run()]).new
     attempt = ledger.start_attempt(ledger.run(old), cpu_fit(tiny_config()), None, "simulated", "")
     ledger.end_attempt(attempt, AttemptState.FINISHED, RunState.FINISHED)
@@ -64,8 +54,7 @@ def test_a_finished_run_is_not_superseded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", [RunState.FINISHED, RunState.FAILED])
-def test_terminal_states_never_change(tmp_path: Path, state: RunState) -> None:
-    ledger = new_ledger(tmp_path)
+def test_terminal_states_never_change(ledger: Ledger, state: RunState) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
     fit = cpu_fit(tiny_config())
     attempt = ledger.start_attempt(ledger.run(run_id), fit, None, "simulated", "")
@@ -78,8 +67,7 @@ def test_terminal_states_never_change(tmp_path: Path, state: RunState) -> None:
     assert len(ledger.attempts_of(run_id)) == 1
 
 
-def test_events_tell_the_story(tmp_path: Path) -> None:
-    ledger = new_ledger(tmp_path)
+def test_events_tell_the_story(ledger: Ledger) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
     fit = cpu_fit(tiny_config())
     attempt = ledger.start_attempt(ledger.run(run_id), fit, None, "simulated", "on cpu")
@@ -88,8 +76,7 @@ def test_events_tell_the_story(tmp_path: Path) -> None:
     assert "gone" in ledger.events_of(run_id)[-1].message
 
 
-def test_the_outbox_keeps_order_and_repeats_nothing(tmp_path: Path) -> None:
-    ledger = new_ledger(tmp_path)
+def test_the_outbox_keeps_order_and_repeats_nothing(ledger: Ledger) -> None:
     ledger.post("run_metrics", "s", "r1")
     ledger.post("run_metrics", "s", "r1")
     ledger.post("suite_finished", "s")
@@ -101,3 +88,40 @@ def test_the_outbox_keeps_order_and_repeats_nothing(tmp_path: Path) -> None:
     assert [entry.id for entry in ledger.unsent()] == [second.id]
     ledger.post("run_metrics", "s", "r1")
     assert len(ledger.unsent()) == 2
+
+
+def test_what_somebody_wants_cancelled_does_not_wait_again(ledger: Ledger) -> None:
+    (run_id,) = ledger.submit(SUITE, [new_run()]).new
+    attempt = ledger.start_attempt(ledger.run(run_id), cpu_fit(tiny_config()), None, "local", "")
+    assert ledger.request(run_id, Wanted.CANCEL, "ada") is RunState.RUNNING
+    assert [run.run_id for run in ledger.wished()] == [run_id]
+    assert ledger.end_attempt(attempt, AttemptState.LOST, RunState.QUEUED) is RunState.CANCELLED
+    assert ledger.queued() == ()
+    kinds = [event.kind for event in ledger.events_of(run_id)]
+    assert kinds == ["submitted", "launched", "requested", "lost", "cancelled"]
+
+
+def test_what_recovery_decided_is_kept_until_it_decides_again(ledger: Ledger) -> None:
+    (run_id,) = ledger.submit(SUITE, [new_run()]).new
+    fit = cpu_fit(tiny_config())
+    for nodes in (["n1"], ["n2", "n1"]):
+        attempt = ledger.start_attempt(ledger.run(run_id), fit, None, "local", "", nodes)
+        ledger.end_attempt(
+            attempt,
+            AttemptState.LOST,
+            RunState.QUEUED,
+            next_fit=fit if nodes == ["n1"] else None,
+            not_before=50.0,
+            exclude=nodes,
+            measured=Measured(peak_mib=10.5),
+        )
+    run = ledger.run(run_id)
+    assert (run.next_fit, run.not_before, run.excluded) == (fit, 50.0, ("n1", "n2"))
+    assert ledger.attempts_of(run_id)[1].nodes == ("n2", "n1")
+    assert ledger.attempts_of(run_id)[0].measured == Measured(peak_mib=10.5)
+
+
+def test_a_higher_priority_goes_first(ledger: Ledger) -> None:
+    urgent = replace(new_run("uniform"), priority=5)
+    ids = ledger.submit(SUITE, [new_run(), urgent]).new
+    assert [run.run_id for run in ledger.queued()] == [ids[1], ids[0]]

@@ -20,13 +20,14 @@ PEAKS = {1: 4000.0, 2: 5600.0, 3: None}
 
 
 def ends(spec: LaunchSpec) -> ExitRecord:
-    """Seed 4 runs out of memory; the others finish with their peaks."""
+    """Seed 4 runs out of memory and then finds its input wrong; the others finish."""
     short = spec.seed == 4
+    first = spec.attempt == 1
     return ExitRecord(
         run_id=spec.run_id,
         attempt=spec.attempt,
         finished=not short,
-        failure=FailureClass.OUT_OF_MEMORY if short else None,
+        failure=(FailureClass.OUT_OF_MEMORY if first else FailureClass.USER) if short else None,
         ended_at=0.0,
         peak_memory_mib=3000.0 if short else PEAKS[spec.seed],
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ntlbg_service.runner.callback import ReportCallback
+from ntlbg_service.runner.checkpoints import Checkpoints, Place
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 
@@ -13,8 +14,8 @@ def test_a_metric_line_has_the_loss_and_its_terms(tmp_path: Path) -> None:
     lines: list[tuple[int, dict[str, float]]] = []
     callback = ReportCallback(
         lambda step, values: lines.append((step, values)),
-        LocalStorage(tmp_path),
-        AttemptKeys("run", 1),
+        lambda step: None,
+        Checkpoints(LocalStorage(tmp_path), AttemptKeys("run", 1), Place()),
     )
     state = TrainerState(global_step=50)
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)

@@ -38,3 +38,14 @@ def test_a_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
 def test_no_key_leaves_the_root(tmp_path: Path, key: str) -> None:
     with pytest.raises(ValueError, match="leaves the storage"):
         LocalStorage(tmp_path).path(key)
+
+
+def test_a_sign_of_life_is_overwritten_whole(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    assert storage.age("a/heartbeat.json") is None
+    for step in range(3):
+        storage.touch("a/heartbeat.json", {"step": step})
+    assert storage.get("a/heartbeat.json") == {"step": 2}
+    assert storage.keys("a") == ["a/heartbeat.json"]
+    age = storage.age("a/heartbeat.json")
+    assert age is not None and age >= 0

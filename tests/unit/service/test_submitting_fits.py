@@ -43,12 +43,8 @@ def test_a_sweep_skips_what_cannot_run_and_says_why(tmp_path: Path) -> None:
     two = Inventory(name="two", groups=(NodeGroup(profile="A100-80GB", gpus=8, nodes=2, cores=96),))
     prepared = prepare_sweep(sweep, Workspace(home=tmp_path / "h", data_root=tmp_path), two)
     (run,) = prepared.runs
-    assert [trial["name"] for trial in run.details["trials"]] == ["trial-001"]
-    wide, too_wide, quantised = prepared.skipped[:3]
-    assert wide == (
-        'trial-002 (model.quantisation = "none", hardware.num_gpus = 16): not built yet: '
-        "16 x A100-80GB on 2 nodes"
-    )
+    assert [trial["name"] for trial in run.details["trials"]] == ["trial-001", "trial-002"]
+    too_wide, quantised = prepared.skipped[:2]
     assert too_wide.endswith("num_gpus = 32): A100-80GB: needs 32 devices, there are 16")
     assert quantised.startswith('trial-004 (model.quantisation = "nf4", hardware.num_gpus = 1): ')
     assert "not built yet: model.quantisation = 'nf4'" in quantised
@@ -64,9 +60,14 @@ def test_a_sweep_of_which_nothing_can_run_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "h").exists()
 
 
-def test_zero_is_refused_by_name(tmp_path: Path) -> None:
-    files = load_suite(a_suite(tmp_path, "all_weights", {"model.tuning": "full"}))
+def test_weights_spread_over_workers_are_refused_by_name(tmp_path: Path) -> None:
+    asked = {"model.tuning": "full", "video.max_frames": 512, "video.num_representatives": 16}
+    files = load_suite(a_suite(tmp_path, "all_weights", asked))
     workspace = Workspace(home=tmp_path / "home", data_root=tmp_path)
-    with pytest.raises(UserError, match=r"g/all_weights: not built yet: ZeRO-\d.* x A100-80GB"):
-        prepare_suite(files, expand(files), workspace, LAB)
+    small = Inventory(
+        name="small",
+        groups=(NodeGroup(profile="V100-16GB", gpus=8, nodes=4, host_memory_gib=16, cores=64),),
+    )
+    with pytest.raises(UserError, match=r"g/all_weights: not built yet: ZeRO-3.* x V100-16GB"):
+        prepare_suite(files, expand(files), workspace, small)
     assert not (tmp_path / "home").exists()

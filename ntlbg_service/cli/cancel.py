@@ -1,0 +1,22 @@
+"""`ntlbg cancel`: end a run, or what is left of a suite, for good."""
+
+import click
+
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.targets import complete_any
+from ntlbg_service.workspace import Workspace
+
+
+@click.command(short_help="End a run or a suite for good.")
+@click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
+@workspace_options
+def command(target: str, workspace: Workspace) -> None:
+    """End RUN, or every run of SUITE that has not ended, for good.
+
+    A queued run is cancelled at once. One that runs is stopped by the controller, with all of its
+    processes; the wish is kept until it is done, whatever is killed meanwhile.
+    """
+    from ntlbg_service.cli.wanting import want
+    from ntlbg_service.domain.states import Wanted
+
+    want(workspace, target, Wanted.CANCEL, "is stopped, then cancelled")

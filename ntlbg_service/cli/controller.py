@@ -1,0 +1,127 @@
+"""`ntlbg controller`: the daemon that runs whatever is queued on a ledger."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ntlbg_service.cli.options import FILE, choose_inventory, open_ledger, workspace_options
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.serving import Service
+    from ntlbg_service.wake import Wake
+
+BUSY_SECONDS = 1.0
+"""How often it looks while something runs."""
+IDLE_SECONDS = 5.0
+"""How often it looks by itself; news wakes it at once."""
+
+
+@click.command()
+@click.option("--inventory", type=FILE, help="Place runs on these nodes instead of what is found.")
+@click.option("--parallel", type=click.IntRange(min=1), help="Runs at once on a CPU.")
+@click.option(
+    "--executor",
+    "executor_name",
+    type=click.Choice(["local", "ray_jobs"]),
+    help="What starts runs. [default: ray_jobs where RAY_ADDRESS names a cluster, else local]",
+)
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=3.0),
+    default=30.0,
+    show_default=True,
+    help="Seconds after which another controller takes over from one that was cut off.",
+)
+@click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
+@workspace_options
+def command(
+    inventory: Path | None,
+    parallel: int | None,
+    executor_name: str | None,
+    lease: float,
+    until_idle: bool,
+    workspace: Workspace,
+) -> None:
+    """Run what is queued, from whichever suite, until it is stopped.
+
+    Of several on one ledger one leads and the others stand by. It may be killed at any moment:
+    what runs goes on, and the next controller adopts it. SIGTERM and Ctrl-C stop it alone, not
+    the runs; `ntlbg cancel` and `ntlbg pause` stop those.
+    """
+    from ntlbg_service.controller.climbing import Ground
+    from ntlbg_service.estimates import open_estimates
+    from ntlbg_service.executors.choice import executor
+    from ntlbg_service.leadership import Lease
+    from ntlbg_service.measured import read_calibrations
+    from ntlbg_service.serving import Service
+    from ntlbg_service.storage.local import LocalStorage
+    from ntlbg_service.tracking import Tracker
+    from ntlbg_service.wake import Wake
+
+    nodes = choose_inventory(inventory, parallel)
+    ledger = open_ledger(workspace)
+    storage = LocalStorage(workspace.storage)
+    learned = read_calibrations(workspace)
+    service = Service(
+        ledger=ledger,
+        storage=storage,
+        executor=executor(storage, os.environ, executor_name),
+        tracker=Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve())),
+        workspace=workspace,
+        ground=Ground(
+            inventory=nodes,
+            estimates=open_estimates(workspace.home, trace=False, learned=learned),
+        ),
+        lease=Lease(ledger, time.monotonic, seconds=lease),
+        clock=time.monotonic,
+        note=_say,
+    )
+    serve(service, Wake(workspace.wake), until_idle)
+
+
+def serve(service: "Service", wake: "Wake", until_idle: bool) -> None:
+    """Step until a signal or, where that is asked for, until nothing is left."""
+    known: bool | None = None
+    with _told_to_stop(wake) as told:
+        try:
+            while not told:
+                going = service.step()
+                wake.listen(service.leads)
+                if service.leads is not known:
+                    known = service.leads
+                    _say("leads" if known else f"stands by: {service.leader()} leads")
+                if until_idle and not going and service.publisher.flush():
+                    break
+                wake.wait(BUSY_SECONDS if going and service.leads else IDLE_SECONDS)
+        finally:
+            service.resign()
+            wake.close()
+    _say("stopped; what runs goes on" if told else "nothing is left to do")
+
+
+@contextmanager
+def _told_to_stop(wake: "Wake") -> Iterator[list[int]]:
+    """Holds the signal once SIGTERM or Ctrl-C came; the step in progress is finished first."""
+    told: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        told.append(number)
+        wake.alarm()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(words: str) -> None:
+    click.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {words}")

@@ -1,0 +1,139 @@
+"""`ntlbg explain`: why a run waits, why there, why so, why again."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from ntlbg_service.cli.leader import who_drives
+from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from ntlbg_service.ledger.ledger import Ledger
+    from ntlbg_service.ledger.records import Attempt, Run
+    from ntlbg_service.standings import Standing
+    from ntlbg_service.storage.local import Storage
+
+
+@click.command(short_help="Why a run waits, where it is, what it took.")
+@click.argument("run", shell_complete=complete_run)
+@click.option("--inventory", type=FILE, help="Nodes to wait for, instead of this machine's.")
+@workspace_options
+def command(run: str, inventory: "Path | None", workspace: Workspace) -> None:
+    """Say why RUN is where it is.
+
+    What it waits for; every attempt, why it was made, on which GPU and why that one; its settings
+    with what each bought; predicted memory item by item, and what was measured.
+    """
+    from ntlbg_service.cli.explanation import print_settings, say
+    from ntlbg_service.cli.plan_table import new_console
+    from ntlbg_service.domain.states import RunState
+    from ntlbg_service.standings import standing
+    from ntlbg_service.storage.local import LocalStorage
+
+    ledger = existing_ledger(workspace)
+    storage = LocalStorage(workspace.storage)
+    seen = standing(ledger, storage, run_of(ledger, run))
+    console = new_console()
+    _print_head(console, ledger, seen)
+    if seen.run.state is RunState.QUEUED:
+        _print_wait(console, ledger, seen.run, inventory)
+    for attempt in seen.attempts:
+        _print_attempt(console, ledger, storage, seen, attempt)
+    fit = seen.attempt.fit if seen.attempt else min(seen.run.fits, key=lambda fit: fit.gpu_hours)
+    print_settings(console, fit)
+    say(console, 1, "what happened")
+    for event in ledger.events_of(seen.run.run_id):
+        say(console, 2, _escaped(f"{_when(event.time)}  {event.kind}: {event.message}"))
+
+
+def _print_head(console: "Console", ledger: "Ledger", seen: "Standing") -> None:
+    from ntlbg_service.cli.explanation import say
+
+    run = seen.run
+    say(console, 0, f"[bold]{_escaped(run.label)}[/]  {run.run_id}  {_escaped(run.suite_key)}")
+    if run.details.get("description"):
+        say(console, 0, _escaped(run.details["description"]))
+    suite = ledger.suite(run.suite_key)
+    by = f" by {suite.submitter}" if suite else ""
+    say(console, 1, f"submitted {_when(run.created_at)}{_escaped(by)}")
+    say(console, 1, f"now {_escaped(seen.doing)}")
+
+
+def _print_wait(console: "Console", ledger: "Ledger", run: "Run", inventory: "Path | None") -> None:
+    from ntlbg_service.cli.explanation import say
+    from ntlbg_service.cli.options import choose_inventory
+    from ntlbg_service.cli.plan_words import duration
+    from ntlbg_service.controller.waiting import reasons_to_wait
+
+    nodes = choose_inventory(inventory, None).nodes()
+    wait, reasons = reasons_to_wait(ledger, run, nodes)
+    for words in reasons:
+        say(console, 1, f"why waiting: {_escaped(words)}")
+    if wait is not None and wait.interval.start > 0:
+        say(console, 2, f"by predicted hours that is in {duration(wait.interval.start)}")
+    say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")
+
+
+def _print_attempt(
+    console: "Console", ledger: "Ledger", storage: "Storage", seen: "Standing", attempt: "Attempt"
+) -> None:
+    from ntlbg_service.cli.explanation import say
+    from ntlbg_service.cli.plan_words import batch, duration, where
+    from ntlbg_service.domain.explain import why_kind
+
+    fit = attempt.fit
+    until = attempt.ended_at or ledger.now()
+    took = duration(max(until - attempt.launched_at, 0.0) / 3600)
+    state = f"{attempt.state} after {took}" if attempt.ended_at else f"running for {took}"
+    say(
+        console,
+        1,
+        f"attempt {attempt.number} on {where(fit)}, batch {batch(fit)}, from "
+        f"{_when(attempt.launched_at)}: {state}",
+    )
+    say(console, 2, f"why {fit.profile}: {why_kind(fit, seen.run.fits)}")
+    if attempt.resume_from:
+        say(console, 2, f"resumes from {_escaped(attempt.resume_from)}")
+    if attempt.message:
+        say(console, 2, f"ended: {_escaped(attempt.message)}")
+    for line in _measured(storage, seen, attempt):
+        say(console, 2, line)
+
+
+def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[str]:
+    """What this attempt took of memory and time, beside what was predicted."""
+    from ntlbg_service.domain.memory_words import against
+    from ntlbg_service.results import read_exit
+    from ntlbg_service.storage.layout import AttemptKeys
+
+    keys = AttemptKeys(attempt.run_id, attempt.number)
+    record = read_exit(storage, keys)
+    peak = record.peak_memory_mib if record else attempt.measured.peak_mib
+    if peak is None:
+        peak = (storage.get(keys.heartbeat) or {}).get("peak_memory_mib")
+    lines = [f"memory: {against(attempt.fit.predicted_gib, peak)}"]
+    if record is not None and record.train_seconds is not None:
+        lines.append(
+            f"training took {record.train_seconds:.0f} s, "
+            f"predicted {attempt.fit.hours * 3600:.0f} s"
+        )
+    if attempt is seen.attempt and seen.heartbeat_age is not None:
+        lines.append(f"last sign of life {seen.heartbeat_age:.0f} s ago")
+    return lines
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

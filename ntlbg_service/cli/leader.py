@@ -1,0 +1,16 @@
+"""Who makes wishes and submissions come true, for a person who has just made one."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ntlbg_service.ledger.ledger import Ledger
+
+
+def who_drives(ledger: "Ledger") -> str:
+    """One clause: the controller that leads, or how to start one."""
+    leader = ledger.leader()
+    if leader is None:
+        return "no controller leads here now: 'ntlbg controller' starts one."
+    from ntlbg_service.leadership import in_words
+
+    return f"controller {in_words(leader)} leads and runs them."

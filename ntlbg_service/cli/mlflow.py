@@ -1,0 +1,74 @@
+"""`ntlbg mlflow`: the copy in MLflow, checked and filled again from ledger and storage."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.targets import complete_suite, existing_ledger, suites_of
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.tracking import Tracker
+
+
+@click.group(short_help="Check or refill the copy in MLflow.")
+def command() -> None:
+    """MLflow is a copy of ledger and storage: check it, or fill it again."""
+
+
+@command.command()
+@click.argument("suite", required=False, shell_complete=complete_suite)
+@workspace_options
+def check(suite: str | None, workspace: Workspace) -> None:
+    """Name each run of SUITE, or of all suites, that MLflow shows otherwise than the ledger."""
+    from ntlbg_service.domain.errors import RunsFailedError
+    from ntlbg_service.rebuilding import disagreements
+
+    ledger = existing_ledger(workspace)
+    keys = suites_of(ledger, suite)
+    found = disagreements(ledger, _tracker(workspace), keys)
+    for each in found:
+        click.echo(each.words)
+    if found:
+        raise RunsFailedError(f"MLflow disagrees on {len(found)} runs; 'ntlbg mlflow rebuild'")
+    click.echo("MLflow shows what the ledger says")
+
+
+@command.command()
+@click.argument("suite", required=False, shell_complete=complete_suite)
+@workspace_options
+def rebuild(suite: str | None, workspace: Workspace) -> None:
+    """Tell MLflow again everything of SUITE, or of all suites.
+
+    What is missing is made, final states that disagree are mended, what is right stays as it is:
+    it may be repeated, also after MLflow's database was lost. Beside a controller it only notes
+    what is to be told, and the controller tells it.
+    """
+    from ntlbg_service.leadership import in_words
+    from ntlbg_service.publishing import Publisher
+    from ntlbg_service.rebuilding import disagreements, mend, note_all, tell_all
+    from ntlbg_service.storage.local import LocalStorage
+
+    ledger = existing_ledger(workspace)
+    keys = suites_of(ledger, suite)
+    noted = note_all(ledger, keys)
+    tracker = _tracker(workspace)
+    storage = LocalStorage(workspace.storage)
+    publisher = Publisher(ledger, storage, tracker, workspace, time.monotonic)
+    if not tell_all(ledger, publisher):
+        leader = in_words(ledger.leader() or "nobody")
+        click.echo(f"{noted} entries are noted; controller {leader} tells them to MLflow.")
+        return
+    mend(tracker, disagreements(ledger, tracker, keys))
+    left = disagreements(ledger, tracker, keys)
+    click.echo(f"MLflow was told of {noted} runs and suites" + (", except:" if left else "."))
+    for each in left:
+        click.echo(each.words)
+
+
+def _tracker(workspace: Workspace) -> "Tracker":
+    from ntlbg_service.tracking import Tracker
+
+    return Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve()))

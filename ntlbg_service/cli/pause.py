@@ -1,0 +1,22 @@
+"""`ntlbg pause`: stop a run, or what is left of a suite, until it is resumed."""
+
+import click
+
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.targets import complete_any
+from ntlbg_service.workspace import Workspace
+
+
+@click.command(short_help="Stop a run or a suite until it is resumed.")
+@click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
+@workspace_options
+def command(target: str, workspace: Workspace) -> None:
+    """Stop RUN, or every run of SUITE that has not ended, until `ntlbg resume`.
+
+    What runs is stopped by the controller and goes on later from its newest checkpoint; what waits
+    stays in the queue and does not start.
+    """
+    from ntlbg_service.cli.wanting import want
+    from ntlbg_service.domain.states import Wanted
+
+    want(workspace, target, Wanted.PAUSE, "is stopped, then paused")

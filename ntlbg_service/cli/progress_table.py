@@ -1,0 +1,62 @@
+"""Runs as a live table: those that run first, no more than a terminal holds."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from ntlbg_service.cli.plan_words import duration
+from ntlbg_service.domain.states import RunState
+from ntlbg_service.standings import Standing
+
+SHOWN_FIRST = (
+    RunState.RUNNING,
+    RunState.QUEUED,
+    RunState.FAILED,
+    RunState.CANCELLED,
+    RunState.FINISHED,
+)
+MIB = 1024
+
+
+def table_of(seen: Sequence[Standing], title: str, rows: int, *, suites: bool = False) -> Table:
+    """At most `rows` of the runs, and how many more there are of each state."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    first = ("suite", "run") if suites else ("run",)
+    for heading in (*first, "attempt", "on", "peak / predicted", "alive", "training left", "now"):
+        table.add_column(heading)
+    places = {state: place for place, state in enumerate(SHOWN_FIRST)}
+    ordered = sorted(seen, key=lambda each: places.get(each.run.state, len(places)))
+    for each in ordered[:rows]:
+        names = (each.run.suite_key, each.run.label) if suites else (each.run.label,)
+        table.add_row(*map(escape, (*names, *_cells(each))))
+    left_out = Counter(each.run.state for each in ordered[rows:])
+    if left_out:
+        words = ", ".join(f"{count} {state}" for state, count in left_out.items())
+        table.add_row(f"and {words}")
+    return table
+
+
+def _cells(each: Standing) -> tuple[str, ...]:
+    attempt = each.attempt
+    return (
+        str(attempt.number) if attempt else "-",
+        attempt.fit.profile if attempt else "-",
+        _memory(each),
+        _seconds(each.heartbeat_age, "ago"),
+        _seconds(each.training_left, ""),
+        each.doing,
+    )
+
+
+def _memory(each: Standing) -> str:
+    if each.attempt is None:
+        return "-"
+    predicted = each.attempt.fit.predicted_gib
+    peak = "-" if each.peak_mib is None else f"{each.peak_mib / MIB:.1f}"
+    return f"{peak} / {predicted:.1f} GiB"
+
+
+def _seconds(seconds: float | None, word: str) -> str:
+    return "-" if seconds is None else f"{duration(seconds / 3600)} {word}".rstrip()

@@ -1,0 +1,37 @@
+"""`ntlbg retry`: queue a repetition of runs that ended badly."""
+
+import getpass
+
+import click
+
+from ntlbg_service.cli.leader import who_drives
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.targets import complete_any, existing_ledger
+from ntlbg_service.wake import poke
+from ntlbg_service.workspace import Workspace
+
+
+@click.command(short_help="Repeat what failed or was lost.")
+@click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
+@click.option(
+    "--failed", is_flag=True, help="Only what failed or was lost, not what was cancelled."
+)
+@click.option("--priority", type=int, help="A higher one goes first. [default: as before]")
+@workspace_options
+def command(target: str, failed: bool, priority: int | None, workspace: Workspace) -> None:
+    """Run again RUN, or every run of SUITE, that failed, was lost or was cancelled.
+
+    The ended run keeps its record; its repetition has the same config, seed and data, and an id of
+    its own. `ntlbg submit SUITE --again` repeats what finished, or runs changed code or data.
+    """
+    from ntlbg_service.cli.wanting import repeatable
+    from ntlbg_service.domain.states import TERMINAL, UNSUCCESSFUL, RunState
+
+    ledger = existing_ledger(workspace)
+    states = UNSUCCESSFUL if failed else TERMINAL - {RunState.FINISHED}
+    runs = repeatable(ledger, target, states)
+    for run in runs:
+        repetition = ledger.requeue(run.run_id, getpass.getuser(), priority)
+        click.echo(f"{run.label}  {run.run_id}  {run.state}: queued again as {repetition}")
+    poke(workspace.wake)
+    click.echo(f"Queued; {who_drives(ledger)}" if runs else "Nothing to repeat.")

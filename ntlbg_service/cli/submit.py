@@ -1,0 +1,144 @@
+"""`ntlbg submit`: make a suite's runs durable and return; a controller runs them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ntlbg_service.cli.leader import who_drives
+from ntlbg_service.cli.options import (
+    FILE,
+    choose_inventory,
+    load_selection,
+    open_ledger,
+    selection_options,
+    workspace_options,
+)
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.wake import poke
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ntlbg_service.client import Prepared
+    from ntlbg_service.domain.estimates import Estimates
+    from ntlbg_service.domain.inventory import Inventory
+    from ntlbg_service.domain.suite import SuiteFiles, Variant
+    from ntlbg_service.ledger.ledger import Ledger
+    from ntlbg_service.ledger.records import Submission
+
+
+@click.command(short_help="Queue the runs of SUITE and return.")
+@selection_options
+@click.option("--inventory", type=FILE, help="Fit to this inventory instead of this machine's.")
+@click.option("--parallel", type=click.IntRange(min=1), help="Runs at once on a CPU.")
+@click.option(
+    "--again",
+    is_flag=False,
+    flag_value="all",
+    type=click.Choice(["all", "failed"]),
+    help="Repeat runs that have ended: all of them, or those that failed.",
+)
+@click.option("--skip-refused", is_flag=True, help="Leave out variants that cannot run here.")
+@click.option("--priority", type=int, default=0, help="New runs with a higher one go first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@workspace_options
+def command(
+    suite: Path,
+    scale: str | None,
+    groups: tuple[str, ...],
+    variants: tuple[str, ...],
+    experiment: str | None,
+    inventory: Path | None,
+    parallel: int | None,
+    again: str | None,
+    skip_refused: bool,
+    priority: int,
+    as_json: bool,
+    workspace: Workspace,
+) -> None:
+    """Queue the runs of SUITE, a suite's or a sweep's file, and return.
+
+    When this returns, the runs are on disk: nothing that happens afterwards loses one. A controller
+    runs them. The same suite again changes nothing; changed code or data makes new runs.
+    """
+    from ntlbg_service.cli.plan_table import print_plan
+    from ntlbg_service.cli.submission import print_submission
+    from ntlbg_service.client import submit
+    from ntlbg_service.loading import is_sweep
+
+    nodes = choose_inventory(inventory, parallel)
+    if is_sweep(suite):
+        if scale or groups or variants or experiment or skip_refused:
+            raise UserError(f"{suite}: a sweep says itself which variant and scale; no options do")
+        prepared, estimates = _sweep(suite, workspace, nodes)
+    else:
+        files, chosen = load_selection(suite, scale, groups, variants, experiment)
+        prepared, estimates = _suite(files, chosen, workspace, nodes, skip_refused)
+    ledger = open_ledger(workspace)
+    submission = submit(ledger, prepared, again, priority)
+    poke(workspace.wake)
+    if as_json:
+        click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))
+        return
+    print_plan(prepared.plan, estimates)
+    for words in prepared.skipped:
+        click.echo(f"Skipped {words}")
+    print_submission(ledger, submission)
+    for run_id in (*submission.new, *submission.known):
+        run = ledger.run(run_id)
+        click.echo(f"  {run.run_id}  {run.group}/{run.variant}:{run.seed}  {run.state}")
+    click.echo(f"'ntlbg watch {prepared.suite.key}' shows them; {who_drives(ledger)}")
+
+
+def _suite(
+    files: "SuiteFiles",
+    chosen: "Sequence[Variant]",
+    workspace: Workspace,
+    nodes: "Inventory",
+    skip_refused: bool,
+) -> "tuple[Prepared, Estimates]":
+    from ntlbg_service.cli.tracing import telling
+    from ntlbg_service.client import prepare_suite
+
+    with telling(workspace, chosen) as estimates:
+        prepared = prepare_suite(
+            files, chosen, workspace, nodes, skip_refused=skip_refused, estimates=estimates
+        )
+    return prepared, estimates
+
+
+def _sweep(file: Path, workspace: Workspace, nodes: "Inventory") -> "tuple[Prepared, Estimates]":
+    from ntlbg_service.client import prepare_sweep
+    from ntlbg_service.estimates import open_estimates
+    from ntlbg_service.measured import read_calibrations
+
+    learned = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=False, learned=learned)
+    return prepare_sweep(file, workspace, nodes, estimates), estimates
+
+
+def _as_json(ledger: "Ledger", prepared: "Prepared", submission: "Submission") -> dict[str, Any]:
+    from ntlbg_service.domain.plan_record import to_json
+
+    runs = [ledger.run(run_id) for run_id in (*submission.new, *submission.known)]
+    return {
+        "suite": prepared.suite.key,
+        "new": submission.new,
+        "known": submission.known,
+        "changed": submission.changed,
+        "superseded": submission.superseded,
+        "runs": [
+            {
+                "run_id": run.run_id,
+                "group": run.group,
+                "variant": run.variant,
+                "seed": run.seed,
+                "state": run.state.value,
+            }
+            for run in runs
+        ],
+        "plan": to_json(prepared.plan),
+    }

@@ -1,0 +1,94 @@
+"""RUN and SUITE on the command line: what they name in a home's ledger."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from ntlbg_service.cli.options import open_ledger
+from ntlbg_service.domain.naming import RunName, find_run, find_runs, find_suite, newest
+from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.ledger.ledger import Ledger
+    from ntlbg_service.ledger.records import Run
+
+
+def complete_run(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What a RUN may go on with, for the shell."""
+    return _completed(ctx, typed, runs=True, suites=False)
+
+
+def complete_suite(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The same for a SUITE."""
+    return _completed(ctx, typed, runs=False, suites=True)
+
+
+def complete_any(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The same for either."""
+    return _completed(ctx, typed, runs=True, suites=True)
+
+
+def _completed(ctx: click.Context, typed: str, *, runs: bool, suites: bool) -> list[CompletionItem]:
+    home = Path(ctx.params.get("home") or ".ntlbg")
+    workspace = Workspace(home=home, data_root=home / "data", ledger=ctx.params.get("ledger"))
+    if not workspace.ledger_exists:
+        return []
+    ledger = open_ledger(workspace)
+    words = list(ledger.suite_keys()) if suites else []
+    if runs:
+        words += [word for name in newest(ledger.names()) for word in (name.label, name.run_id)]
+    return [CompletionItem(word) for word in words if word.startswith(typed)]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The runs that a word names."""
+
+    suite: str | None
+    """The suite's key where the word names a suite."""
+    names: tuple[RunName, ...]
+
+
+def existing_ledger(workspace: Workspace) -> "Ledger":
+    """The home's ledger. Raises UserError where nothing was ever submitted; makes none."""
+    from ntlbg_service.domain.errors import UserError
+
+    if not workspace.ledger_exists:
+        raise UserError(
+            f"{workspace.home}: nothing was submitted here yet; 'ntlbg submit SUITE' comes first"
+        )
+    return open_ledger(workspace)
+
+
+def run_of(ledger: "Ledger", word: str) -> "Run":
+    """The run that a word names: its id, a prefix of it, or GROUP/VARIANT:SEED."""
+    return ledger.run(find_run(word, ledger.names()).run_id)
+
+
+def targets_of(ledger: "Ledger", word: str) -> Targets:
+    """The runs of a run's or a suite's name, or of a suite's file."""
+    return Targets(*find_runs(_key_of(word), ledger.names(), ledger.suite_keys()))
+
+
+def suite_of(ledger: "Ledger", word: str) -> str:
+    """The key of a suite, by its key or its file."""
+    return find_suite(_key_of(word), ledger.suite_keys())
+
+
+def suites_of(ledger: "Ledger", word: str | None) -> tuple[str, ...]:
+    """One suite, or all of them where no word was given."""
+    return ledger.suite_keys() if word is None else (suite_of(ledger, word),)
+
+
+def _key_of(word: str) -> str:
+    """A suite's file stands for its key at its own scale."""
+    from ntlbg_service.cli.options import known_kinds
+    from ntlbg_service.loading import load_suite
+
+    path = Path(word)
+    if path.suffix != ".json" or not path.is_file():
+        return word
+    return load_suite(path, None, known_kinds()).key

@@ -1,0 +1,5 @@
+"""The controller: observes, decides with the domain, acts through adapters."""
+
+from ntlbg_service.controller.controller import Controller
+
+__all__ = ["Controller"]

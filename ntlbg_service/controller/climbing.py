@@ -1,0 +1,67 @@
+"""The ladder after an out-of-memory, with the nodes that are there."""
+
+from dataclasses import dataclass
+
+from ntlbg_model.config import Config
+from ntlbg_service.domain.board import Board, ask_of
+from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.ladder import Rung, next_fit
+from ntlbg_service.domain.launch import Work
+from ntlbg_service.domain.profiles import Place
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.ledger.records import Attempt, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Where runs may go, asked for what would hold one."""
+
+    inventory: Inventory
+    estimates: Estimates = CLOSED_FORM
+
+    @property
+    def host_gib(self) -> dict[str, float]:
+        """Host memory of every node."""
+        return {node.name: node.host_memory_gib for node in self.inventory.nodes()}
+
+    def holds(self, fits: tuple[Fit, ...], excluded: frozenset[str]) -> bool:
+        """Whether the nodes, all of them free, could hold one of these fits."""
+        board = Board(self.inventory.nodes())
+        return any(board.find(ask_of(fit, excluded)) is not None for fit in fits)
+
+    def climb(self, run: Run, attempt: Attempt) -> Rung | None:
+        """The next settings of a run that the runner can run and some node holds."""
+        if run.work is Work.SWEEP:
+            return None  # Its trials have fits of their own, made before it was launched.
+        config = parse(Config, run.config, f"ledger run {run.run_id}")
+        excluded = frozenset(run.excluded)
+        rung = self._next(config, attempt.fit)
+        while rung is not None:
+            if rung.fit.unbuilt is None and self.holds((rung.fit,), excluded):
+                return rung
+            rung = self._next(config, rung.fit)
+        return None
+
+    def _next(self, config: Config, failed: Fit) -> Rung | None:
+        groups = self.inventory.groups
+        alike = [group for group in groups if self._kind(group) == failed.profile]
+        if not alike:
+            return None
+        largest = max(alike, key=lambda group: group.host_memory_gib)
+        return next_fit(
+            config,
+            failed,
+            self.inventory.profile_of(largest),
+            largest.shape,
+            nodes=largest.most,
+            larger=[self._place(group) for group in groups if group not in alike],
+            estimates=self.estimates,
+        )
+
+    def _kind(self, group: NodeGroup) -> str:
+        return self.inventory.profile_of(group).name
+
+    def _place(self, group: NodeGroup) -> Place:
+        return Place(self.inventory.profile_of(group), group.shape, group.most)

@@ -1,0 +1,29 @@
+"""What the runner of an attempt is told."""
+
+from ntlbg_model.config import Config
+from ntlbg_service.domain.launch import LaunchSpec, Trial
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.workspace import Workspace
+
+
+def launch_spec(run: Run, attempt: Attempt, workspace: Workspace) -> LaunchSpec:
+    """The spec of an attempt, from its run."""
+    source = f"ledger run {run.run_id}"
+    trials = tuple(parse(Trial, trial, source) for trial in run.details.get("trials", ()))
+    return LaunchSpec(
+        launch_id=attempt.launch_id,
+        run_id=run.run_id,
+        attempt=attempt.number,
+        work=run.work,
+        config=parse(Config, run.config, source),
+        seed=run.seed,
+        fit=attempt.fit,
+        storage=str(workspace.storage.resolve()),
+        data_root=str(run.details["data_root"]),
+        cache=str(workspace.cache.resolve()),
+        resume_from=attempt.resume_from,
+        trials=trials,
+        metric=run.details.get("metric", "accuracy"),
+        concurrency=run.details.get("concurrency", 1),
+    )

@@ -1,0 +1,124 @@
+"""Ray's job API as the executor asks it: every answer in bounded time, or one kind of error."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ntlbg_service.domain.errors import InfrastructureError
+
+TIMEOUT_SECONDS = 20.0
+"""For one answer of the cluster's head."""
+AGENT_SECONDS = 60.0
+"""How long a cluster that has just started may have no agent for jobs."""
+STOP_SECONDS = 60.0
+"""How long a stopped job may take to be gone."""
+TICK_SECONDS = 0.5
+WORKING = frozenset({"RayTrainWorker", "TrainController"})
+"""Actors that compute or hold devices. Ray Train has others that outlive a job on purpose."""
+ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+
+
+class ClusterAwayError(InfrastructureError):
+    """The cluster did not answer: nothing is known about its launches, and nothing has changed."""
+
+
+class JobClient:
+    """Submits, reads and stops jobs of one cluster. Connects when it is first asked, and again
+    after the cluster was away."""
+
+    def __init__(
+        self,
+        address: str,
+        connect: Callable[[str], Any] | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.address = address
+        self._connect = connect or connected
+        self._pause = pause
+        self._client: Any = None
+
+    def submit(self, submission_id: str, **job: Any) -> bool:
+        """Start a job. False where there is one of that id already."""
+        for _ in range(int(AGENT_SECONDS / TICK_SECONDS)):
+            try:
+                with self._asked() as client:
+                    client.submit_job(submission_id=submission_id, **job)
+                return True
+            except ClusterAwayError as error:
+                if "already exists" in str(error) or self.find(submission_id) is not None:
+                    return False
+                if "No available agent" not in str(error):
+                    raise
+            self._pause(TICK_SECONDS)
+        raise ClusterAwayError(f"Ray at {self.address} has no agent that starts jobs")
+
+    def find(self, submission_id: str) -> Any | None:
+        """Ray's details of a job; None where it knows none of that id."""
+        with self._asked() as client:
+            try:
+                return client.get_job_info(submission_id)
+            except RuntimeError as error:
+                if "status code 404" in str(error):
+                    return None
+                raise
+
+    def stop(self, submission_id: str) -> None:
+        """End a job; returns when its driver and all that it started are gone."""
+        with self._asked() as client:
+            client.stop_job(submission_id)
+        self._wait(lambda: self._gone(submission_id), f"job {submission_id} to end")
+
+    def _gone(self, submission_id: str) -> bool:
+        job = self.find(submission_id)
+        return job is None or (job.status in ENDED and not self._actors(job.job_id))
+
+    def _actors(self, job_id: str | None) -> bool:
+        """Whether workers of a job's driver live on."""
+        if not job_id:
+            return False
+        from ray.util.state import list_actors
+
+        with self._asked() as client:
+            found = list_actors(
+                address=client.get_address(),
+                filters=[("job_id", "=", job_id), ("state", "!=", "DEAD")],
+                timeout=int(TIMEOUT_SECONDS),
+                raise_on_missing_output=False,
+            )
+        return any(actor.class_name in WORKING for actor in found)
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        for _ in range(int(STOP_SECONDS / TICK_SECONDS)):
+            if condition():
+                return
+            self._pause(TICK_SECONDS)
+        raise ClusterAwayError(f"Ray at {self.address}: waited {STOP_SECONDS:g} s for {what}")
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[Any]:
+        """The connected client; whatever goes wrong while it is asked is one kind of error."""
+        try:
+            if self._client is None:
+                self._client = self._connect(self.address)
+            yield self._client
+        except ClusterAwayError:
+            raise
+        except Exception as error:
+            self._client = None
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise ClusterAwayError(f"Ray at {self.address}: {said[:300]}") from None
+
+
+def connected(address: str) -> Any:
+    """Ray's own client of an address, HTTP or GCS, that gives up on a head that is silent."""
+    from ray.dashboard.utils import get_address_for_submission_client
+    from ray.job_submission import JobSubmissionClient
+
+    class Impatient(JobSubmissionClient):  # type: ignore[misc]
+        """Ray's client waits for ever where a head vanished without a word."""
+
+        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+            return super()._do_request(method, endpoint, **{"timeout": TIMEOUT_SECONDS, **options})
+
+    return Impatient(get_address_for_submission_client(address))

@@ -1,0 +1,85 @@
+"""One Ray Job a launch, on a cluster that others use too."""
+
+import contextlib
+import secrets
+import shlex
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from ntlbg_service.domain.launch import LaunchSpec
+from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.executors.environment import cluster_driver
+from ntlbg_service.executors.job_client import ENDED, JobClient
+from ntlbg_service.storage.layout import HOME, AttemptKeys
+from ntlbg_service.storage.local import AlreadyWrittenError, Storage
+
+SILENT_SECONDS = 60.0
+"""Of an attempt that has begun and that no cluster knows: so old a heartbeat is its last."""
+
+
+class RayJobsExecutor:
+    """Jobs outlive the controller, and are found again by their ids. The driver runs on the
+    cluster's head, so that losing a node ends only the workers on it."""
+
+    name = "ray_jobs"
+
+    def __init__(
+        self, storage: Storage, environment: Mapping[str, str], client: JobClient | None = None
+    ) -> None:
+        self._storage = storage
+        self._environment = environment
+        self._client = client or JobClient(environment["RAY_ADDRESS"])
+
+    def launch(self, spec: LaunchSpec) -> None:
+        """Submit the job; one that is there already is left alone. Raises ClusterAwayError."""
+        keys = AttemptKeys(spec.run_id, spec.attempt)
+        self._client.submit(self.submission_id(keys), **self._job(spec, keys))
+
+    def status(self, keys: AttemptKeys) -> LaunchStatus:
+        """Ray's word; of a job that Ray has forgotten, the heartbeat's. Raises ClusterAwayError."""
+        job = self._client.find(self.submission_id(keys))
+        if job is not None:
+            return LaunchStatus.ENDED if job.status in ENDED else LaunchStatus.RUNNING
+        if self._storage.get(keys.process) is None:
+            return LaunchStatus.ABSENT
+        age = self._storage.age(keys.heartbeat) or self._storage.age(keys.process)
+        alive = age is not None and age < SILENT_SECONDS
+        return LaunchStatus.RUNNING if alive else LaunchStatus.ENDED
+
+    def stop(self, keys: AttemptKeys) -> None:
+        """End the job; returns when its workers are gone. Raises ClusterAwayError."""
+        if self._client.find(self.submission_id(keys)) is not None:
+            self._client.stop(self.submission_id(keys))
+
+    def submission_id(self, keys: AttemptKeys) -> str:
+        """The launch's id, and which storage it belongs to: a cluster serves many homes, and the
+        same suite has the same runs in each, also in one that was deleted and made again."""
+        return f"{keys.run_id}-{keys.attempt:04d}-{self._home}"
+
+    @cached_property
+    def _home(self) -> str:
+        with contextlib.suppress(AlreadyWrittenError):
+            self._storage.put(HOME, {"id": secrets.token_hex(4)})
+        found = self._storage.get(HOME)
+        assert found is not None
+        return str(found["id"])
+
+    def _job(self, spec: LaunchSpec, keys: AttemptKeys) -> dict[str, Any]:
+        python = self._environment.get("NTLBG_PYTHON", sys.executable)
+        driver = shlex.join(
+            [python, "-m", "ntlbg_service.runner", str(self._storage.path(keys.spec))]
+        )
+        log = shlex.quote(str(self._storage.path(keys.log)))
+        return {
+            # The log is in storage from the first byte: it outlives the cluster's head.
+            "entrypoint": f"echo output: {log}; exec {driver} >> {log} 2>&1",
+            "runtime_env": {"env_vars": cluster_driver(self._environment)},
+            "metadata": {
+                "launch": spec.launch_id,
+                "run": spec.run_id,
+                "attempt": str(spec.attempt),
+                "storage": spec.storage,
+            },
+        }

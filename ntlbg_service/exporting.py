@@ -1,0 +1,134 @@
+"""A run's model as a folder of its own, which loads by itself."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from ntlbg_model.backbone.exported import ORIGIN
+from ntlbg_model.config import Config
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.launch import CheckpointMarker, Work
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.results import committed_checkpoints, read_exit
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import Storage
+
+RESUMING = (
+    "optimizer*",
+    "scheduler*",
+    "scaler*",
+    "rng_state*",
+    "trainer_state*",
+    "training_args*",
+    ".*",
+)
+"""Files of a checkpoint that only a training goes on with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was written."""
+
+    folder: Path
+    step: int
+    size: int
+    """Bytes."""
+
+
+def export(
+    ledger: Ledger, storage: Storage, run: Run, folder: Path, step: int | None = None
+) -> Export:
+    """Write the model of a run's checkpoint to a new folder: whole, or not at all.
+
+    The newest committed checkpoint, or the one of `step`. The folder has the weights that were
+    trained, the words of the base where they are all there is, `ntlbg_run.json` with the run's
+    config, identity and results, and a README. Raises UserError.
+    """
+    attempts = ledger.attempts_of(run.run_id)
+    marker = _chosen(storage, run, attempts, step)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: exists and is not an empty folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        _fill(half, storage, run, marker)
+        half.chmod(0o755)
+        half.replace(folder)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Export(folder=folder, step=marker.step, size=size)
+
+
+def _chosen(
+    storage: Storage, run: Run, attempts: Sequence[Attempt], step: int | None
+) -> CheckpointMarker:
+    if run.work is not Work.TRAIN:
+        raise UserError(f"{run.label}: a sweep has no model of its own; train its best point")
+    if run.config["training"]["max_steps"] == 0:
+        base = run.config["model"]["base_model"]
+        raise UserError(f"{run.label} trains nothing: its model is its base, '{base}'")
+    found = {marker.step: marker for marker in committed_checkpoints(storage, attempts)}
+    if not found:
+        raise UserError(f"{run.label} has no checkpoint yet: {run.state}")
+    if step is None:
+        return found[max(found)]
+    if step not in found:
+        nearest = min(found, key=lambda known: abs(known - step))
+        raise UserError(f"--step: no checkpoint of step {step}; the nearest is {nearest}")
+    return found[step]
+
+
+def _fill(folder: Path, storage: Storage, run: Run, marker: CheckpointMarker) -> None:
+    from ntlbg_model.backbone.checkpoint import add_words
+
+    source = storage.path(marker.path)
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*RESUMING), dirs_exist_ok=True)
+    config = parse(Config, run.config, f"ledger run {run.run_id}")
+    add_words(folder, config.model.base_model)
+    origin = _origin(storage, run, config, marker)
+    (folder / ORIGIN).write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
+    (folder / "README.md").write_text(_readme(run, marker, origin["results"]))
+
+
+def _origin(storage: Storage, run: Run, config: Config, marker: CheckpointMarker) -> dict[str, Any]:
+    record = read_exit(storage, AttemptKeys(run.run_id, marker.attempt))
+    last = record is not None and record.finished and record.steps == marker.step
+    return {
+        "run_id": run.run_id,
+        "suite": run.suite_key,
+        "identity": dict(run.identity),
+        "attempt": marker.attempt,
+        "step": marker.step,
+        "config": asdict(config),
+        # Results are of the last step; another checkpoint was not evaluated.
+        "results": dict(record.results) if record is not None and last else {},
+        "versions": dict(record.versions) if record is not None else {},
+    }
+
+
+def _readme(run: Run, marker: CheckpointMarker, results: dict[str, float]) -> str:
+    rows = [f"| {name} | {value:.4g} |" for name, value in sorted(results.items())]
+    table = (
+        "\n".join(["| measured by the run | |", "|---|---|", *rows]) if rows else "Not measured."
+    )
+    base = run.config["model"]["base_model"]
+    return f"""# {run.suite_key}: {run.group}/{run.variant}, seed {run.seed}
+
+Step {marker.step} of run {run.run_id}, on the base model `{base}`.
+
+    from ntlbg_model.videoqa import NTLBGVideoQA
+    NTLBGVideoQA.from_pretrained("FOLDER").answer("video.mp4", "a question?")
+
+or `ntlbg ask video.mp4 "a question?" --model FOLDER`, which also takes the selection of the run's
+config from `{ORIGIN}`.
+
+{table}
+"""

@@ -1,0 +1,43 @@
+"""Whether a file lies where SQLite's locks hold. On network file systems they do not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+NETWORK = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smbfs", "smb2", "smb3", "afs", "afpfs", "davfs"),
+        *("lustre", "gpfs", "beegfs", "ceph", "glusterfs", "panfs", "wekafs", "orangefs"),
+        *("gfs2", "ocfs2", "fuse.sshfs", "fuse.ceph", "fuse.glusterfs", "fuse.beegfs"),
+        *("fuse.davfs", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse", "fuse.goofys"),
+        *("fuse.juicefs", "fuse.mountpoint-s3"),
+    }
+)
+"""Types as the kernel names them. Cluster file systems count: WAL needs memory of one machine."""
+
+
+class Mount(Protocol):
+    """A mounted file system."""
+
+    @property
+    def mountpoint(self) -> str:
+        """Where it is mounted."""
+
+    @property
+    def fstype(self) -> str:
+        """Its type as the kernel names it."""
+
+
+def network_filesystem(path: Path, mounts: Iterable[Mount] | None = None) -> str | None:
+    """The type of the network file system that `path` lies on; None on a local disk."""
+    if mounts is None:
+        import psutil
+
+        mounts = psutil.disk_partitions(all=True)
+    whole = path.resolve()
+    over = [mount for mount in mounts if whole.is_relative_to(mount.mountpoint)]
+    # The last of equal depth was mounted over the others.
+    kind = (
+        sorted(over, key=lambda mount: len(Path(mount.mountpoint).parts))[-1].fstype if over else ""
+    )
+    return kind if kind in NETWORK else None

@@ -1,0 +1,146 @@
+"""Reading the ledger."""
+
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+
+from ntlbg_service.domain.launch import Work
+from ntlbg_service.domain.naming import RunName
+from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.ledger.records import Attempt, Event, NewSuite, Run
+from ntlbg_service.ledger.rows import attempt_of, run_of
+from ntlbg_service.ledger.tables import attempts, events, runs, suites
+from ntlbg_service.ledger.transactions import Transactions
+
+
+class Queries(Transactions):
+    """What stands in the ledger."""
+
+    def current_runs(self, suite_key: str) -> tuple[Run, ...]:
+        """The newest run of every group, variant and seed of a suite, in submission order."""
+        newest = (
+            select(
+                runs.c.group_name,
+                runs.c.variant,
+                runs.c.seed,
+                func.max(runs.c.submission).label("submission"),
+            )
+            .where(runs.c.suite_key == suite_key)
+            .group_by(runs.c.group_name, runs.c.variant, runs.c.seed)
+            .subquery()
+        )
+        same = and_(
+            runs.c.group_name == newest.c.group_name,
+            runs.c.variant == newest.c.variant,
+            runs.c.seed == newest.c.seed,
+            runs.c.submission == newest.c.submission,
+        )
+        query = (
+            select(runs)
+            .join(newest, same)
+            .where(runs.c.suite_key == suite_key)
+            .order_by(runs.c.submission, runs.c.position)
+        )
+        return self._runs(query)
+
+    def queued(self, suite_key: str | None = None) -> tuple[Run, ...]:
+        """Runs that wait, paused ones too: by priority, then in the order of submission."""
+        query = select(runs).where(runs.c.state == RunState.QUEUED.value)
+        if suite_key is not None:
+            query = query.where(runs.c.suite_key == suite_key)
+        order = (runs.c.priority.desc(), runs.c.created_at, runs.c.position)
+        return self._runs(query.order_by(*order))
+
+    def wished(self) -> tuple[Run, ...]:
+        """Running runs that somebody wants stopped: cancelled or paused."""
+        return self._runs(
+            select(runs).where(
+                runs.c.state == RunState.RUNNING.value, runs.c.wanted != Wanted.RUN.value
+            )
+        )
+
+    def suite_keys(self) -> tuple[str, ...]:
+        """Every suite that was ever submitted."""
+        with self._reading() as connection:
+            found = connection.execute(select(suites.c.key).order_by(suites.c.created_at))
+            return tuple(row.key for row in found)
+
+    def names(self) -> tuple[RunName, ...]:
+        """What every run is called, without configs and fits, in the order of submission."""
+        columns = (
+            runs.c.run_id,
+            runs.c.suite_key.label("suite"),
+            runs.c.group_name.label("group"),
+            runs.c.variant,
+            runs.c.seed,
+            runs.c.submission,
+        )
+        query = select(*columns).order_by(runs.c.created_at, runs.c.position)
+        with self._reading() as connection:
+            return tuple(RunName(**row) for row in connection.execute(query).mappings())
+
+    def suite(self, suite_key: str) -> NewSuite | None:
+        """A suite as submitted last."""
+        with self._reading() as connection:
+            row = connection.execute(select(suites).where(suites.c.key == suite_key)).first()
+        if row is None:
+            return None
+        return NewSuite(
+            key=row.key,
+            name=row.name,
+            description=row.description,
+            submitter=row.submitter,
+            spec=row.spec,
+        )
+
+    def run(self, run_id: str) -> Run:
+        """One run. Raises KeyError."""
+        found = self._runs(select(runs).where(runs.c.run_id == run_id))
+        if not found:
+            raise KeyError(run_id)
+        return found[0]
+
+    def _runs(self, query: Any) -> tuple[Run, ...]:
+        with self._reading() as connection:
+            return tuple(run_of(row) for row in connection.execute(query))
+
+    def active_attempts(self, suite_key: str | None = None) -> tuple[Attempt, ...]:
+        """Attempts whose end the ledger does not know yet."""
+        query = select(attempts).where(attempts.c.state == AttemptState.LAUNCHED.value)
+        if suite_key is not None:
+            query = query.join(runs).where(runs.c.suite_key == suite_key)
+        with self._reading() as connection:
+            return tuple(attempt_of(row) for row in connection.execute(query))
+
+    def attempts_of(self, run_id: str) -> tuple[Attempt, ...]:
+        """Every attempt of a run, oldest first."""
+        query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number)
+        with self._reading() as connection:
+            return tuple(attempt_of(row) for row in connection.execute(query))
+
+    def trained_attempts(self, most: int) -> tuple[Attempt, ...]:
+        """Attempts at a training that finished or ran out of memory, the newest first."""
+        known = or_(
+            attempts.c.state == AttemptState.FINISHED.value,
+            attempts.c.failure == FailureClass.OUT_OF_MEMORY.value,
+        )
+        trains = runs.c.config["training"]["max_steps"].as_integer() > 0
+        query = (
+            select(attempts)
+            .join(runs)
+            .where(known, trains, runs.c.work == Work.TRAIN.value)
+            .order_by(attempts.c.ended_at.desc())
+            .limit(most)
+        )
+        with self._reading() as connection:
+            return tuple(attempt_of(row) for row in connection.execute(query))
+
+    def events_of(self, run_id: str) -> tuple[Event, ...]:
+        """What happened to a run and why, oldest first."""
+        query = select(events).where(events.c.run_id == run_id).order_by(events.c.id)
+        with self._reading() as connection:
+            return tuple(
+                Event(time=row.time, kind=row.kind, message=row.message)
+                for row in connection.execute(query)
+            )

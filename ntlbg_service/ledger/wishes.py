@@ -1,0 +1,118 @@
+"""What people want of runs: noted durably, made so by the controller."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
+from ntlbg_service.domain.suite import Identity
+from ntlbg_service.ledger.lives import Lives
+from ntlbg_service.ledger.tables import runs, suites
+
+KEPT = (
+    "suite_key",
+    "work",
+    "group_name",
+    "variant",
+    "seed",
+    "baseline",
+    "config",
+    "fits",
+    "details",
+    "priority",
+)
+"""What a repetition has from the run that it repeats."""
+
+
+class Wishes(Lives):
+    """Cancelling, pausing, resuming and repeating runs."""
+
+    def request(self, run_id: str, wanted: Wanted, who: str) -> RunState:
+        """Note what a person wants of a run; says the state that it is in then.
+
+        A queued run that is to be cancelled is cancelled at once; what runs is stopped by the
+        controller. The last wish counts; the same again changes nothing. Raises KeyError for an
+        unknown run, UserError where it ended another way.
+        """
+        with self._writing() as connection:
+            row = self._held(connection, run_id)
+            state = RunState(row.state)
+            if state in TERMINAL:
+                return _as_wished(run_id, state, wanted)
+            if row.wanted == wanted:
+                return state
+            connection.execute(
+                update(runs).where(runs.c.run_id == run_id).values(wanted=wanted.value)
+            )
+            if wanted is Wanted.CANCEL and state is RunState.QUEUED:
+                suite_key = self._cancel(connection, run_id, f"by {who}")
+                self._post_suite_end(connection, suite_key)
+                return RunState.CANCELLED
+            self._event(connection, run_id, "requested", f"{wanted} by {who}")
+            return state
+
+    def requeue(self, run_id: str, who: str, priority: int | None = None) -> str:
+        """Queue a repetition of an ended run; says its id. The ended run stays as it is.
+
+        A repetition that did not end yet is not repeated: its id is given. Raises KeyError for an
+        unknown run, UserError for one that did not end.
+        """
+        with self._writing() as connection:
+            self._hold_suite(connection, run_id)
+            row = self._held(connection, run_id)
+            if RunState(row.state) not in TERMINAL:
+                raise UserError(f"run {run_id} is {row.state}; only an ended run is repeated")
+            newest, identity = self._newest(connection, row)
+            if RunState(newest.state) not in TERMINAL:
+                return str(newest.run_id)
+            return self._repeat(connection, newest, identity, who, priority)
+
+    def _newest(
+        self, connection: Connection, row: Row[*tuple[Any, ...]]
+    ) -> tuple[Row[*tuple[Any, ...]], Identity]:
+        """The last of a run's repetitions and the identity of one more."""
+        while True:
+            values = dict(row.identity)
+            following = Identity(**values | {"repetition": values["repetition"] + 1})
+            query = select(runs).where(runs.c.run_id == following.run_id)
+            found = connection.execute(query.with_for_update()).first()
+            if found is None:
+                return row, following
+            row = found
+
+    def _repeat(
+        self,
+        connection: Connection,
+        row: Row[*tuple[Any, ...]],
+        identity: Identity,
+        who: str,
+        priority: int | None,
+    ) -> str:
+        newest = select(func.max(runs.c.submission)).where(runs.c.suite_key == row.suite_key)
+        submission = connection.execute(newest).scalar_one() + 1
+        kept: Mapping[str, Any] = {name: getattr(row, name) for name in KEPT}
+        more = {} if priority is None else {"priority": priority}
+        order = {"submission": submission, "position": row.position}
+        self._add(connection, identity, {**kept, **more, **order})
+        self._event(connection, identity.run_id, "submitted", f"repeats {row.run_id}, by {who}")
+        return identity.run_id
+
+    def _hold_suite(self, connection: Connection, run_id: str) -> None:
+        """Let no submission of the run's suite come between."""
+        mine = select(runs.c.suite_key).where(runs.c.run_id == run_id).scalar_subquery()
+        connection.execute(select(suites.c.key).where(suites.c.key == mine).with_for_update())
+
+    def _held(self, connection: Connection, run_id: str) -> Row[*tuple[Any, ...]]:
+        query = select(runs).where(runs.c.run_id == run_id).with_for_update()
+        row = connection.execute(query).first()
+        if row is None:
+            raise KeyError(run_id)
+        return row
+
+
+def _as_wished(run_id: str, state: RunState, wanted: Wanted) -> RunState:
+    if (state, wanted) == (RunState.CANCELLED, Wanted.CANCEL):
+        return state
+    raise UserError(f"run {run_id} has ended: {state}")

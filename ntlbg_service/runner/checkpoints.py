@@ -1,0 +1,108 @@
+"""Checkpoints go to storage while the training goes on; the marker comes when all of one is there.
+
+The ranks of a node save into one folder on its own disk, and its first rank copies that. Rank 0
+waits for the other nodes' parts, and then commits. Whatever ends the attempt before leaves a
+folder without a marker, which is no checkpoint.
+"""
+
+import os
+import shutil
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ntlbg_service.domain.launch import CheckpointMarker, to_json
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import Storage
+
+PART_SECONDS = 1800.0
+"""How long rank 0 waits for the parts of other nodes."""
+TICK_SECONDS = 0.2
+BLOCK = 16 * 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A worker among the nodes of its gang."""
+
+    rank: int = 0
+    local_rank: int = 0
+    node_rank: int = 0
+    nodes: int = 1
+
+
+class Checkpoints:
+    """Copies one checkpoint at a time; the next one waits for the one before."""
+
+    def __init__(self, storage: Storage, keys: AttemptKeys, place: Place) -> None:
+        self._storage = storage
+        self._keys = keys
+        self._place = place
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def save(self, folder: Path, step: int) -> None:
+        """Begin to copy what the ranks of this node have saved. Raises what the copy before ended
+        with."""
+        self.wait()
+        if self._place.local_rank == 0:
+            self._thread = threading.Thread(
+                target=self._run, args=(folder, step), name=f"checkpoint {step}", daemon=True
+            )
+            self._thread.start()
+
+    def check(self) -> None:
+        """Raise what a copy ended with, OSError where storage is full or away."""
+        if self._error is not None:
+            raise self._error
+
+    def wait(self) -> None:
+        """Return when what was begun is committed. Raises what the copy ended with."""
+        if self._thread is not None:
+            self._thread.join()
+        self.check()
+
+    def _run(self, folder: Path, step: int) -> None:
+        try:
+            self._copy(folder, step)
+        # Whatever it is, the training must hear of it: `check` raises it there.
+        except Exception as error:
+            self._error = error
+
+    def _copy(self, folder: Path, step: int) -> None:
+        target = self._storage.path(self._keys.checkpoint(step))
+        try:
+            copy_durably(folder, target)
+        except OSError as error:
+            if self._place.rank == 0:
+                shutil.rmtree(target, ignore_errors=True)
+            said = f"checkpoint of step {step} not written to {target}: {error.strerror or error}"
+            raise OSError(error.errno, said) from None
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._place.rank != 0:
+            self._storage.put(self._keys.part(step, self._place.node_rank), {"step": step})
+            return
+        self._await_parts(step)
+        marker = CheckpointMarker(attempt=self._keys.attempt, step=step, path=str(target))
+        self._storage.put(self._keys.marker(step), to_json(marker))
+
+    def _await_parts(self, step: int) -> None:
+        deadline = time.monotonic() + PART_SECONDS
+        for node in range(1, self._place.nodes):
+            while self._storage.get(self._keys.part(step, node)) is None:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"node {node} did not write its part of step {step}")
+                time.sleep(TICK_SECONDS)
+
+
+def copy_durably(source: Path, target: Path) -> None:
+    """Copy a folder's files, each synced to disk: a marker must not outlive what it stands for."""
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("rb") as read, copy.open("wb") as written:
+                shutil.copyfileobj(read, written, BLOCK)
+                written.flush()
+                os.fsync(written.fileno())

@@ -1,0 +1,64 @@
+"""A sign of life in storage every few seconds, from a thread beside the training."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+
+from ntlbg_service.domain.launch import Heartbeat, to_json
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import Storage
+
+BEAT_SECONDS = 2.0
+
+
+@contextlib.contextmanager
+def beating(
+    storage: Storage, keys: AttemptKeys, step: Callable[[], int], every: float = BEAT_SECONDS
+) -> Iterator[None]:
+    """Overwrites the attempt's heartbeat every so many seconds until the block is left."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while True:
+            # Storage that is full or away ends no training; the next beat tries again.
+            with contextlib.suppress(OSError):
+                storage.touch(keys.heartbeat, to_json(heartbeat(keys.attempt, step())))
+            if ended.wait(every):
+                return
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=every)
+
+
+def heartbeat(attempt: int, step: int) -> Heartbeat:
+    """What can be said of this process now."""
+    from ntlbg_model.evaluation import peak_memory_mib
+
+    return Heartbeat(
+        attempt=attempt,
+        time=time.time(),
+        step=step,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        memory_mib=memory_mib(),
+        peak_memory_mib=peak_memory_mib(),
+    )
+
+
+def memory_mib() -> float:
+    """Held by this process now: allocated on the GPU, else the resident set."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated() / 1024**2
+    return float(psutil.Process().memory_info().rss) / 1024**2

@@ -1,0 +1,104 @@
+"""Leading for as long as it may: take the lease, drive the runs, tell MLflow, stand by else."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ntlbg_service.controller import Controller
+from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.effects import Effects
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.door import Door
+from ntlbg_service.executors.contract import Executor
+from ntlbg_service.leadership import Lease, in_words
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.transactions import DeposedError, Term
+from ntlbg_service.publishing import Publisher
+from ntlbg_service.storage.local import Storage
+from ntlbg_service.tracking import Tracker
+from ntlbg_service.workspace import Workspace
+
+
+@dataclass
+class Service:
+    """Everything a controller process has; what it drives with is made anew for each term."""
+
+    ledger: Ledger
+    storage: Storage
+    executor: Executor
+    tracker: Tracker
+    workspace: Workspace
+    ground: Ground
+    lease: Lease
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    suite_key: str | None = None
+    """Only the runs of this suite are started."""
+    note: Callable[[str], None] = lambda _: None
+    """Told in one line what happens."""
+    knock: Callable[[str], None] = lambda _: None
+    """The door's (`Door.knock`)."""
+    _term: Term | None = field(default=None, init=False)
+    _trouble: str = field(default="", init=False)
+
+    def step(self) -> bool:
+        """Lead one step where it leads. False when it leads and every run it drives has ended."""
+        try:
+            if not self.lease.hold():
+                return True
+            self._take_office()
+            going = self.controller.step()
+            # The end of the one suite is told by `flush`, with what is written of it then.
+            if going or self.suite_key is None:
+                self.publisher.step()
+            self._trouble = ""
+        except DeposedError as error:
+            self.lease.term = None
+            self.note(str(error))
+        except InfrastructureError as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self.note(f"{error}; tried again")
+        else:
+            return going
+        return True
+
+    @property
+    def leads(self) -> bool:
+        """Whether it led when it looked last."""
+        return self.lease.term is not None
+
+    def leader(self) -> str:
+        """Who leads, for people."""
+        with suppress(InfrastructureError):
+            return in_words(self.ledger.leader() or "nobody")
+        return "somebody"
+
+    def resign(self) -> None:
+        """Stop leading; where the ledger does not answer, the lease ends by itself."""
+        with suppress(InfrastructureError):
+            self.lease.give_back()
+
+    def _take_office(self) -> None:
+        term = self.lease.term
+        if term is None or term == self._term:
+            return
+        self._term = term
+        ledger = self.ledger.under(term)
+        door = Door(knock=self.knock, leads=self.lease.check)
+        self.controller = Controller(
+            effects=Effects(
+                ledger=ledger,
+                storage=self.storage,
+                executor=self.executor,
+                door=door,
+                note=self.note,
+            ),
+            workspace=self.workspace,
+            ground=self.ground,
+            clock=self.clock,
+            suite_key=self.suite_key,
+        )
+        self.publisher = Publisher(
+            ledger, self.storage, self.tracker, self.workspace, self.clock, door
+        )

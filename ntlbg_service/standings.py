@@ -1,0 +1,112 @@
+"""Where each run is now: what the ledger says of it, and what its newest attempt has written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ntlbg_service.domain.launch import Heartbeat, Work
+from ntlbg_service.domain.pace import seconds_left, seconds_per_step
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where one run is."""
+
+    run: Run
+    attempts: tuple[Attempt, ...]
+    step: int = 0
+    steps: int = 0
+    """All of the run's steps; 0 where it trains nothing."""
+    loss: float | None = None
+    answered: int = 0
+    trials: tuple[int, int] | None = None
+    """Of a sweep that runs: how many of its trials have ended, and how many it has."""
+    pace: float | None = None
+    """Measured seconds of a step; None where not measured."""
+    heartbeat: Heartbeat | None = None
+    heartbeat_age: float | None = None
+    """Seconds since the newest sign of life; None where there is none yet."""
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def peak_mib(self) -> float | None:
+        """Measured peak of the newest attempt, so far or in the end; None where not measured."""
+        if self.attempt is not None and self.attempt.measured.peak_mib is not None:
+            return self.attempt.measured.peak_mib
+        return self.heartbeat.peak_memory_mib if self.heartbeat else None
+
+    @property
+    def training_left(self) -> float | None:
+        """Seconds until the last training step, by the measured pace; None where not known."""
+        if self.run.state is not RunState.RUNNING or not self.steps:
+            return None
+        return seconds_left(self.step, self.steps, self.pace)
+
+    @property
+    def doing(self) -> str:
+        """One phrase for a person."""
+        if self.run.state not in TERMINAL and self.run.wanted is not Wanted.RUN:
+            stopping = self.run.state is RunState.RUNNING
+            return f"{self.run.wanted} asked for" if stopping else "paused"
+        if self.run.state is not RunState.RUNNING:
+            return f"{self.run.state}: {self.run.reason}" if self.run.reason else self.run.state
+        if self.trials is not None:
+            return f"{self.trials[0]} of {self.trials[1]} trials ended"
+        if self.answered:
+            return f"answering ({self.answered} questions)"
+        if self.step >= self.steps > 0:
+            return "evaluating"
+        if self.step:
+            loss = "" if self.loss is None else f", loss {self.loss:.3f}"
+            return f"training {self.step}/{self.steps}{loss}"
+        return "starting"
+
+
+def standings(ledger: Ledger, storage: Storage, runs: Sequence[Run]) -> list[Standing]:
+    """Where each of the runs is."""
+    return [standing(ledger, storage, run) for run in runs]
+
+
+def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
+    """Where a run is. Reads storage only for one that runs."""
+    attempts = ledger.attempts_of(run.run_id)
+    if run.state is not RunState.RUNNING or not attempts:
+        return Standing(run=run, attempts=attempts)
+    keys = AttemptKeys(run.run_id, attempts[-1].number)
+    if run.work is Work.SWEEP:
+        return Standing(run=run, attempts=attempts, trials=_trials(storage, run, keys))
+    lines = [row for row in storage.lines(keys.metrics) if "train/loss" in row["values"]]
+    beat = storage.get(keys.heartbeat)
+    heartbeat = None if beat is None else parse(Heartbeat, beat, keys.heartbeat)
+    steps = [row["step"] for row in lines[-1:]] + ([heartbeat.step] if heartbeat else [])
+    return Standing(
+        run=run,
+        attempts=attempts,
+        step=max(steps, default=0),
+        steps=run.config["training"]["max_steps"],
+        loss=lines[-1]["values"]["train/loss"] if lines else None,
+        answered=_answered(storage, run, keys),
+        pace=seconds_per_step([(row["step"], row["time"]) for row in lines]),
+        heartbeat=heartbeat,
+        heartbeat_age=storage.age(keys.heartbeat),
+    )
+
+
+def _answered(storage: Storage, run: Run, keys: AttemptKeys) -> int:
+    sets = run.config["data"]["evaluation"]
+    return sum(1 for each in sets for _ in storage.lines(keys.predictions(each["name"])))
+
+
+def _trials(storage: Storage, run: Run, keys: AttemptKeys) -> tuple[int, int]:
+    names = [trial["name"] for trial in run.details["trials"]]
+    ended = sum(storage.get(keys.trial(name).exit) is not None for name in names)
+    return ended, len(names)

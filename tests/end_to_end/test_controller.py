@@ -1,0 +1,51 @@
+"""`ntlbg controller`: leads, stands by, adopts what runs, and is stopped without stopping runs."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.ledger import Ledger
+from tests.end_to_end.conftest import Cli, until, write_suite
+from tests.end_to_end.test_kills import markers
+
+
+def leader(cli: Cli) -> str | None:
+    return Ledger(open_database(f"sqlite:///{cli.home / 'ledger.db'}"), time.time).leader()
+
+
+def led_by(cli: Cli, pid: int) -> bool:
+    return f"/{pid}/" in (leader(cli) or "")
+
+
+def test_controllers_come_and_go_and_the_runs_go_on(cli: Cli, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, **{"training.max_steps": 80})
+    submitted = cli("submit", suite, "--variant", "uniform")
+    assert submitted.returncode == 0, submitted.stderr
+    first = cli.start("controller", "--parallel", "1")
+    until(lambda: led_by(cli, first.pid), "the first controller's lead")
+    second = cli.start("controller", "--parallel", "1")
+    until(lambda: markers(cli.home), "a committed checkpoint")
+    assert led_by(cli, first.pid)
+
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    until(lambda: led_by(cli, second.pid), "the second controller's lead")
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(timeout=60) == 0
+    assert leader(cli) is None
+
+    third = cli.start("controller", "--parallel", "1")
+    until(lambda: led_by(cli, third.pid), "the third controller's lead")
+    watched = cli("run", suite, "--variant", "uniform")
+    assert watched.returncode == 0, watched.stdout + watched.stderr
+    assert f"A controller leads here (process {third.pid} on" in watched.stdout
+    status = json.loads(cli("status", "--json").stdout)
+    assert [(row["state"], row["attempts"]) for row in status] == [("finished", 1)]
+    third.send_signal(signal.SIGTERM)
+    assert third.wait(timeout=60) == 0
+
+    last = cli("controller", "--until-idle")
+    assert last.returncode == 0, last.stderr
+    assert "nothing is left to do" in last.stdout

@@ -1,0 +1,79 @@
+"""SIGKILL to a real controller process, at instants that nobody chose."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.states import TERMINAL
+from tests.faults.controller_process import fast
+from tests.faults.files import FileExecutor, told_in
+from tests.faults.schedules import Life
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def one_process(life: Life, lines: int | None) -> bool:
+    """A controller that is killed after so many lines. True where it came to the end."""
+    controller = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.controller_process", str(life.folder)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert controller.stdout is not None
+    with controller.stdout as output:
+        for number, line in enumerate(output, start=1):
+            life.doors.append(line.strip())
+            with life.executor.held():
+                life.world.advance()
+            with suppress(UserError):  # The run has ended between a person's look and wish.
+                life.people()
+            if number == lines:
+                controller.send_signal(signal.SIGKILL)
+    return controller.wait() == 0
+
+
+def kill_often(folder: Path, seed: int, kills: int) -> int:
+    """Kill so many controllers, let the next one finish, and check. Says how many were killed."""
+    folder.mkdir()
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    life = Life(folder, url, seed, clock=fast, make_executor=FileExecutor)
+    random = Random(seed)
+    killed = 0
+    while not _all_ended(life):  # Somebody may submit as a controller that is done ends.
+        killed += not one_process(life, random.randint(1, 25) if killed < kills else None)
+        assert killed <= kills
+    life.tracker.told = told_in(folder / "told.jsonl")
+    life.check()
+    life.engine.dispose()
+    return killed
+
+
+def _all_ended(life: Life) -> bool:
+    states = [life.ledger.run(run_id).state for run_id in life.run_ids]
+    return set(states) <= TERMINAL and not life.ledger.unsent()
+
+
+def kill_so_many(folder: Path, number: int, first_seed: int) -> None:
+    killed, seed = 0, first_seed
+    while killed < number:
+        killed += kill_often(folder / str(seed), seed, kills=10)
+        seed += 1
+
+
+def test_twenty_killed_controllers_lose_nothing(tmp_path: Path) -> None:
+    kill_so_many(tmp_path, 20, first_seed=0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_two_hundred_killed_controllers_lose_nothing(tmp_path: Path) -> None:
+    kill_so_many(tmp_path, 200, first_seed=100)

@@ -1,0 +1,90 @@
+"""An exported folder loads by itself, also where all weights were tuned."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ntlbg_model.backbone.checkpoint import best_device, load_for_answers
+from ntlbg_model.backbone.exported import base_of
+from ntlbg_model.backbone.model import load_backbone
+from ntlbg_model.model import save_plain
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.launch import CheckpointMarker, to_json
+from ntlbg_service.domain.states import AttemptState
+from ntlbg_service.exporting import export
+from ntlbg_service.ledger.records import Run
+from ntlbg_service.results import config_of_checkpoint
+from ntlbg_service.storage.layout import AttemptKeys
+from tests.builders import SUITE, Service, new_run, tiny_config
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return Service(tmp_path / "home")
+
+
+def trained(service: Service, tuning: str) -> Run:
+    """A run whose one attempt committed a checkpoint of step 4."""
+    config = tiny_config()
+    config = replace(config, model=replace(config.model, tuning=tuning))
+    service.ledger.submit(SUITE, [replace(new_run(), config=asdict(config))])
+    service.controller.step()
+    (attempt,) = service.ledger.active_attempts()
+    assert attempt.state is AttemptState.LAUNCHED
+    keys = AttemptKeys(attempt.run_id, 1)
+    folder = service.storage.path(keys.work) / "step-00000004"
+    backbone = load_backbone(
+        config.model, dtype=torch.float32, device="cpu", attention="sdpa", seed=1
+    )
+    if tuning == "full":
+        save_plain(backbone.model, folder)
+    else:
+        backbone.model.save_pretrained(str(folder))
+    for name in ("optimizer.pt", "rng_state.pth", "trainer_state.json"):
+        (folder / name).write_bytes(b"x")
+    marker = CheckpointMarker(attempt=1, step=4, path=str(folder))
+    service.storage.put(keys.marker(4), to_json(marker))
+    return service.ledger.run(attempt.run_id)
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_it_loads_by_itself(service: Service, tmp_path: Path, tuning: str) -> None:
+    run = trained(service, tuning)
+    folder = tmp_path / "models" / "mine"
+    done = export(service.ledger, service.storage, run, folder)
+    assert done.step == 4
+    assert done.size == sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+    assert not {each.name for each in folder.iterdir()} & {"optimizer.pt", "trainer_state.json"}
+    assert base_of(folder) == "tiny"
+    loaded = load_for_answers(str(folder), best_device())
+    assert loaded.tokenizer is not None
+    config = config_of_checkpoint(folder)
+    assert config is not None and config.model.tuning == tuning
+    origin = json.loads((folder / "ntlbg_run.json").read_text())
+    assert origin["run_id"] == run.run_id and origin["results"] == {}
+    assert "Not measured." in (folder / "README.md").read_text()
+
+
+def test_nothing_is_left_of_an_export_that_fails(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(service, "lora")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ntlbg_service.exporting._readme", full)
+    with pytest.raises(OSError, match="No space"):
+        export(service.ledger, service.storage, run, tmp_path / "models" / "mine")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused(service: Service, tmp_path: Path) -> None:
+    run = trained(service, "lora")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").touch()
+    with pytest.raises(UserError, match="not an empty folder"):
+        export(service.ledger, service.storage, run, tmp_path / "mine")
