@@ -82,11 +82,13 @@ def _footprint(
         host=states.host,
     )
     share = reserve_share(shape, config, step, answers)
-    return _placed(found, step, context, share)
+    return _placed(found, step, context, share, passing="gradients" in items)
 
 
-def _placed(found: Footprint, step: Step, context: float, share: float) -> Footprint:
-    return found if step.cpu else found.on_gpu(context, share, passing=step.gradients_pass)
+def _placed(
+    found: Footprint, step: Step, context: float, share: float, *, passing: bool = False
+) -> Footprint:
+    return found if step.cpu else found.on_gpu(context, share, passing=passing)
 
 
 def _scaled(
