@@ -52,3 +52,15 @@ def deepspeed_config(
         "fp16": {"enabled": precision == "fp16"},
         "steps_per_print": 1_000_000,
     }
+
+
+def without_compiled_collectives() -> None:
+    """Let DeepSpeed's workers on a CPU talk through gloo alone.
+
+    Its own collectives through shared memory are compiled when workers first meet: that takes a
+    C++ compiler and minutes, and a compilation that was killed leaves a lock on which every later
+    one waits.
+    """
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__ = {}

@@ -30,7 +30,7 @@ from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
 from ntlbg_model.learning.sampling import StreamSampler
 from ntlbg_model.model import NTLBGModel, save_plain
 from ntlbg_model.selection.video import VideoSelector, video_seed
-from ntlbg_model.sharding import deepspeed_config
+from ntlbg_model.sharding import deepspeed_config, without_compiled_collectives
 from ntlbg_model.tokens.visual_tokens import layout_of
 
 logger = logging.getLogger(__name__)
@@ -286,6 +286,17 @@ def build_trainer(
     usable = readable(questions, frames)
     if not usable:
         raise NoTrainingDataError("no training question has a known answer and a readable video")
+    sharded = deepspeed_config(
+        zero_stage=zero_stage,
+        offload=offload,
+        micro_batch=micro_batch,
+        accumulation=accumulation,
+        max_grad_norm=training.max_grad_norm,
+        precision=precision,
+        pinned=device != "cpu",
+    )
+    if sharded and device == "cpu":
+        without_compiled_collectives()
     learned = config.selection.query == "learned"
     return NTLBGTrainer(
         config,
@@ -314,15 +325,7 @@ def build_trainer(
             report_to="none",
             ddp_find_unused_parameters=False,
             dataloader_pin_memory=device != "cpu",
-            deepspeed=deepspeed_config(
-                zero_stage=zero_stage,
-                offload=offload,
-                micro_batch=micro_batch,
-                accumulation=accumulation,
-                max_grad_norm=training.max_grad_norm,
-                precision=precision,
-                pinned=device != "cpu",
-            ),
+            deepspeed=sharded,
         ),
         train_dataset=(QuestionCandidates if learned else QuestionSamples)(
             config, backbone, usable, frames, seed

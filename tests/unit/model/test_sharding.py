@@ -4,7 +4,11 @@ import pytest
 
 from ntlbg_model import sharding
 from ntlbg_model.footprint import Offload
-from ntlbg_model.sharding import ShardingError, deepspeed_config
+from ntlbg_model.sharding import (
+    ShardingError,
+    deepspeed_config,
+    without_compiled_collectives,
+)
 
 
 def settings(zero_stage: int, offload: Offload, precision: str = "bf16") -> dict[str, object]:
@@ -45,3 +49,10 @@ def test_without_deepspeed_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharding, "find_spec", lambda name: None)
     with pytest.raises(ShardingError, match=r"ntlbg\[deepspeed\]"):
         settings(2, "none")
+
+
+def test_workers_on_a_cpu_compile_nothing() -> None:
+    from deepspeed.comm.torch import build_shm_op
+
+    without_compiled_collectives()
+    assert build_shm_op() is None
