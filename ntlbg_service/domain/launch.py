@@ -130,6 +130,8 @@ class Heartbeat:
     memory_mib: float
     """Held by the worker now: allocated on the GPU, resident set on a CPU."""
     peak_memory_mib: float
+    answers: int = 0
+    """Questions answered in this attempt."""
 
 
 Record = ExitRecord | MetricLine | CheckpointMarker | Heartbeat | LaunchSpec

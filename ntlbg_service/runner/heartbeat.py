@@ -18,7 +18,11 @@ BEAT_SECONDS = 2.0
 
 @contextlib.contextmanager
 def beating(
-    storage: Storage, keys: AttemptKeys, step: Callable[[], int], every: float = BEAT_SECONDS
+    storage: Storage,
+    keys: AttemptKeys,
+    step: Callable[[], int],
+    answers: Callable[[], int] = lambda: 0,
+    every: float = BEAT_SECONDS,
 ) -> Iterator[None]:
     """Overwrites the attempt's heartbeat every so many seconds until the block is left."""
     ended = threading.Event()
@@ -27,7 +31,7 @@ def beating(
         while True:
             # Storage that is full or away ends no training; the next beat tries again.
             with contextlib.suppress(OSError):
-                storage.touch(keys.heartbeat, to_json(heartbeat(keys.attempt, step())))
+                storage.touch(keys.heartbeat, to_json(heartbeat(keys.attempt, step(), answers())))
             if ended.wait(every):
                 return
 
@@ -40,7 +44,7 @@ def beating(
         thread.join(timeout=every)
 
 
-def heartbeat(attempt: int, step: int) -> Heartbeat:
+def heartbeat(attempt: int, step: int, answers: int = 0) -> Heartbeat:
     """What can be said of this process now."""
     from ntlbg_model.evaluation import peak_memory_mib
 
@@ -48,6 +52,7 @@ def heartbeat(attempt: int, step: int) -> Heartbeat:
         attempt=attempt,
         time=time.time(),
         step=step,
+        answers=answers,
         pid=os.getpid(),
         host=socket.gethostname(),
         memory_mib=memory_mib(),

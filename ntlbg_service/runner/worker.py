@@ -84,6 +84,7 @@ class _Progress:
     storage: Storage
     place: Place
     steps: int = 0
+    answers: int = 0
     train_seconds: float | None = None
     evaluation_seconds: float | None = None
     peak_memory_mib: float | None = None
@@ -127,7 +128,9 @@ class _Progress:
 def _signs_of_life(progress: _Progress) -> AbstractContextManager[None]:
     if not progress.leads:
         return nullcontext()
-    return beating(progress.storage, progress.keys, lambda: progress.steps)
+    return beating(
+        progress.storage, progress.keys, lambda: progress.steps, lambda: progress.answers
+    )
 
 
 def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
@@ -217,6 +220,7 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
             if progress.leads:
                 progress.storage.append(key, row.to_json())
             found.append(row)
+            progress.answers += 1
 
         evaluate(
             replace(spec.config, evaluation=asked),
