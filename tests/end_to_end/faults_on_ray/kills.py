@@ -1,9 +1,23 @@
-"""SIGKILL to one process of a run."""
+"""What is done to a run that trains: one function a fault."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
+from ntlbg_service.executors.job_client import JobClient
+from ntlbg_service.executors.ray_jobs import RayJobsExecutor
+from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.scratch import folder_of
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.end_to_end.faults_on_ray.home import Home
+from tests.end_to_end.conftest import until
+from tests.end_to_end.faults_on_ray.home import SAVE_STEPS, Home
+from tests.ray_cluster import RayCluster
+
+SECOND = 2 * SAVE_STEPS
+"""Step of the checkpoint that goes wrong."""
 
 
 def kill_worker(home: Home, keys: AttemptKeys) -> None:
@@ -14,6 +28,16 @@ def kill_worker(home: Home, keys: AttemptKeys) -> None:
 def kill_driver(home: Home, keys: AttemptKeys) -> None:
     """The driver, whose workers Ray has to end."""
     home.driver(keys).kill()
+
+
+def freeze_leader(home: Home, keys: AttemptKeys) -> None:
+    """The leader takes no more turns: nothing beats."""
+    home.worker(keys).send_signal(signal.SIGSTOP)
+
+
+def freeze_peer(home: Home, keys: AttemptKeys) -> None:
+    """The other worker takes no more turns: the leader waits for it, and beats."""
+    other_worker(home, keys).send_signal(signal.SIGSTOP)
 
 
 def other_worker(home: Home, keys: AttemptKeys) -> psutil.Process:
@@ -27,3 +51,66 @@ def other_worker(home: Home, keys: AttemptKeys) -> psutil.Process:
         if child.pid != leader.pid and "RayTrainWorker" in " ".join(child.cmdline())
     )
     return other
+
+
+def kill_node(cluster: RayCluster) -> Callable[[Home, AttemptKeys], None]:
+    """SIGKILL to every process of the node on which the workers are."""
+
+    def kill(home: Home, keys: AttemptKeys) -> None:
+        (node,) = nodes_of(home, keys)
+        cluster.remove_node(node, kill=True)
+
+    return kill
+
+
+def nodes_of(home: Home, keys: AttemptKeys) -> set[str]:
+    """Ray ids of the nodes on which an attempt's workers are or were."""
+    client = JobClient(home.ray["RAY_ADDRESS"])
+    job = client.find(RayJobsExecutor(home.storage, home.ray, client).submission_id(keys))
+    assert job is not None
+    wanted = "filter_keys=job_id&filter_predicates=%3D&filter_values=" + job.job_id
+    actors = client.get(f"/api/v0/actors?{wanted}&detail=1")["data"]["result"]["result"]
+    return {actor["node_id"] for actor in actors if actor["class_name"] == "RayTrainWorker"}
+
+
+def fill_storage(home: Home, keys: AttemptKeys) -> None:
+    """The kernel's own full disk stands where a file of the next checkpoint goes in storage."""
+    folder = home.storage.path(keys.checkpoint(SECOND))
+    folder.mkdir(parents=True)
+    (folder / "optimizer.pt").symlink_to("/dev/full")
+
+
+def fill_node_disk(home: Home, keys: AttemptKeys) -> None:
+    """The same on the disk of the node, where the workers save."""
+    folder = folder_of(str(home.storage.root), keys, Place()) / f"checkpoint-{SECOND}"
+    folder.mkdir()
+    (folder / "optimizer.pt").symlink_to("/dev/full")
+
+
+def dies_before_the_marker(folder: Path) -> dict[str, str]:
+    """Variables with which a first attempt's leader ends itself by SIGKILL when a checkpoint is in
+    storage, all but its marker."""
+    folder.mkdir(parents=True)
+    (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    inherited = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *([inherited] if inherited else [])])}
+
+
+SITECUSTOMIZE = f"""
+import os, pathlib, signal
+
+link = os.link
+
+def link_unless_it_is_that_marker(source, target, **options):
+    if str(target).endswith("attempt-0001/checkpoints/step-{SECOND:08d}.json"):
+        pathlib.Path(__file__).with_name("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    link(source, target, **options)
+
+os.link = link_unless_it_is_that_marker
+"""
+
+
+def has_died(folder: Path) -> Callable[[Home, AttemptKeys], None]:
+    """Waits for the death that `dies_before_the_marker` prepared."""
+    return lambda _home, _keys: until((folder / "killed").exists, "the death before the marker")
