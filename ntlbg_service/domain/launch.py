@@ -52,6 +52,8 @@ class LaunchSpec:
     """Relative data set paths start here."""
     cache: str
     """Folder of decoded frames."""
+    nodes: tuple[str, ...] = ()
+    """Ray's ids of the nodes it was placed on. Empty: whichever have GPUs of the fit's kind."""
     resume_from: str | None = None
     """Folder of a committed checkpoint of an earlier attempt."""
     trials: tuple[Trial, ...] = ()

@@ -63,6 +63,13 @@ class JobClient:
                     return None
                 raise
 
+    def get(self, endpoint: str) -> Any:
+        """What the head's dashboard says at an endpoint, as parsed JSON."""
+        with self._asked() as client:
+            answer = client._do_request("GET", endpoint)
+            answer.raise_for_status()
+            return answer.json()
+
     def stop(self, submission_id: str) -> None:
         """End a job; returns when its driver and all that it started are gone."""
         with self._asked() as client:
