@@ -72,7 +72,7 @@ def command(
         ledger=ledger,
         storage=storage,
         executor=executor(storage, os.environ, executor_name),
-        tracker=Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve())),
+        tracker=Tracker(workspace.tracking_uri, workspace.artifact_root),
         workspace=workspace,
         ground=choose_ground(inventory, parallel, estimates, executor_name),
         lease=Lease(ledger, time.monotonic, seconds=lease),

@@ -39,7 +39,7 @@ def drive(
         ledger=ledger,
         storage=storage,
         executor=executor(storage, environment),
-        tracker=Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve())),
+        tracker=Tracker(workspace.tracking_uri, workspace.artifact_root),
         workspace=workspace,
         ground=ground,
         lease=Lease(ledger, time.monotonic),

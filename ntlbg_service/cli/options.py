@@ -25,7 +25,7 @@ FILE = click.Path(path_type=Path)
 
 
 def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--home`, `--data-root` and `--ledger`, handed on as one Workspace."""
+    """`--home`, `--data-root`, `--ledger` and `--mlflow`, handed on as one Workspace."""
 
     @click.option(
         "--home",
@@ -50,11 +50,26 @@ def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Database of the ledger, for example postgresql+psycopg://USER@HOST/DATABASE. "
         "[default: SQLite in HOME/ledger.db]",
     )
+    @click.option(
+        "--mlflow",
+        metavar="URL",
+        envvar="NTLBG_MLFLOW",
+        default=None,
+        help="MLflow server that is told of runs, for example http://HOST:5000. "
+        "[default: SQLite in HOME/mlflow.db]",
+    )
     @wraps(command)
     def with_workspace(
-        *args: Any, home: Path, data_root: Path | None, ledger: str | None, **kwargs: Any
+        *args: Any,
+        home: Path,
+        data_root: Path | None,
+        ledger: str | None,
+        mlflow: str | None,
+        **kwargs: Any,
     ) -> Any:
-        workspace = Workspace(home=home, data_root=data_root or home / "data", ledger=ledger)
+        workspace = Workspace(
+            home=home, data_root=data_root or home / "data", ledger=ledger, mlflow=mlflow
+        )
         return command(*args, workspace=workspace, **kwargs)
 
     return with_workspace

@@ -35,8 +35,13 @@ def _on_nodes(fit: Fit, placed: Sequence[str]) -> list[dict[str, str]]:
 def _of_kind(fit: Fit, labels: Sequence[Mapping[str, str]]) -> dict[str, str] | None:
     if not any(PROFILE in of_node for of_node in labels):
         return None
-    names = [fit.profile, *(PROFILES[fit.profile].aliases if fit.profile in PROFILES else ())]
+    names = names_of(fit.profile)
     return {PROFILE: names[0] if len(names) == 1 else f"in({','.join(names)})"}
+
+
+def names_of(profile: str) -> tuple[str, ...]:
+    """What a label may call a kind."""
+    return (profile, *(PROFILES[profile].aliases if profile in PROFILES else ()))
 
 
 def strategy(fit: Fit) -> str:

@@ -9,6 +9,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.cluster import connection
+from ntlbg_service.runner.device import device_of, simulated_for
 from ntlbg_service.runner.failures import classify_end, kernel_kills
 from ntlbg_service.runner.scaling import scaling_of
 from ntlbg_service.runner.worker import work
@@ -40,12 +41,12 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
         message = f"the cluster has no node {', '.join(gone)} any more"
         storage.put(keys.exit, to_json(_died(spec, FailureClass.INFRASTRUCTURE, message)))
         return
-    on_cpu = spec.fit.profile == "cpu"
+    device = device_of(spec.fit, simulated_for(spec.fit, labels, spec.nodes))
     trainer = TorchTrainer(
         work,
-        train_loop_config={"spec": to_json(spec)},
+        train_loop_config={"spec": to_json(spec), "simulated": device.simulated},
         scaling_config=scaling_of(spec.fit, list(labels.values()), spec.nodes),
-        torch_config=TorchConfig(backend="gloo" if on_cpu else "nccl"),
+        torch_config=TorchConfig(backend=device.backend),
         run_config=RunConfig(
             name="train",
             storage_path=str(storage.path(keys.folder)),
