@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import FILE, choose_inventory, open_ledger, workspace_options
+from ntlbg_service.cli.options import FILE, choose_ground, open_ledger, workspace_options
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.workspace import Workspace
 
@@ -72,7 +72,6 @@ def command(
     what runs goes on, and the next controller adopts it. SIGTERM and Ctrl-C stop it alone, not
     the runs; `ntlbg cancel` and `ntlbg pause` stop those.
     """
-    from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.estimates import open_estimates
     from ntlbg_service.executors.choice import executor
     from ntlbg_service.leadership import Lease
@@ -82,20 +81,17 @@ def command(
     from ntlbg_service.tracking import Tracker
     from ntlbg_service.wake import Wake
 
-    nodes = choose_inventory(inventory, parallel)
     ledger = open_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     learned = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=False, learned=learned)
     service = Service(
         ledger=ledger,
         storage=storage,
         executor=executor(storage, os.environ, executor_name),
         tracker=Tracker(workspace.tracking_uri, workspace.artifact_root),
         workspace=workspace,
-        ground=Ground(
-            inventory=nodes,
-            estimates=open_estimates(workspace.home, trace=False, learned=learned),
-        ),
+        ground=choose_ground(inventory, parallel, estimates, executor_name),
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
         patience=Patience(silent=silent, stalled=stalled),

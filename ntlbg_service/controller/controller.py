@@ -55,6 +55,9 @@ class Controller:
         leads; what else goes wrong with one attempt is noted and does not touch the others.
         """
         ledger = self.effects.ledger
+        news = self.ground.look_again()
+        if news:
+            self.effects.note(f"nodes: {news}")
         active = ledger.active_attempts()
         folders = [keys_of(attempt).folder for attempt in active]
         self._pulse.forget_all_but({*folders, *map(work_of, folders)})
@@ -158,6 +161,8 @@ class Controller:
         record: ExitRecord | None,
     ) -> None:
         storage = self.effects.storage
+        if failure is FailureClass.INFRASTRUCTURE:
+            self.ground.doubt()
         run = self.effects.ledger.run(attempt.run_id)
         attempts = self.effects.ledger.attempts_of(run.run_id)
         fits = (run.next_fit,) if run.next_fit else run.fits
@@ -197,7 +202,11 @@ class Controller:
         self._launch(run, attempt)
 
     def _launch(self, run: Run, attempt: Attempt) -> None:
-        self.effects.launch(launch_spec(run, attempt, self.workspace))
+        gone = self.ground.gone(attempt.nodes)
+        if gone:
+            self._withdraw(attempt, f"{', '.join(gone)} went before it began")
+            return
+        self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
 
 
 def work_of(folder: str) -> str:

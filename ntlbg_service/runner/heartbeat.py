@@ -23,15 +23,20 @@ def beating(
     step: Callable[[], int],
     answers: Callable[[], int] = lambda: 0,
     every: float = BEAT_SECONDS,
+    measured: bool = True,
 ) -> Iterator[None]:
-    """Overwrites the attempt's heartbeat every so many seconds until the block is left."""
+    """Overwrites the attempt's heartbeat every so many seconds until the block is left.
+
+    Not `measured`: this process's memory says nothing of the device that it stands for.
+    """
     ended = threading.Event()
 
     def beat() -> None:
         while True:
             # Storage that is full or away ends no training; the next beat tries again.
             with contextlib.suppress(OSError):
-                storage.touch(keys.heartbeat, to_json(heartbeat(keys.attempt, step(), answers())))
+                beat = heartbeat(keys.attempt, step(), answers(), measured)
+                storage.touch(keys.heartbeat, to_json(beat))
             if ended.wait(every):
                 return
 
@@ -44,10 +49,8 @@ def beating(
         thread.join(timeout=every)
 
 
-def heartbeat(attempt: int, step: int, answers: int = 0) -> Heartbeat:
+def heartbeat(attempt: int, step: int, answers: int = 0, measured: bool = True) -> Heartbeat:
     """What can be said of this process now."""
-    from ntlbg_model.evaluation import peak_memory_mib
-
     return Heartbeat(
         attempt=attempt,
         time=time.time(),
@@ -55,9 +58,16 @@ def heartbeat(attempt: int, step: int, answers: int = 0) -> Heartbeat:
         answers=answers,
         pid=os.getpid(),
         host=socket.gethostname(),
-        memory_mib=memory_mib(),
-        peak_memory_mib=peak_memory_mib(),
+        memory_mib=memory_mib() if measured else None,
+        peak_memory_mib=peak_mib(measured),
     )
+
+
+def peak_mib(measured: bool = True) -> float | None:
+    """The most that this process has held; None where that says nothing of its device."""
+    from ntlbg_model.evaluation import peak_memory_mib
+
+    return peak_memory_mib() if measured else None
 
 
 def memory_mib() -> float:
