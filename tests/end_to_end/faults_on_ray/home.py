@@ -119,6 +119,12 @@ class Home:
             controller.wait(timeout=60)
         self._controllers.clear()
 
+    def restart(self, ray: Mapping[str, str]) -> None:
+        """The next controller, on another cluster."""
+        self.stop_controllers()
+        self.ray = ray
+        self.start_controller()
+
     def attempts(self, run_id: str) -> tuple[Attempt, ...]:
         return self.ledger.attempts_of(run_id)
 
@@ -134,7 +140,8 @@ class Home:
     def until_saved(self, run_id: str, number: int = 1) -> AttemptKeys:
         """Wait for the first checkpoint of an attempt."""
         keys = AttemptKeys(run_id, number)
-        until(lambda: self.markers(keys) or self.ended(run_id), f"a checkpoint\n{self.said()}")
+        until(lambda: self.markers(keys) or self.ended(run_id), "a checkpoint")
+        assert self.markers(keys), self.said()
         return keys
 
     def ended(self, run_id: str) -> bool:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from ntlbg_service.executors.job_client import JobClient
-from ntlbg_service.executors.ray_jobs import RayJobsExecutor
+from ntlbg_service.domain.launch import Whereabouts
+from ntlbg_service.domain.resolve import parse
 from ntlbg_service.runner.checkpoints import Place
 from ntlbg_service.runner.scratch import folder_of
 from ntlbg_service.storage.layout import AttemptKeys
@@ -17,7 +17,7 @@ from tests.end_to_end.faults_on_ray.home import SAVE_STEPS, Home
 from tests.ray_cluster import RayCluster
 
 SECOND = 2 * SAVE_STEPS
-"""Step of the checkpoint that goes wrong."""
+"""Step of the checkpoint that stays without a marker."""
 
 
 def kill_worker(home: Home, keys: AttemptKeys) -> None:
@@ -41,48 +41,37 @@ def freeze_peer(home: Home, keys: AttemptKeys) -> None:
 
 
 def other_worker(home: Home, keys: AttemptKeys) -> psutil.Process:
-    """The other worker of the leader's node, of the same attempt."""
-    leader = home.worker(keys)
-    raylet = leader.parent()
-    assert raylet is not None
-    (other,) = (
-        child
-        for child in raylet.children()
-        if child.pid != leader.pid and "RayTrainWorker" in " ".join(child.cmdline())
-    )
-    return other
+    """The worker of a gang of two that does not lead."""
+    return psutil.Process(where(home, keys, 1).pid)
+
+
+def where(home: Home, keys: AttemptKeys, rank: int) -> Whereabouts:
+    """Where a worker says that it is."""
+    key = keys.worker(rank)
+    return parse(Whereabouts, until(lambda: home.storage.get(key), "a worker's place"), key)
 
 
 def kill_node(cluster: RayCluster) -> Callable[[Home, AttemptKeys], None]:
-    """SIGKILL to every process of the node on which the workers are."""
-
-    def kill(home: Home, keys: AttemptKeys) -> None:
-        (node,) = nodes_of(home, keys)
-        cluster.remove_node(node, kill=True)
-
-    return kill
+    """SIGKILL to every process of the node on which the leader is."""
+    return lambda home, keys: cluster.remove_node(where(home, keys, 0).node, kill=True)
 
 
-def nodes_of(home: Home, keys: AttemptKeys) -> set[str]:
-    """Ray ids of the nodes on which an attempt's workers are or were."""
-    client = JobClient(home.ray["RAY_ADDRESS"])
-    job = client.find(RayJobsExecutor(home.storage, home.ray, client).submission_id(keys))
-    assert job is not None
-    wanted = "filter_keys=job_id&filter_predicates=%3D&filter_values=" + job.job_id
-    actors = client.get(f"/api/v0/actors?{wanted}&detail=1")["data"]["result"]["result"]
-    return {actor["node_id"] for actor in actors if actor["class_name"] == "RayTrainWorker"}
+def coming(home: Home, keys: AttemptKeys) -> int:
+    """Step of a checkpoint that is far enough to be prepared for."""
+    return max(home.markers(keys)) + 2 * SAVE_STEPS
 
 
 def fill_storage(home: Home, keys: AttemptKeys) -> None:
-    """The kernel's own full disk stands where a file of the next checkpoint goes in storage."""
-    folder = home.storage.path(keys.checkpoint(SECOND))
+    """The kernel's own full disk stands where a file of a checkpoint will go in storage."""
+    folder = home.storage.path(keys.checkpoint(coming(home, keys)))
     folder.mkdir(parents=True)
     (folder / "optimizer.pt").symlink_to("/dev/full")
 
 
 def fill_node_disk(home: Home, keys: AttemptKeys) -> None:
     """The same on the disk of the node, where the workers save."""
-    folder = folder_of(str(home.storage.root), keys, Place()) / f"checkpoint-{SECOND}"
+    saved = f"checkpoint-{coming(home, keys)}"
+    folder = folder_of(str(home.storage.root), keys, Place()) / saved
     folder.mkdir()
     (folder / "optimizer.pt").symlink_to("/dev/full")
 
