@@ -51,9 +51,11 @@ def where(home: Home, keys: AttemptKeys, rank: int) -> Whereabouts:
     return parse(Whereabouts, until(lambda: home.storage.get(key), "a worker's place"), key)
 
 
-def kill_node(cluster: RayCluster) -> Callable[[Home, AttemptKeys], None]:
-    """SIGKILL to every process of the node on which the leader is."""
-    return lambda home, keys: cluster.remove_node(where(home, keys, 0).node, kill=True)
+def kill_node(cluster: RayCluster, home: Home, keys: AttemptKeys) -> str:
+    """SIGKILL to every process of the node on which the leader is. The node's Ray id."""
+    node = where(home, keys, 0).node
+    cluster.remove_node(node, kill=True)
+    return node
 
 
 def coming(home: Home, keys: AttemptKeys) -> int:
