@@ -29,6 +29,9 @@ def beating(
 
     Not `measured`: this process's memory says nothing of the device that it stands for.
     """
+    # What a beat needs is imported here: two threads that import transformers at once may each see
+    # half of it.
+    heartbeat(keys.attempt, step(), measured)
     ended = threading.Event()
 
     def beat() -> None:
@@ -65,9 +68,11 @@ def heartbeat(attempt: int, step: int, answers: int = 0, measured: bool = True) 
 
 def peak_mib(measured: bool = True) -> float | None:
     """The most that this process has held; None where that says nothing of its device."""
+    if not measured:
+        return None
     from ntlbg_model.evaluation import peak_memory_mib
 
-    return peak_memory_mib() if measured else None
+    return peak_memory_mib()
 
 
 def memory_mib() -> float:
