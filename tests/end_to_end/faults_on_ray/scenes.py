@@ -28,8 +28,8 @@ from tests.end_to_end.faults_on_ray.hurts import (
 )
 from tests.end_to_end.faults_on_ray.outcome import Outcome, points_in_mlflow
 from tests.end_to_end.faults_on_ray.rows import Hurt, Row, suffer, undisturbed
-from tests.end_to_end.faults_on_ray.servers import MlflowServer
 from tests.launches import small_config
+from tests.mlflow_server import MlflowServer
 from tests.ray_cluster import RayCluster
 
 LONG = small_config(max_steps=90, save_steps=SAVE_STEPS)
@@ -148,7 +148,7 @@ def head(stage: Stage) -> list[Row]:
 
 def mlflow_away(stage: Stage) -> list[Row]:
     """MLflow's server is gone for a minute, in which the run ends."""
-    server = MlflowServer(stage.folder / "mlflow" / "mlflow.db")
+    server = MlflowServer(stage.folder / "mlflow")
 
     def away(home: Home, keys: AttemptKeys) -> None:
         server.kill()
@@ -164,7 +164,7 @@ def mlflow_away(stage: Stage) -> list[Row]:
         assert told == {step: row["train/loss"] for step, row in stage.whole.lines.items()}
         return rows
     finally:
-        server.kill()
+        server.stop()
 
 
 def postgres_away(stage: Stage, postgres: Postgres) -> list[Row]:
