@@ -59,13 +59,14 @@ def held_here(workers: Sequence[Whereabouts]) -> list[str]:
 
 def held_on_nodes(answer: Mapping[str, Any], workers: Sequence[Whereabouts]) -> list[str]:
     """What NVML of a cluster's nodes, as Ray's dashboard reports it, says that these workers
-    hold."""
+    hold. Of a node that is gone the dashboard still has the last report."""
     pids: dict[str, set[int]] = {}
     for worker in workers:
         pids.setdefault(worker.node, set()).add(worker.pid)
     return [
         f"process {process['pid']} holds memory of GPU {gpu['index']} of {row['hostname']}"
         for row in answer["data"]["summary"]
+        if row["raylet"].get("state") == "ALIVE"
         for gpu in row.get("gpus") or ()
         for process in gpu.get("processesPids") or ()
         if process["pid"] in pids.get(row["raylet"]["nodeId"], ())

@@ -100,13 +100,17 @@ def test_a_cluster_tells_it_of_each_node() -> None:
     """As Ray's dashboard reports NVML: the same process id on another node is another process."""
     holding = [{"pid": 7, "gpuMemoryUsage": 30_000}]
 
-    def row(node: str, processes: list[dict[str, int]] | None) -> dict[str, object]:
+    def row(
+        node: str, processes: list[dict[str, int]] | None, state: str = "ALIVE"
+    ) -> dict[str, object]:
         gpus = [{"index": 3, "processesPids": processes}]
-        return {"hostname": f"host-{node}", "raylet": {"nodeId": node}, "gpus": gpus}
+        raylet = {"nodeId": node, "state": state}
+        return {"hostname": f"host-{node}", "raylet": raylet, "gpus": gpus}
 
     def held(*rows: dict[str, object]) -> list[str]:
         return held_on_nodes({"data": {"summary": list(rows)}}, [worker(7)])
 
     assert held(row("n1", None), row("n2", holding)) == []
     assert held(row("n1", holding)) == ["process 7 holds memory of GPU 3 of host-n1"]
+    assert held(row("n1", holding, "DEAD")) == []
     await_memory(lambda: held(row("n2", holding)))
