@@ -8,6 +8,7 @@ from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.patience import Patience
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.leadership import Lease, in_words
@@ -34,6 +35,7 @@ class Service:
     """Monotonic seconds."""
     suite_key: str | None = None
     """Only the runs of this suite are started."""
+    patience: Patience = field(default_factory=Patience)
     note: Callable[[str], None] = lambda _: None
     """Told in one line what happens."""
     knock: Callable[[str], None] = lambda _: None
@@ -98,6 +100,7 @@ class Service:
             ground=self.ground,
             clock=self.clock,
             suite_key=self.suite_key,
+            patience=self.patience,
         )
         self.publisher = Publisher(
             ledger, self.storage, self.tracker, self.workspace, self.clock, door

@@ -13,6 +13,8 @@ class Workspace:
     """Relative data set paths start here."""
     ledger: str | None = None
     """URL of the ledger's database; None for a file in the home."""
+    mlflow: str | None = None
+    """URL of an MLflow server; None for a database in the home."""
 
     @property
     def ledger_url(self) -> str:
@@ -38,13 +40,18 @@ class Workspace:
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's database."""
-        return f"sqlite:///{self.home / 'mlflow.db'}"
+        """MLflow's server, else its database in the home."""
+        return self.mlflow or f"sqlite:///{self.home / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:
         """MLflow's artifacts."""
         return self.home / "mlartifacts"
+
+    @property
+    def artifact_root(self) -> str | None:
+        """Where the files of new experiments go; None where a server decides."""
+        return None if self.mlflow else str(self.artifacts.resolve())
 
     @property
     def wake(self) -> Path:

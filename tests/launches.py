@@ -64,8 +64,10 @@ class Launches:
         return RayJobsExecutor(self.storage, environment)
 
     def start(self, run: str, config: Config, *, attempt: int = 1, **changes: Any) -> AttemptKeys:
-        """Start an attempt; `changes` are of its fit, or `resume_from`, or `seed`."""
+        """Start an attempt; `changes` are of its fit, or `resume_from`, or `placed`: Ray's ids of
+        the nodes it is to run on."""
         resume_from = changes.pop("resume_from", None)
+        placed = changes.pop("placed", ())
         fit = replace(cpu_fit(config), **changes)
         share = config.training.global_batch // (fit.workers * fit.micro_batch)
         spec = LaunchSpec(
@@ -79,6 +81,7 @@ class Launches:
             storage=str(self.storage.root),
             data_root=str(self.data_root),
             cache=str(self.storage.root.parent / "cache"),
+            nodes=placed,
             resume_from=resume_from,
         )
         keys = AttemptKeys(run, attempt)

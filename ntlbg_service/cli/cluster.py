@@ -2,11 +2,17 @@
 
 import json
 import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ntlbg_service.domain.profile import Profile
+    from ntlbg_service.inventory import Node
 
 
 @click.group()
@@ -17,7 +23,10 @@ def command() -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def gpus(as_json: bool) -> None:
-    """List nodes and GPUs: NVML on this machine, or on every node of RAY_ADDRESS."""
+    """List nodes and GPUs: NVML on this machine, or on every node of RAY_ADDRESS.
+
+    A node's label ntlbg.io/profile says what its GPUs are planned as, whatever NVML says.
+    """
     from dataclasses import asdict
 
     from rich.console import Console
@@ -45,16 +54,31 @@ def gpus(as_json: bool) -> None:
         table.add_column(heading)
     for node in nodes:
         shape = (node.name, str(node.cores), f"{node.host_memory_gib:.0f}")
-        for gpu in node.gpus:
-            memory = f"{gpu.used_gib:.1f} / {gpu.memory_gib:.1f}"
-            planned = gpu.planned_as(kinds) or "no profile: not used"
-            table.add_row(*shape, str(gpu.index), gpu.product, memory, planned)
-        if not node.gpus:
-            table.add_row(*shape, "-", f"none (NVML: {node.note or 'no GPU'})", "-", "cpu")
+        for row in _rows(node, kinds):
+            table.add_row(*shape, *row)
     console.print(table)
     capacity = inventory_of(nodes, kinds=kinds).capacity()
     planned = ", ".join(f"{count} x {name}" for name, count in capacity.items())
     console.print(f"Plans count on {planned}.", highlight=False)
+
+
+def _rows(node: "Node", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, str, str, str]]":
+    """GPU, product, memory and what it is planned as."""
+    from ntlbg_service.domain.labels import PROFILE
+
+    label = node.labels.get(PROFILE)
+    of_node = next(iter(node.kinds(kinds)), "no profile: not used") if label else None
+    for gpu in node.gpus:
+        memory = f"{gpu.used_gib:.1f} / {gpu.memory_gib:.1f}"
+        planned = of_node or gpu.planned_as(kinds) or "no profile: not used"
+        yield str(gpu.index), gpu.product, memory, planned
+    if node.gpus:
+        return
+    if of_node is not None and node.devices:
+        said = "simulated" if node.simulated else f"label {label}"
+        yield f"{node.devices} in all", said, "-", of_node
+    else:
+        yield "-", f"none (NVML: {node.note or 'no GPU'})", "-", "cpu"
 
 
 @command.command()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import FILE, choose_inventory, open_ledger, workspace_options
+from ntlbg_service.cli.options import FILE, choose_ground, open_ledger, workspace_options
+from ntlbg_service.domain.patience import Patience
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,6 +40,20 @@ IDLE_SECONDS = 5.0
     show_default=True,
     help="Seconds after which another controller takes over from one that was cut off.",
 )
+@click.option(
+    "--silent",
+    type=click.FloatRange(min=5.0),
+    default=Patience.silent,
+    show_default=True,
+    help="Seconds without a heartbeat after which a run is stopped as hung, and goes on anew.",
+)
+@click.option(
+    "--stalled",
+    type=click.FloatRange(min=5.0),
+    default=Patience.stalled,
+    show_default=True,
+    help="The same for one that beats, but has done no step and given no answer.",
+)
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
 def command(
@@ -46,6 +61,8 @@ def command(
     parallel: int | None,
     executor_name: str | None,
     lease: float,
+    silent: float,
+    stalled: float,
     until_idle: bool,
     workspace: Workspace,
 ) -> None:
@@ -55,7 +72,6 @@ def command(
     what runs goes on, and the next controller adopts it. SIGTERM and Ctrl-C stop it alone, not
     the runs; `ntlbg cancel` and `ntlbg pause` stop those.
     """
-    from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.estimates import open_estimates
     from ntlbg_service.executors.choice import executor
     from ntlbg_service.leadership import Lease
@@ -65,22 +81,20 @@ def command(
     from ntlbg_service.tracking import Tracker
     from ntlbg_service.wake import Wake
 
-    nodes = choose_inventory(inventory, parallel)
     ledger = open_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     learned = read_calibrations(workspace)
+    estimates = open_estimates(workspace.home, trace=False, learned=learned)
     service = Service(
         ledger=ledger,
         storage=storage,
         executor=executor(storage, os.environ, executor_name),
-        tracker=Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve())),
+        tracker=Tracker(workspace.tracking_uri, workspace.artifact_root),
         workspace=workspace,
-        ground=Ground(
-            inventory=nodes,
-            estimates=open_estimates(workspace.home, trace=False, learned=learned),
-        ),
+        ground=choose_ground(inventory, parallel, estimates, executor_name),
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
+        patience=Patience(silent=silent, stalled=stalled),
         note=_say,
     )
     serve(service, Wake(workspace.wake), until_idle)

@@ -8,8 +8,6 @@ import click
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller.climbing import Ground
-from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.executors.choice import executor
 from ntlbg_service.leadership import Lease
@@ -27,10 +25,9 @@ def drive(
     ledger: Ledger,
     workspace: Workspace,
     suite_key: str,
-    inventory: Inventory,
+    ground: Ground,
     environment: Mapping[str, str],
     at_end: Callable[[], None] = lambda: None,
-    estimates: Estimates = CLOSED_FORM,
 ) -> None:
     """Drive a suite to its end; where another controller leads, watch until it has.
 
@@ -42,9 +39,9 @@ def drive(
         ledger=ledger,
         storage=storage,
         executor=executor(storage, environment),
-        tracker=Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve())),
+        tracker=Tracker(workspace.tracking_uri, workspace.artifact_root),
         workspace=workspace,
-        ground=Ground(inventory=inventory, estimates=estimates),
+        ground=ground,
         lease=Lease(ledger, time.monotonic),
         clock=time.monotonic,
         suite_key=suite_key,

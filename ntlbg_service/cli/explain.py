@@ -98,6 +98,8 @@ def _print_attempt(
         f"attempt {attempt.number} on {where(fit)}, batch {batch(fit)}, from "
         f"{_when(attempt.launched_at)}: {state}",
     )
+    if attempt.nodes:
+        say(console, 2, _escaped(f"node {', '.join(attempt.nodes)}"))
     say(console, 2, f"why {fit.profile}: {why_kind(fit, seen.run.fits)}")
     if attempt.resume_from:
         say(console, 2, f"resumes from {_escaped(attempt.resume_from)}")

@@ -71,4 +71,4 @@ def rebuild(suite: str | None, workspace: Workspace) -> None:
 def _tracker(workspace: Workspace) -> "Tracker":
     from ntlbg_service.tracking import Tracker
 
-    return Tracker(workspace.tracking_uri, str(workspace.artifacts.resolve()))
+    return Tracker(workspace.tracking_uri, workspace.artifact_root)

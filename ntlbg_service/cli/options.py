@@ -12,6 +12,8 @@ import click
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
+    from ntlbg_service.controller.climbing import Ground
+    from ntlbg_service.domain.estimates import Estimates
     from ntlbg_service.domain.inventory import Inventory
     from ntlbg_service.domain.profile import Profile
     from ntlbg_service.domain.suite import SuiteFiles
@@ -23,7 +25,7 @@ FILE = click.Path(path_type=Path)
 
 
 def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--home`, `--data-root` and `--ledger`, handed on as one Workspace."""
+    """`--home`, `--data-root`, `--ledger` and `--mlflow`, handed on as one Workspace."""
 
     @click.option(
         "--home",
@@ -48,11 +50,26 @@ def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Database of the ledger, for example postgresql+psycopg://USER@HOST/DATABASE. "
         "[default: SQLite in HOME/ledger.db]",
     )
+    @click.option(
+        "--mlflow",
+        metavar="URL",
+        envvar="NTLBG_MLFLOW",
+        default=None,
+        help="MLflow server that is told of runs, for example http://HOST:5000. "
+        "[default: SQLite in HOME/mlflow.db]",
+    )
     @wraps(command)
     def with_workspace(
-        *args: Any, home: Path, data_root: Path | None, ledger: str | None, **kwargs: Any
+        *args: Any,
+        home: Path,
+        data_root: Path | None,
+        ledger: str | None,
+        mlflow: str | None,
+        **kwargs: Any,
     ) -> Any:
-        workspace = Workspace(home=home, data_root=data_root or home / "data", ledger=ledger)
+        workspace = Workspace(
+            home=home, data_root=data_root or home / "data", ledger=ledger, mlflow=mlflow
+        )
         return command(*args, workspace=workspace, **kwargs)
 
     return with_workspace
@@ -123,10 +140,37 @@ def known_kinds() -> "tuple[Profile, ...]":
 
 def choose_inventory(file: Path | None, slots: int | None) -> "Inventory":
     """An inventory file, else what is there now; NTLBG_PROFILES names further GPU kinds."""
-    from ntlbg_service.inventory import inventory_of, read_nodes
+    return choose_ground(file, slots).inventory
+
+
+def choose_ground(
+    file: Path | None,
+    slots: int | None,
+    estimates: "Estimates | None" = None,
+    executor: str | None = None,
+) -> "Ground":
+    """The nodes of an inventory file, else those there now for an executor: read anew, where they
+    are a cluster's."""
+    from ntlbg_service.controller.climbing import Ground
+    from ntlbg_service.domain.estimates import CLOSED_FORM
+    from ntlbg_service.executors.choice import chosen
+    from ntlbg_service.inventory import inventory_of, ray_ids_of, read_nodes
     from ntlbg_service.loading import load_inventory
+    from ntlbg_service.survey import Seen, Survey
 
     kinds = known_kinds()
+    estimates = estimates or CLOSED_FORM
     if file:
-        return load_inventory(file, kinds)
-    return inventory_of(read_nodes(os.environ), slots, kinds)
+        return Ground(inventory=load_inventory(file, kinds), estimates=estimates)
+    on_cluster = chosen(os.environ, executor) != "local"
+    environment = os.environ if on_cluster else {}
+
+    def read() -> Seen:
+        nodes = read_nodes(environment)
+        return Seen(inventory_of(nodes, slots, kinds), ray_ids_of(nodes, kinds))
+
+    first = read()
+    survey = Survey(read, time.monotonic) if on_cluster else None
+    return Ground(
+        inventory=first.inventory, estimates=estimates, ray_ids=first.ray_ids, survey=survey
+    )

@@ -8,7 +8,7 @@ import click
 
 from ntlbg_service.cli.options import (
     FILE,
-    choose_inventory,
+    choose_ground,
     load_selection,
     open_ledger,
     selection_options,
@@ -57,10 +57,15 @@ def command(
     from ntlbg_service.domain.states import UNSUCCESSFUL
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
-    inventory = choose_inventory(None, parallel)
+    ground = choose_ground(None, parallel)
     with telling(workspace, chosen) as estimates:
         prepared = prepare_suite(
-            files, chosen, workspace, inventory, skip_refused=skip_refused, estimates=estimates
+            files,
+            chosen,
+            workspace,
+            ground.inventory,
+            skip_refused=skip_refused,
+            estimates=estimates,
         )
     print_plan(prepared.plan, estimates)
     ledger = open_ledger(workspace)
@@ -69,7 +74,8 @@ def command(
     def report() -> None:
         write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)
 
-    drive(ledger, workspace, files.key, inventory, os.environ, report, estimates)
+    ground.estimates = estimates
+    drive(ledger, workspace, files.key, ground, os.environ, report)
     show_comparison(ledger, workspace, files, chosen, html)
     wanted = {(variant.group, variant.name) for variant in chosen}
     failed = [

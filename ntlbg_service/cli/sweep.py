@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import FILE, choose_inventory, open_ledger, workspace_options
+from ntlbg_service.cli.options import FILE, choose_ground, open_ledger, workspace_options
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.estimates import open_estimates
     from ntlbg_service.measured import read_calibrations
 
-    inventory = choose_inventory(None, None)
+    ground = choose_ground(None, None)
     learned = read_calibrations(workspace)
     estimates = open_estimates(workspace.home, trace=False, learned=learned)
-    prepared = prepare_sweep(file, workspace, inventory, estimates=estimates)
+    prepared = prepare_sweep(file, workspace, ground.inventory, estimates=estimates)
     for words in prepared.skipped:
         click.echo(f"Skipped {words}")
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, prepared, again))
     key = prepared.suite.key
-    drive(ledger, workspace, key, inventory, os.environ)
+    drive(ledger, workspace, key, ground, os.environ)
     for run in ledger.current_runs(key):
         _print_trials(ledger, workspace, run.run_id)
         if run.state in UNSUCCESSFUL:

@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import click
 
@@ -23,8 +24,10 @@ START_SECONDS = 120
 def command(port: int, host: str, workspace: Workspace) -> None:
     """Open MLflow on what was recorded. Prints where each suite's runs are; ends with Ctrl-C."""
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.tracking import Tracker
 
+    if workspace.mlflow is not None:
+        _show(workspace)
+        return
     if not (workspace.home / "mlflow.db").is_file():
         raise UserError(f"{workspace.home}: nothing is recorded yet; 'ntlbg run SUITE' comes first")
     address = f"http://{host}:{port}"
@@ -45,9 +48,7 @@ def command(port: int, host: str, workspace: Workspace) -> None:
     try:
         with terminable():
             _wait(server, address)
-            tracker = Tracker(address)
-            for key in open_ledger(workspace).suite_keys():
-                click.echo(f"{key}: {tracker.suite_link(key) or 'not told to MLflow yet'}")
+            _show(replace(workspace, mlflow=address))
             click.echo(f"MLflow is at {address}; Ctrl-C ends it.")
             server.wait()
     except KeyboardInterrupt:
@@ -55,6 +56,15 @@ def command(port: int, host: str, workspace: Workspace) -> None:
     finally:
         server.terminate()
         server.wait()
+
+
+def _show(workspace: Workspace) -> None:
+    """Where each suite's runs are on a server."""
+    from ntlbg_service.tracking import Tracker
+
+    tracker = Tracker(workspace.tracking_uri)
+    for key in open_ledger(workspace).suite_keys():
+        click.echo(f"{key}: {tracker.suite_link(key) or 'not told to MLflow yet'}")
 
 
 def _wait(server: "subprocess.Popen[bytes]", address: str) -> None:

@@ -1,6 +1,7 @@
 """The ladder after an out-of-memory, with the nodes that are there."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.board import Board, ask_of
@@ -12,14 +13,37 @@ from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.profiles import Place
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.survey import Survey, changed
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Ground:
     """Where runs may go, asked for what would hold one."""
 
     inventory: Inventory
     estimates: Estimates = CLOSED_FORM
+    ray_ids: Mapping[str, str] = field(default_factory=dict)
+    """Ray's id of every node by its name; empty where the inventory is not one of Ray's."""
+    survey: Survey | None = None
+    """Reads the nodes anew; None for those of a file and of this machine, which stay."""
+
+    def look_again(self) -> str:
+        """Take the nodes as they are now, where that is known. What has changed, in words."""
+        seen = self.survey.newer() if self.survey else None
+        if seen is None:
+            return ""
+        before = {node.name for node in self.inventory.nodes()}
+        self.inventory, self.ray_ids = seen
+        return changed(before, {node.name for node in self.inventory.nodes()})
+
+    def doubt(self) -> None:
+        """Something was lost that may have been a node: they are read anew at the next look."""
+        if self.survey is not None:
+            self.survey.doubt()
+
+    def gone(self, names: tuple[str, ...]) -> list[str]:
+        """Which of these nodes Ray has no more."""
+        return [name for name in names if name not in self.ray_ids] if self.ray_ids else []
 
     @property
     def host_gib(self) -> dict[str, float]:

@@ -12,6 +12,7 @@ from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import ExitRecord, Work
+from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.recovery import Decision, FailureClass, decide
 from ntlbg_service.domain.schedule import schedule
 from ntlbg_service.domain.states import AttemptState, TransitionError, Wanted
@@ -27,12 +28,6 @@ OVERDUE = 0.1
 """Share of its predicted hours that a run is thought to need still when they have passed."""
 A_SECOND = 1 / 3600
 """Least hours that something running is thought to need."""
-SILENT_SECONDS = 300.0
-"""A heartbeat that stays the same for so long is that of a process that hangs."""
-UNHEARD_SECONDS = 1800.0
-"""How long an attempt may take to its first heartbeat: nodes start, models are fetched."""
-LINGER_SECONDS = 60.0
-"""How long a process may take to end after its exit record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +41,7 @@ class Controller:
     clock: Callable[[], float]
     """Monotonic seconds."""
     suite_key: str | None = None
+    patience: Patience = field(default_factory=Patience)
     _pulse: Pulse = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,8 +55,12 @@ class Controller:
         leads; what else goes wrong with one attempt is noted and does not touch the others.
         """
         ledger = self.effects.ledger
+        news = self.ground.look_again()
+        if news:
+            self.effects.note(f"nodes: {news}")
         active = ledger.active_attempts()
-        self._pulse.forget_all_but({keys_of(attempt).folder for attempt in active})
+        folders = [keys_of(attempt).folder for attempt in active]
+        self._pulse.forget_all_but({*folders, *map(work_of, folders)})
         for attempt in active:
             self._despite_trouble(self._look, attempt)
         self._place()
@@ -103,19 +103,24 @@ class Controller:
     def _look_at_running(self, run: Run, attempt: Attempt, record: ExitRecord | None) -> None:
         keys = keys_of(attempt)
         signs = signs_of_life(self.effects.storage, run, attempt)
-        # Between two trials nothing beats either.
-        most = SILENT_SECONDS if signs and run.work is Work.TRAIN else UNHEARD_SECONDS
         # A process may beat on after its exit record; from then on only its end counts.
         still = self._pulse.still_for(keys.folder, signs if record is None else "exit record")
+        done = tuple(sign.done for sign in signs)
+        hung = self.patience.hung(
+            still,
+            self._pulse.still_for(work_of(keys.folder), done),
+            beats=bool(signs) and run.work is Work.TRAIN,
+            begun=any(done),
+        )
         if record is not None:
             # Its process still holds the device: the place is free when it is gone.
-            if still > LINGER_SECONDS:
+            if still > self.patience.lingers:
                 self.effects.stop(keys)
         elif run.wanted is not Wanted.RUN:
             self._withdraw(attempt, f"{run.wanted} was asked for")
-        elif still > most:
+        elif hung:
             self.effects.stop(keys)
-            self._ended_by_us(attempt, f"no sign of life for {still:.0f} s")
+            self._ended_by_us(attempt, hung)
 
     def _ended_by_us(self, attempt: Attempt, message: str) -> None:
         record = read_exit(self.effects.storage, keys_of(attempt))
@@ -156,6 +161,8 @@ class Controller:
         record: ExitRecord | None,
     ) -> None:
         storage = self.effects.storage
+        if failure is FailureClass.INFRASTRUCTURE:
+            self.ground.doubt()
         run = self.effects.ledger.run(attempt.run_id)
         attempts = self.effects.ledger.attempts_of(run.run_id)
         fits = (run.next_fit,) if run.next_fit else run.fits
@@ -195,7 +202,16 @@ class Controller:
         self._launch(run, attempt)
 
     def _launch(self, run: Run, attempt: Attempt) -> None:
-        self.effects.launch(launch_spec(run, attempt, self.workspace))
+        gone = self.ground.gone(attempt.nodes)
+        if gone:
+            self._withdraw(attempt, f"{', '.join(gone)} went before it began")
+            return
+        self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
+
+
+def work_of(folder: str) -> str:
+    """Name of the sign that an attempt does something, beside that of its life."""
+    return f"{folder} work"
 
 
 def job_of(run: Run) -> Job:

@@ -1,6 +1,7 @@
 """What storage says of an attempt that ended: how far it came, what it took."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat, Work
 from ntlbg_service.domain.recovery import Ended, FailureClass
@@ -30,13 +31,25 @@ def history(
     return tuple(found)
 
 
-def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[tuple[float, int], ...]:
+class Sign(NamedTuple):
+    """A heartbeat as far as it changes."""
+
+    time: float
+    done: int
+    """Steps and answers of the run so far."""
+
+
+def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[Sign, ...]:
     """The newest heartbeats of an attempt (a sweep's: of its trials); none at first."""
     trials = [trial["name"] for trial in run.details.get("trials", ())]
     keys = keys_of(attempt)
     every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
     beats = [storage.get(each.heartbeat) for each in every]
-    return tuple((beat["time"], beat["step"]) for beat in beats if beat is not None)
+    return tuple(
+        Sign(beat["time"], beat["step"] + beat.get("answers", 0))
+        for beat in beats
+        if beat is not None
+    )
 
 
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:

@@ -1,5 +1,8 @@
 """What the runner of an attempt is told."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from ntlbg_model.config import Config
 from ntlbg_service.domain.launch import LaunchSpec, Trial
 from ntlbg_service.domain.resolve import parse
@@ -7,8 +10,13 @@ from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.workspace import Workspace
 
 
-def launch_spec(run: Run, attempt: Attempt, workspace: Workspace) -> LaunchSpec:
-    """The spec of an attempt, from its run."""
+def launch_spec(
+    run: Run,
+    attempt: Attempt,
+    workspace: Workspace,
+    ray_ids: Mapping[str, str] = MappingProxyType({}),
+) -> LaunchSpec:
+    """The spec of an attempt, from its run. `ray_ids` are Ray's ids of nodes by their names."""
     source = f"ledger run {run.run_id}"
     trials = tuple(parse(Trial, trial, source) for trial in run.details.get("trials", ()))
     return LaunchSpec(
@@ -22,6 +30,7 @@ def launch_spec(run: Run, attempt: Attempt, workspace: Workspace) -> LaunchSpec:
         storage=str(workspace.storage.resolve()),
         data_root=str(run.details["data_root"]),
         cache=str(workspace.cache.resolve()),
+        nodes=tuple(ray_ids[name] for name in attempt.nodes if name in ray_ids),
         resume_from=attempt.resume_from,
         trials=trials,
         metric=run.details.get("metric", "accuracy"),

@@ -26,6 +26,8 @@ class NodeGroup:
     """Host memory a node."""
     name: str = ""
     """What its nodes are called: NAME-1, NAME-2 and so on. Empty: as the profile."""
+    names: tuple[str, ...] = ()
+    """What each of the nodes there now is called, in place of that. Empty, or one for each."""
     disk_gib: float | None = None
     """Local disk a node, where it is known."""
     network_gbits: float | None = None
@@ -44,6 +46,8 @@ class NodeGroup:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         self._check_nodes()
+        if self.names and len(self.names) != self.nodes:
+            raise ValueError(f"names must be one for each of {self.nodes}, got {len(self.names)}")
         if self.host_memory_gib <= 0:
             raise ValueError(f"host_memory_gib must be above 0, got {self.host_memory_gib}")
         for name in ("disk_gib", "network_gbits", "start_minutes", "price_per_gpu_hour"):
@@ -104,6 +108,10 @@ class Inventory:
     def __post_init__(self) -> None:
         if not self.groups:
             raise ValueError("groups must name at least one kind of node")
+        said = Counter(name for group in self.groups for name in group.names)
+        for name, times in said.items():
+            if times > 1:
+                raise ValueError(f"names must differ, got '{name}' {times} times")
 
     def profile_of(self, group: NodeGroup) -> Profile:
         """The kind of a group's GPUs. Raises UserError with the nearest known name."""
@@ -123,12 +131,13 @@ class Inventory:
         found: list[Node] = []
         for index, group in enumerate(self.groups):
             profile = self.profile_of(group).name
-            name = group.name or profile.lower()
+            prefix = group.name or profile.lower()
             for number in range(group.most):
-                named[name] += 1
+                named[prefix] += 1
+                own = group.names[number : number + 1]
                 found.append(
                     Node(
-                        name=f"{name}-{named[name]}",
+                        name=own[0] if own else f"{prefix}-{named[prefix]}",
                         group=index,
                         profile=profile,
                         gpus=group.gpus,

@@ -52,6 +52,8 @@ class LaunchSpec:
     """Relative data set paths start here."""
     cache: str
     """Folder of decoded frames."""
+    nodes: tuple[str, ...] = ()
+    """Ray's ids of the nodes it was placed on. Empty: whichever have GPUs of the fit's kind."""
     resume_from: str | None = None
     """Folder of a committed checkpoint of an earlier attempt."""
     trials: tuple[Trial, ...] = ()
@@ -82,7 +84,8 @@ class ExitRecord:
     """Wall time of training in this attempt."""
     evaluation_seconds: float | None = None
     peak_memory_mib: float | None = None
-    """Peak of the worker: allocated on the GPU, resident set on a CPU. Also of one that ran out."""
+    """Peak of the worker: allocated on the GPU, resident set on a CPU. Also of one that ran out.
+    None where a CPU stood for a GPU."""
     results: dict[str, float] = field(default_factory=dict)
     """Final metrics, `<data set>/<metric>`."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -127,12 +130,28 @@ class Heartbeat:
     """Optimizer steps of the whole run so far."""
     pid: int
     host: str
-    memory_mib: float
-    """Held by the worker now: allocated on the GPU, resident set on a CPU."""
-    peak_memory_mib: float
+    memory_mib: float | None
+    """Held by the worker now: allocated on the GPU, resident set on a CPU. None where a CPU stands
+    for a GPU."""
+    peak_memory_mib: float | None
+    answers: int = 0
+    """Questions answered in this attempt."""
 
 
-Record = ExitRecord | MetricLine | CheckpointMarker | Heartbeat | LaunchSpec
+@dataclass(frozen=True, kw_only=True)
+class Whereabouts:
+    """Where a worker of an attempt is in fact, written when it starts."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    rank: int
+    node: str
+    """Ray's id of the node."""
+    host: str
+    pid: int
+
+
+Record = ExitRecord | MetricLine | CheckpointMarker | Heartbeat | LaunchSpec | Whereabouts
 
 
 def to_json(record: Record) -> Mapping[str, Any]:

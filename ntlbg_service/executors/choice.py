@@ -13,12 +13,16 @@ NAMES = ("local", "ray_jobs")
 
 def executor(storage: Storage, environment: Mapping[str, str], name: str | None = None) -> Executor:
     """The one named; without a name, `ray_jobs` where RAY_ADDRESS names a cluster, else `local`."""
-    address = environment.get("RAY_ADDRESS")
-    if (name or ("ray_jobs" if address else "local")) == "local":
+    if chosen(environment, name) == "local":
         return LocalExecutor(storage, environment)
-    if not address:
+    if not environment.get("RAY_ADDRESS"):
         raise UserError(
             "the executor ray_jobs needs RAY_ADDRESS: the cluster's head, as http://HOST:8265 or "
             "HOST:6379; without a cluster use --executor local"
         )
     return RayJobsExecutor(storage, environment)
+
+
+def chosen(environment: Mapping[str, str], name: str | None = None) -> str:
+    """The name of the executor that `executor` makes."""
+    return name or ("ray_jobs" if environment.get("RAY_ADDRESS") else "local")

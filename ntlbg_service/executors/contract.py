@@ -14,6 +14,7 @@ class LaunchStatus(StrEnum):
     """Never started, as far as can be known."""
     RUNNING = "running"
     ENDED = "ended"
+    """Its processes are gone and hold no GPU."""
 
 
 class Executor(Protocol):
@@ -33,4 +34,5 @@ class Executor(Protocol):
         """Where a launch is, also one that another process started."""
 
     def stop(self, keys: AttemptKeys) -> None:
-        """End a launch and everything it started; returns when nothing is left."""
+        """End a launch and everything it started; returns when nothing is left, on the GPUs
+        neither."""

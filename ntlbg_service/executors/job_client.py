@@ -1,9 +1,13 @@
 """Ray's job API as the executor asks it: every answer in bounded time, or one kind of error."""
 
 import contextlib
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from ntlbg_service.domain.errors import InfrastructureError
 
@@ -16,6 +20,14 @@ STOP_SECONDS = 60.0
 TICK_SECONDS = 0.5
 WORKING = frozenset({"RayTrainWorker", "TrainController"})
 """Actors that compute or hold devices. Ray Train has others that outlive a job on purpose."""
+ACTORS = "/api/v0/actors"
+"""Ray's state API."""
+DASHBOARD = "RAY_API_SERVER_ADDRESS"
+ASK_FOR_DASHBOARD = """
+import sys
+from ray.dashboard.utils import ray_address_to_api_server_url
+print(ray_address_to_api_server_url(sys.argv[1]))
+"""
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
@@ -63,6 +75,13 @@ class JobClient:
                     return None
                 raise
 
+    def get(self, endpoint: str) -> Any:
+        """What the head's dashboard says at an endpoint, as parsed JSON."""
+        with self._asked() as client:
+            answer = client._do_request("GET", endpoint)
+            answer.raise_for_status()
+            return answer.json()
+
     def stop(self, submission_id: str) -> None:
         """End a job; returns when its driver and all that it started are gone."""
         with self._asked() as client:
@@ -77,16 +96,14 @@ class JobClient:
         """Whether workers of a job's driver live on."""
         if not job_id:
             return False
-        from ray.util.state import list_actors
-
-        with self._asked() as client:
-            found = list_actors(
-                address=client.get_address(),
-                filters=[("job_id", "=", job_id), ("state", "!=", "DEAD")],
-                timeout=int(TIMEOUT_SECONDS),
-                raise_on_missing_output=False,
-            )
-        return any(actor.class_name in WORKING for actor in found)
+        wanted = {"job_id": ("=", job_id), "state": ("!=", "DEAD")}
+        query = {
+            "filter_keys": list(wanted),
+            "filter_predicates": [predicate for predicate, _ in wanted.values()],
+            "filter_values": [value for _, value in wanted.values()],
+        }
+        found = self.get(f"{ACTORS}?{urlencode(query, doseq=True)}")["data"]["result"]["result"]
+        return any(actor["class_name"] in WORKING for actor in found)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         for _ in range(int(STOP_SECONDS / TICK_SECONDS)):
@@ -112,7 +129,6 @@ class JobClient:
 
 def connected(address: str) -> Any:
     """Ray's own client of an address, HTTP or GCS, that gives up on a head that is silent."""
-    from ray.dashboard.utils import get_address_for_submission_client
     from ray.job_submission import JobSubmissionClient
 
     class Impatient(JobSubmissionClient):  # type: ignore[misc]
@@ -121,4 +137,41 @@ def connected(address: str) -> Any:
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": TIMEOUT_SECONDS, **options})
 
-    return Impatient(get_address_for_submission_client(address))
+    url = address if "://" in address else dashboard_of(address)
+    with _named_dashboard(url):
+        return Impatient(url)
+
+
+@contextlib.contextmanager
+def _named_dashboard(url: str) -> Iterator[None]:
+    """Ray's client takes RAY_ADDRESS before the address that it is given, but this before both."""
+    before = os.environ.get(DASHBOARD)
+    os.environ[DASHBOARD] = url
+    try:
+        yield
+    finally:
+        del os.environ[DASHBOARD]
+        if before is not None:
+            os.environ[DASHBOARD] = before
+
+
+def dashboard_of(address: str) -> str:
+    """The dashboard's URL, asked of a head's GCS. In a process of its own: Ray's client of a GCS
+    may wait for ever, and holds the whole interpreter meanwhile."""
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-c", ASK_FOR_DASHBOARD, address],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterAwayError(
+            f"Ray at {address}: no answer within {TIMEOUT_SECONDS:g} s"
+        ) from None
+    if asked.returncode != 0:
+        said = asked.stderr.strip().splitlines() or ["no answer"]
+        raise ClusterAwayError(f"Ray at {address}: {said[-1][:300]}")
+    return asked.stdout.split()[-1]

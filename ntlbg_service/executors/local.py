@@ -9,6 +9,7 @@ import psutil
 
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.executors.devices import await_memory, held_here, workers_of
 from ntlbg_service.executors.environment import local_driver
 from ntlbg_service.storage.claims import claimant
 from ntlbg_service.storage.layout import AttemptKeys
@@ -46,7 +47,14 @@ class LocalExecutor:
             )
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
-        """RUNNING while the process that claimed the attempt lives."""
+        """RUNNING while the process that claimed the attempt lives, or a worker of it holds a
+        GPU."""
+        status = self._of_process(keys)
+        if status is LaunchStatus.ENDED and self._held(keys):
+            return LaunchStatus.RUNNING
+        return status
+
+    def _of_process(self, keys: AttemptKeys) -> LaunchStatus:
         child = self._children.get(keys.folder)
         if child is not None and child.poll() is None:
             return LaunchStatus.RUNNING
@@ -56,13 +64,18 @@ class LocalExecutor:
         return LaunchStatus.RUNNING if claimant(claim) else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
-        """SIGTERM, a grace, SIGKILL, for the driver and all its descendants."""
+        """SIGTERM, a grace, SIGKILL, for the driver and all its descendants. Raises
+        DeviceHeldError."""
         driver = self._driver(keys)
         if driver is not None:
             _end(driver)
         child = self._children.pop(keys.folder, None)
         if child is not None:
             child.wait()
+        await_memory(lambda: self._held(keys))
+
+    def _held(self, keys: AttemptKeys) -> list[str]:
+        return held_here(workers_of(self._storage, keys))
 
     def _driver(self, keys: AttemptKeys) -> psutil.Process | None:
         child = self._children.get(keys.folder)

@@ -10,11 +10,14 @@ from typing import Any
 
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.executors.devices import await_memory, held_on_nodes, workers_of
 from ntlbg_service.executors.environment import cluster_driver
 from ntlbg_service.executors.job_client import ENDED, JobClient
 from ntlbg_service.storage.layout import HOME, AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, Storage
 
+NODES = "/nodes?view=summary"
+"""What NVML of every node said last."""
 SILENT_SECONDS = 60.0
 """Of an attempt that has begun and that no cluster knows: so old a heartbeat is its last."""
 
@@ -38,10 +41,12 @@ class RayJobsExecutor:
         self._client.submit(self.submission_id(keys), **self._job(spec, keys))
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
-        """Ray's word; of a job that Ray has forgotten, the heartbeat's. Raises ClusterAwayError."""
+        """Ray's word, and RUNNING while a worker of it holds a GPU; of a job that Ray has
+        forgotten, the heartbeat's. Raises ClusterAwayError."""
         job = self._client.find(self.submission_id(keys))
         if job is not None:
-            return LaunchStatus.ENDED if job.status in ENDED else LaunchStatus.RUNNING
+            ended = job.status in ENDED and not self._held(keys)
+            return LaunchStatus.ENDED if ended else LaunchStatus.RUNNING
         if self._storage.get(keys.process) is None:
             return LaunchStatus.ABSENT
         age = self._storage.age(keys.heartbeat) or self._storage.age(keys.process)
@@ -49,9 +54,15 @@ class RayJobsExecutor:
         return LaunchStatus.RUNNING if alive else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
-        """End the job; returns when its workers are gone. Raises ClusterAwayError."""
+        """End the job; returns when its workers are gone and hold no GPU. Raises ClusterAwayError
+        and DeviceHeldError."""
         if self._client.find(self.submission_id(keys)) is not None:
             self._client.stop(self.submission_id(keys))
+            await_memory(lambda: self._held(keys))
+
+    def _held(self, keys: AttemptKeys) -> list[str]:
+        workers = workers_of(self._storage, keys)
+        return held_on_nodes(self._client.get(NODES), workers) if workers else []
 
     def submission_id(self, keys: AttemptKeys) -> str:
         """The launch's id, and which storage it belongs to: a cluster serves many homes, and the

@@ -1,6 +1,8 @@
 """Which class an exception of a worker, or the end of one, belongs to."""
 
 import re
+import socket
+import tempfile
 from pathlib import Path
 
 from ntlbg_service.domain.errors import UserError
@@ -10,8 +12,12 @@ PEER_GONE = re.compile(
     r"gloo/|Connection (closed|reset) by peer|NCCL|ProcessGroup|Broken pipe|socket", re.IGNORECASE
 )
 """What torch says, as a plain RuntimeError, of a worker that the others wait for."""
-DISK_FULL = re.compile(r"No space left on device|file write failed|PytorchStreamWriter failed")
-"""What the writers of weights make of a full disk."""
+DISK_FULL = re.compile(
+    r"No space left on device|file write failed|PytorchStreamWriter failed"
+    r"|inline_container\.cc:\d+\] \. unexpected pos"
+)
+"""What the writers of weights make of a full disk. torch says of the last that what it wrote is
+not there."""
 KILLED_FOR_MEMORY = re.compile(
     r"killed due to the node running low on memory|ray\.exceptions\.OutOfMemoryError"
 )
@@ -39,13 +45,15 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
         return FailureClass.NON_FINITE, message
     if isinstance(error, BackboneError | DatasetError | EncoderError | ShardingError | UserError):
         return FailureClass.USER, line
-    if isinstance(error, OSError | ConnectionError) or _from_outside(str(error)):
+    if isinstance(error, OSError):
+        return FailureClass.INFRASTRUCTURE, message
+    if DISK_FULL.search(str(error)):
+        where = tempfile.gettempdir()
+        words = f"no space left in {where} of {socket.gethostname()}, or its disk fails ({message}"
+        return FailureClass.INFRASTRUCTURE, f"{words[:499]})"
+    if PEER_GONE.search(str(error)):
         return FailureClass.INFRASTRUCTURE, message
     return FailureClass.BUG, message
-
-
-def _from_outside(said: str) -> bool:
-    return bool(PEER_GONE.search(said) or DISK_FULL.search(said))
 
 
 def classify_end(error: BaseException, killed_here: int) -> tuple[FailureClass, str]:

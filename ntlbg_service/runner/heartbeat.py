@@ -18,16 +18,28 @@ BEAT_SECONDS = 2.0
 
 @contextlib.contextmanager
 def beating(
-    storage: Storage, keys: AttemptKeys, step: Callable[[], int], every: float = BEAT_SECONDS
+    storage: Storage,
+    keys: AttemptKeys,
+    step: Callable[[], int],
+    answers: Callable[[], int] = lambda: 0,
+    every: float = BEAT_SECONDS,
+    measured: bool = True,
 ) -> Iterator[None]:
-    """Overwrites the attempt's heartbeat every so many seconds until the block is left."""
+    """Overwrites the attempt's heartbeat every so many seconds until the block is left.
+
+    Not `measured`: this process's memory says nothing of the device that it stands for.
+    """
+    # What a beat needs is imported here: two threads that import transformers at once may each see
+    # half of it.
+    heartbeat(keys.attempt, step(), measured)
     ended = threading.Event()
 
     def beat() -> None:
         while True:
             # Storage that is full or away ends no training; the next beat tries again.
             with contextlib.suppress(OSError):
-                storage.touch(keys.heartbeat, to_json(heartbeat(keys.attempt, step())))
+                beat = heartbeat(keys.attempt, step(), answers(), measured)
+                storage.touch(keys.heartbeat, to_json(beat))
             if ended.wait(every):
                 return
 
@@ -40,19 +52,27 @@ def beating(
         thread.join(timeout=every)
 
 
-def heartbeat(attempt: int, step: int) -> Heartbeat:
+def heartbeat(attempt: int, step: int, answers: int = 0, measured: bool = True) -> Heartbeat:
     """What can be said of this process now."""
-    from ntlbg_model.evaluation import peak_memory_mib
-
     return Heartbeat(
         attempt=attempt,
         time=time.time(),
         step=step,
+        answers=answers,
         pid=os.getpid(),
         host=socket.gethostname(),
-        memory_mib=memory_mib(),
-        peak_memory_mib=peak_memory_mib(),
+        memory_mib=memory_mib() if measured else None,
+        peak_memory_mib=peak_mib(measured),
     )
+
+
+def peak_mib(measured: bool = True) -> float | None:
+    """The most that this process has held; None where that says nothing of its device."""
+    if not measured:
+        return None
+    from ntlbg_model.evaluation import peak_memory_mib
+
+    return peak_memory_mib()
 
 
 def memory_mib() -> float:

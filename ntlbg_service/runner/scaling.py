@@ -5,25 +5,43 @@ from collections.abc import Mapping, Sequence
 from ray.train import ScalingConfig
 
 from ntlbg_service.domain.fit import Fit
-
-PROFILE = "ntlbg.io/profile"
-"""The label by which a node says what kind its GPUs are, as `ray start` is given it. Ray's own
-label knows a card's name, not how much memory it has."""
+from ntlbg_service.domain.labels import NODE, PROFILE
+from ntlbg_service.domain.profiles import PROFILES
 
 
-def scaling_of(fit: Fit, labels: Sequence[Mapping[str, str]]) -> ScalingConfig:
-    """Ray Train's way to say where a fit runs; `labels` are those of the cluster's nodes.
+def scaling_of(
+    fit: Fit, labels: Sequence[Mapping[str, str]], placed: Sequence[str] = ()
+) -> ScalingConfig:
+    """Ray Train's way to say where a fit runs: on the nodes of these Ray ids (`placed`).
 
-    Where no node is labelled with its kind, all of them count as the fit's.
+    Without them on any node labelled with its kind; where no node is labelled with a kind
+    (`labels` are those of the cluster's nodes), all of them count as the fit's.
     """
-    labelled = any(PROFILE in of_node for of_node in labels)
     return ScalingConfig(
         num_workers=fit.workers,
         use_gpu=fit.profile != "cpu",
         resources_per_worker=fit.resources,
         placement_strategy=strategy(fit),
-        label_selector={PROFILE: fit.profile} if labelled else None,
+        label_selector=_on_nodes(fit, placed) if placed else _of_kind(fit, labels),
     )
+
+
+def _on_nodes(fit: Fit, placed: Sequence[str]) -> list[dict[str, str]]:
+    """An even share of the workers on each node."""
+    share = -(-fit.workers // len(placed))
+    return [{NODE: node} for node in placed for _ in range(share)][: fit.workers]
+
+
+def _of_kind(fit: Fit, labels: Sequence[Mapping[str, str]]) -> dict[str, str] | None:
+    if not any(PROFILE in of_node for of_node in labels):
+        return None
+    names = names_of(fit.profile)
+    return {PROFILE: names[0] if len(names) == 1 else f"in({','.join(names)})"}
+
+
+def names_of(profile: str) -> tuple[str, ...]:
+    """What a label may call a kind."""
+    return (profile, *(PROFILES[profile].aliases if profile in PROFILES else ()))
 
 
 def strategy(fit: Fit) -> str:

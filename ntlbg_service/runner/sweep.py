@@ -66,6 +66,7 @@ def trial_spec(spec: LaunchSpec, trial: Trial) -> LaunchSpec:
         work=Work.TRAIN,
         config=trial.config,
         fit=trial.fit,
+        nodes=(),  # Several go on at once; Ray has them on nodes of their kinds.
         trials=(),
     )
 

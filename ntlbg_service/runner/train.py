@@ -7,7 +7,9 @@ from ray.train import FailureConfig, RunConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
+from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.cluster import connection
+from ntlbg_service.runner.device import device_of, simulated_for
 from ntlbg_service.runner.failures import classify_end, kernel_kills
 from ntlbg_service.runner.scaling import scaling_of
 from ntlbg_service.runner.worker import work
@@ -21,9 +23,9 @@ def train(spec: LaunchSpec, storage: LocalStorage) -> None:
         run_trainer(spec, storage)
 
 
-def labels_of_nodes() -> list[dict[str, str]]:
-    """Labels of every live node of the cluster."""
-    return [node.get("Labels", {}) for node in ray.nodes() if node["Alive"]]
+def labels_of_nodes() -> dict[str, dict[str, str]]:
+    """Labels of every live node of the cluster, by Ray's id of it."""
+    return {node["NodeID"]: node.get("Labels", {}) for node in ray.nodes() if node["Alive"]}
 
 
 def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
@@ -32,12 +34,19 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
     The workers write the exit record; where they died without one, this does.
     """
     keys = AttemptKeys(spec.run_id, spec.attempt)
-    on_cpu = spec.fit.profile == "cpu"
+    labels = labels_of_nodes()
+    gone = [node for node in spec.nodes if node not in labels]
+    if gone:
+        # Ray would wait for them.
+        message = f"the cluster has no node {', '.join(gone)} any more"
+        storage.put(keys.exit, to_json(_died(spec, FailureClass.INFRASTRUCTURE, message)))
+        return
+    device = device_of(spec.fit, simulated_for(spec.fit, labels, spec.nodes))
     trainer = TorchTrainer(
         work,
-        train_loop_config={"spec": to_json(spec)},
-        scaling_config=scaling_of(spec.fit, labels_of_nodes()),
-        torch_config=TorchConfig(backend="gloo" if on_cpu else "nccl"),
+        train_loop_config={"spec": to_json(spec), "simulated": device.simulated},
+        scaling_config=scaling_of(spec.fit, list(labels.values()), spec.nodes),
+        torch_config=TorchConfig(backend=device.backend),
         run_config=RunConfig(
             name="train",
             storage_path=str(storage.path(keys.folder)),
@@ -51,12 +60,11 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
         if storage.get(keys.exit) is None:
-            died = _died(spec, error, kernel_kills() - killed)
+            died = _died(spec, *classify_end(error, kernel_kills() - killed))
             storage.put(keys.exit, to_json(died))
 
 
-def _died(spec: LaunchSpec, error: Exception, killed_here: int) -> ExitRecord:
-    failure, message = classify_end(error, killed_here)
+def _died(spec: LaunchSpec, failure: FailureClass, message: str) -> ExitRecord:
     return ExitRecord(
         run_id=spec.run_id,
         attempt=spec.attempt,

@@ -4,6 +4,7 @@ import gc
 import importlib.metadata
 import json
 import os
+import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -14,12 +15,19 @@ from typing import Any
 
 from ntlbg_model.config import DatasetConfig
 from ntlbg_model.data.records import Prediction
-from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine, to_json
+from ntlbg_service.domain.launch import (
+    ExitRecord,
+    LaunchSpec,
+    MetricLine,
+    Whereabouts,
+    to_json,
+)
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.runner.checkpoints import Checkpoints, Place
+from ntlbg_service.runner.device import Device, device_of
 from ntlbg_service.runner.failures import classify
-from ntlbg_service.runner.heartbeat import beating
+from ntlbg_service.runner.heartbeat import beating, peak_mib
 from ntlbg_service.runner.scratch import scratch
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage, Storage
@@ -34,11 +42,14 @@ def work(settings: dict[str, Any]) -> None:
     spec = parse(LaunchSpec, json.loads(json.dumps(settings["spec"])), "launch spec")
     storage = LocalStorage(Path(spec.storage))
     context = train.get_context()
-    if spec.fit.profile == "cpu":
+    device = device_of(spec.fit, settings["simulated"])
+    if device.name == "cpu":
         # Ray Train names a CUDA device even where the workers were given none.
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
-    progress = _Progress(spec, storage, place_of(context))
+    progress = _Progress(spec, storage, place_of(context), device)
     try:
+        where = whereabouts(progress.place)
+        storage.put(progress.keys.worker(where.rank), to_json(where))
         with _signs_of_life(progress):
             _train_and_evaluate(spec, progress)
     # The edge of the attempt: what went wrong becomes its exit record, then Ray's business.
@@ -46,9 +57,7 @@ def work(settings: dict[str, Any]) -> None:
         traceback.print_exc()
         failure, message = classify(error)
         if failure is FailureClass.OUT_OF_MEMORY:
-            from ntlbg_model.evaluation import peak_memory_mib
-
-            progress.peak_memory_mib = peak_memory_mib()
+            progress.peak_memory_mib = peak_mib(not device.simulated)
         # The first rank to fail has the cause; the others only see that it is gone.
         with suppress(AlreadyWrittenError):
             progress.end(ExitRecordParts(finished=False, failure=failure, message=message))
@@ -67,6 +76,14 @@ def place_of(context: Any) -> Place:
     )
 
 
+def whereabouts(place: Place) -> Whereabouts:
+    """Where this worker is in fact."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    return Whereabouts(rank=place.rank, node=node, host=socket.gethostname(), pid=os.getpid())
+
+
 @dataclass(kw_only=True)
 class ExitRecordParts:
     """What only the end knows."""
@@ -83,7 +100,9 @@ class _Progress:
     spec: LaunchSpec
     storage: Storage
     place: Place
+    device: Device
     steps: int = 0
+    answers: int = 0
     train_seconds: float | None = None
     evaluation_seconds: float | None = None
     peak_memory_mib: float | None = None
@@ -127,28 +146,33 @@ class _Progress:
 def _signs_of_life(progress: _Progress) -> AbstractContextManager[None]:
     if not progress.leads:
         return nullcontext()
-    return beating(progress.storage, progress.keys, lambda: progress.steps)
+    return beating(
+        progress.storage,
+        progress.keys,
+        lambda: progress.steps,
+        lambda: progress.answers,
+        measured=not progress.device.simulated,
+    )
 
 
 def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
     import torch
 
     from ntlbg_model.data.video import FrameCache
-    from ntlbg_model.evaluation import peak_memory_mib
     from ntlbg_model.variant import load_variant
 
-    on_cpu = spec.fit.profile == "cpu"
-    if on_cpu:
+    device = progress.device
+    if device.name == "cpu":
         torch.set_num_threads(1)
     torch.manual_seed(spec.seed)
     cache = FrameCache(Path(spec.cache))
     backbone = load_variant(
         spec.config,
         dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
-            spec.fit.precision
+            device.precision
         ],
-        device="cpu" if on_cpu else "cuda",
-        attention=spec.fit.attention,
+        device=device.name,
+        attention=device.attention,
         seed=spec.seed,
         vision_chunk=spec.fit.vision_chunk,
     )
@@ -159,7 +183,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
     if progress.leads or spec.fit.zero_stage == 3:
         # Weights that are spread come together only while every rank asks for the same ones.
         _evaluate(spec, progress, backbone, cache)
-        progress.peak_memory_mib = peak_memory_mib()
+        progress.peak_memory_mib = peak_mib(not device.simulated)
 
 
 def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> None:
@@ -184,8 +208,8 @@ def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> 
             accumulation=spec.fit.accumulation,
             world_size=spec.fit.workers,
             seed=spec.seed,
-            device="cpu" if spec.fit.profile == "cpu" else "cuda",
-            precision=spec.fit.precision,
+            device=progress.device.name,
+            precision=progress.device.precision,
             gradient_checkpointing=spec.fit.gradient_checkpointing,
             zero_stage=spec.fit.zero_stage,
             offload=spec.fit.offload,
@@ -217,6 +241,7 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
             if progress.leads:
                 progress.storage.append(key, row.to_json())
             found.append(row)
+            progress.answers += 1
 
         evaluate(
             replace(spec.config, evaluation=asked),

@@ -48,6 +48,15 @@ class AttemptKeys:
         """Output of the driver and its workers from the first byte."""
         return f"{self.folder}/driver.log"
 
+    def worker(self, rank: int) -> str:
+        """Where a worker is."""
+        return f"{self.folder}/workers/rank-{rank:03d}.json"
+
+    @property
+    def workers(self) -> str:
+        """Folder of what the workers say of where they are."""
+        return f"{self.folder}/workers"
+
     def predictions(self, dataset: str) -> str:
         """One prediction a line, of one evaluation set."""
         return f"{self.folder}/predictions/{dataset}.jsonl"

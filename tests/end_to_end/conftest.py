@@ -112,8 +112,14 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight rendered videos of 512 frames."""
+    """A small benchmark."""
     root = tmp_path_factory.mktemp("data")
+    render(root)
+    return root
+
+
+def render(root: Path) -> None:
+    """Eight rendered videos of 512 frames."""
     cli = Cli(root.parent / "unused", root)
     for split, videos, seed in (("train", "5", "1"), ("glitch", "3", "2")):
         done = cli(
@@ -121,7 +127,6 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("--videos", videos, "--seed", seed),
         )
         assert done.returncode == 0, done.stderr
-    return root
 
 
 @pytest.fixture

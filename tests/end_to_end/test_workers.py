@@ -1,15 +1,11 @@
-"""Two workers learn what one learns, lose little when killed, and go on to the same bits."""
+"""Two workers learn what one learns, on the nodes they are placed on, with DeepSpeed too."""
 
 from pathlib import Path
 
-import psutil
 import pytest
 
-from ntlbg_service.domain.launch import Heartbeat
-from ntlbg_service.domain.resolve import parse
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.end_to_end.conftest import until
 from tests.launches import Launches, small_config
 from tests.ray_cluster import RayCluster
 
@@ -58,34 +54,6 @@ def test_deepspeed_learns_the_same_and_its_checkpoints_resume(
     assert launches.answers(resumed) == launches.answers(keys)
 
 
-def test_a_killed_worker_is_lost_and_its_run_goes_on_to_the_same_bits(
-    launches: Launches, undisturbed: dict[str, AttemptKeys]
-) -> None:
-    keys = launches.start("killed", CONFIG, **TWO)
-    until(lambda: launches.markers(keys), "a checkpoint")
-    other_worker(launches, keys).kill()
-    record = launches.end(keys)
-    assert not record["finished"]
-    assert record["failure"] == "infrastructure", record["message"]
-    check_resumed(launches, keys, undisturbed["two"], **TWO)
-
-
-@pytest.mark.long
-def test_a_killed_driver_leaves_no_record_and_its_run_goes_on_to_the_same_bits(
-    launches: Launches, undisturbed: dict[str, AttemptKeys]
-) -> None:
-    keys = launches.start("orphan", CONFIG, micro_batch=4)
-    until(lambda: launches.markers(keys), "a checkpoint")
-    claim = launches.storage.get(keys.process)
-    assert claim is not None
-    worker = psutil.Process(beat_of(launches, keys).pid)
-    psutil.Process(int(claim["pid"])).kill()
-    launches.gone(keys)
-    assert launches.storage.get(keys.exit) is None
-    until(lambda: not worker.is_running(), "the end of the driver's worker")
-    check_resumed(launches, keys, undisturbed["one"], micro_batch=4)
-
-
 def test_workers_go_to_nodes_of_their_kind(
     launches: Launches, ray_cluster: RayCluster, undisturbed: dict[str, AttemptKeys]
 ) -> None:
@@ -100,32 +68,3 @@ def test_workers_go_to_nodes_of_their_kind(
             ray_cluster.remove_node(node)
     assert launches.losses(keys) == launches.losses(undisturbed["two"])
     assert len(launches.markers(keys)) == 6
-
-
-def check_resumed(launches: Launches, keys: AttemptKeys, whole: AttemptKeys, **fit: int) -> None:
-    """A second attempt repeats no more than one interval, and ends with the whole run's bits."""
-    step, folder = max(launches.markers(keys).items())
-    done = max(launches.losses(keys))
-    assert done - step <= 2 * CONFIG.training.save_steps
-    again = launches.run(keys.run_id, CONFIG, attempt=2, resume_from=folder, **fit)
-    expected = launches.losses(whole)
-    assert launches.losses(again) == {at: expected[at] for at in range(step + 1, 31)}
-    assert launches.answers(again) == launches.answers(whole)
-
-
-def beat_of(launches: Launches, keys: AttemptKeys) -> Heartbeat:
-    found = until(lambda: launches.storage.get(keys.heartbeat), "a heartbeat")
-    return parse(Heartbeat, found, keys.heartbeat)
-
-
-def other_worker(launches: Launches, keys: AttemptKeys) -> psutil.Process:
-    """The worker that does not lead: the other one of the same node."""
-    leader = psutil.Process(beat_of(launches, keys).pid)
-    parent = leader.parent()
-    assert parent is not None
-    (other,) = (
-        child
-        for child in parent.children()
-        if child.pid != leader.pid and "RayTrainWorker" in " ".join(child.cmdline())
-    )
-    return other

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ntlbg_service.controller.controller import LINGER_SECONDS, SILENT_SECONDS
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import (
@@ -18,6 +17,7 @@ from ntlbg_service.domain.launch import (
     LaunchSpec,
     to_json,
 )
+from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.recovery import RETRIES, RUNGS, FailureClass
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
 from ntlbg_service.executors.simulated import finishes
@@ -142,12 +142,29 @@ def test_a_hung_process_is_stopped_and_its_run_goes_on(tmp_path: Path) -> None:
     (run_id,) = submitted(service, 1)
     service.controller.step()
     service.storage.touch(AttemptKeys(run_id, 1).heartbeat, a_beat(1))
-    for _ in range(int(SILENT_SECONDS) + 5):  # Ticks: a second a look.
+    for _ in range(int(Patience.silent) + 5):  # Ticks: seconds a look.
         service.controller.step()
     first = service.ledger.attempts_of(run_id)[0]
-    assert (first.state, first.message) == (AttemptState.LOST, "no sign of life for 301 s")
+    assert first.state is AttemptState.LOST
+    assert first.message.startswith("no sign of life for 30")
     service.run_all()
     assert service.ledger.run(run_id).state is RunState.FINISHED
+
+
+def test_a_process_that_beats_but_does_nothing_is_stopped_once_it_has_begun(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    loading, stuck = submitted(service, 2)
+    service.controller = replace(service.controller, patience=Patience(stalled=50.0))
+    service.controller.step()
+    for time in range(60):
+        for run_id, step in ((loading, 0), (stuck, 7)):
+            beat = a_beat(step) | {"time": float(time)}
+            service.storage.touch(AttemptKeys(run_id, 1).heartbeat, beat)
+        service.controller.step()
+    states = {each: service.ledger.attempts_of(each)[0] for each in (loading, stuck)}
+    assert states[loading].state is AttemptState.LAUNCHED
+    assert states[stuck].state is AttemptState.LOST
+    assert states[stuck].message.startswith("alive, but no step and no answer for 5")
 
 
 def test_a_place_is_free_when_the_process_is_gone_not_before(tmp_path: Path) -> None:
@@ -158,7 +175,7 @@ def test_a_place_is_free_when_the_process_is_gone_not_before(tmp_path: Path) -> 
     service.storage.put(AttemptKeys(run_id, 1).exit, to_json(finishes(spec)))
     service.controller.step()
     assert service.ledger.run(run_id).state is RunState.RUNNING
-    for _ in range(int(LINGER_SECONDS) + 5):
+    for _ in range(int(Patience.lingers) + 5):
         service.controller.step()
     assert service.executor.running == {}
     assert service.ledger.run(run_id).state is RunState.FINISHED

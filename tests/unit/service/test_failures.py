@@ -1,5 +1,6 @@
 """What ended a worker, told apart: its own fault, its device's, its node's, or another's."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ from ntlbg_service.runner.failures import classify, classify_end, kernel_kills
 GLOO = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"
 
 
+def full_disk() -> RuntimeError:
+    """What torch makes of one."""
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"state": torch.zeros(100_000)}, "/dev/full")
+    return raised.value
+
+
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
@@ -19,6 +27,7 @@ GLOO = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed b
         (RuntimeError(GLOO), FailureClass.INFRASTRUCTURE),
         (RuntimeError("NCCL error: unhandled system error"), FailureClass.INFRASTRUCTURE),
         (RuntimeError("PytorchStreamWriter failed writing file"), FailureClass.INFRASTRUCTURE),
+        (full_disk(), FailureClass.INFRASTRUCTURE),
         (OSError(28, "No space left on device"), FailureClass.INFRASTRUCTURE),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), FailureClass.BUG),
         (KeyError("frames"), FailureClass.BUG),
@@ -28,6 +37,10 @@ def test_an_exception_has_a_class(error: Exception, failure: FailureClass) -> No
     found, message = classify(error)
     assert found is failure
     assert "\n" not in message
+
+
+def test_a_full_disk_is_named() -> None:
+    assert classify(full_disk())[1].startswith(f"no space left in {tempfile.gettempdir()} of ")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What NVML and Ray say of nodes, as groups that a plan counts on."""
 
-from ntlbg_service.inventory import Gpu, Node, inventory_of
+from dataclasses import replace
+
+from ntlbg_service.inventory import Gpu, Node, inventory_of, ray_ids_of
 
 
 def a_node(name: str, *products: tuple[str, float], host: float = 500.0) -> Node:
@@ -36,3 +38,60 @@ def test_without_gpus_a_machine_has_slots() -> None:
     (group,) = inventory_of([a_node("laptop")]).groups
     assert (group.profile, group.gpus) == ("cpu", 32)
     assert inventory_of([a_node("laptop")], slots=3).capacity() == {"cpu": 3}
+
+
+def ray_node(name: str, cores: int = 8, devices: int = 4, **labels: str) -> Node:
+    said = {key.replace("__", "/").replace("_", "."): value for key, value in labels.items()}
+    return Node(
+        name=name,
+        cores=cores,
+        host_memory_gib=100.0,
+        gpus=(),
+        ray_id=f"id-{name}",
+        labels=said,
+        devices=devices,
+    )
+
+
+def test_nodes_of_a_cluster_keep_their_names_and_ids() -> None:
+    nodes = [
+        ray_node("b", ntlbg_io__profile="V100_32GB"),
+        ray_node("a", ntlbg_io__profile="V100-32GB"),
+        ray_node("c", ntlbg_io__profile="A100-80GB", cores=2),
+        ray_node("head", devices=0),
+    ]
+    inventory = inventory_of(nodes)
+    placed = {node.name: (node.profile, node.gpus) for node in inventory.nodes()}
+    # The third has fewer cores than GPUs, and each worker needs one.
+    assert placed == {"b": ("V100-32GB", 4), "a": ("V100-32GB", 4), "c": ("A100-80GB", 2)}
+    assert ray_ids_of(nodes)["a"] == "id-a"
+
+
+def test_a_label_wins_over_what_nvml_says() -> None:
+    node = replace(a_node("n1", A100, A100), labels={"ntlbg.io/profile": "V100-32GB"}, devices=2)
+    assert inventory_of([node]).capacity() == {"V100-32GB": 2}
+
+
+def test_a_label_that_names_no_kind_gives_no_devices() -> None:
+    nodes = [ray_node("a", ntlbg_io__profile="V1000"), ray_node("b", ntlbg_io__profile="L4-24GB")]
+    assert inventory_of(nodes).capacity() == {"L4-24GB": 4}
+
+
+def test_no_more_gpus_count_than_ray_hands_out() -> None:
+    node = replace(a_node("n1", *[A100] * 8), ray_id="id", devices=3)
+    assert inventory_of([node]).capacity() == {"A100-80GB": 3}
+
+
+def test_a_node_of_two_kinds_is_one_of_each() -> None:
+    node = replace(a_node("n1", A100, V100), ray_id="id", devices=2)
+    names = [node.name for node in inventory_of([node]).nodes()]
+    assert names == ["n1-A100-80GB", "n1-V100-32GB"]
+    assert {ray_ids_of([node])[name] for name in names} == {"id"}
+
+
+def test_runs_on_a_cpu_go_to_nodes_labelled_for_them_and_never_where_no_core_is() -> None:
+    nodes = [ray_node("head", cores=0, devices=0), ray_node("w", devices=0)]
+    assert [node.name for node in inventory_of(nodes).nodes()] == ["w"]
+    nodes.append(ray_node("x", cores=2, devices=0, ntlbg_io__profile="cpu"))
+    assert [node.name for node in inventory_of(nodes, slots=9).nodes()] == ["x"]
+    assert inventory_of(nodes, slots=9).capacity() == {"cpu": 2}

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ntlbg_service.runner.scaling import PROFILE, scaling_of
+from ntlbg_service.domain.labels import NODE, PROFILE
+from ntlbg_service.runner.scaling import scaling_of
 from tests.builders import cpu_fit, tiny_config
 
 FIT = cpu_fit(tiny_config())
@@ -23,5 +24,11 @@ def test_labels_are_heeded_where_there_are_any() -> None:
     fit = replace(FIT, profile="A100-80GB")
     assert scaling_of(fit, [{}, {"ray.io/accelerator-type": "A100"}]).label_selector is None
     found = scaling_of(fit, [{}, {PROFILE: "V100-32GB"}])
-    assert found.label_selector == {PROFILE: "A100-80GB"}
+    assert found.label_selector == {PROFILE: "in(A100-80GB,A100_80GB,A100-80G)"}
     assert found.use_gpu
+
+
+def test_workers_go_to_the_nodes_that_they_were_placed_on() -> None:
+    fit = replace(FIT, profile="A100-80GB", workers=4, nodes=2)
+    found = scaling_of(fit, [{PROFILE: "A100-80GB"}], ["b", "a"])
+    assert found.label_selector == [{NODE: "b"}, {NODE: "b"}, {NODE: "a"}, {NODE: "a"}]

@@ -1,0 +1,78 @@
+"""The nodes of a Ray cluster as its dashboard reports them: one request, no connection that stays.
+
+The same works for both forms of RAY_ADDRESS, and a controller can ask as often as it likes: no
+process is started on any node.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.executors.job_client import JobClient
+
+GIB = 1024**3
+REPORT = "/nodes?view=summary"
+"""What the dashboard's own page of nodes shows."""
+NO_REPORT = "its Ray agent has not reported yet"
+
+
+def ray_nodes(address: str, client: JobClient | None = None) -> list[dict[str, Any]]:
+    """Every live node as the fields of `inventory.Node`. Raises InfrastructureError where the
+    cluster does not answer."""
+    answer = (client or JobClient(address)).get(REPORT)
+    try:
+        alive = [row for row in answer["data"]["summary"] if row["raylet"]["state"] == "ALIVE"]
+        found = [_node(row) for row in alive]
+    except (KeyError, TypeError) as error:
+        raise InfrastructureError(
+            f"Ray at {address}: its list of nodes is not understood ({error!r})"
+        ) from None
+    return [{**node, "name": name} for node, name in zip(found, _distinct(found), strict=True)]
+
+
+def _node(row: Mapping[str, Any]) -> dict[str, Any]:
+    raylet, reported = row["raylet"], "mem" in row
+    resources = raylet["resourcesTotal"]
+    memory = row["mem"][0] if reported else resources.get("memory", 0.0)
+    return {
+        "name": _name(raylet),
+        "ray_id": raylet["nodeId"],
+        "labels": dict(raylet.get("labels", {})),
+        # What Ray hands out, which a container's quota makes smaller than the machine.
+        "cores": int(resources.get("CPU", 0)),
+        "devices": int(resources.get("GPU", 0)),
+        "host_memory_gib": memory / GIB,
+        "gpus": [_gpu(gpu) for gpu in row.get("gpus") or ()],
+        "note": "" if reported else NO_REPORT,
+    }
+
+
+def _name(raylet: Mapping[str, Any]) -> str:
+    """The name given to `ray start --node-name`, else the machine's."""
+    given = str(raylet.get("nodeName") or "")
+    try:
+        ipaddress.ip_address(given)
+    except ValueError:
+        return given or str(raylet["nodeManagerHostname"])
+    return str(raylet["nodeManagerHostname"])
+
+
+def _gpu(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "index": row["index"],
+        "product": row["name"],
+        "memory_gib": row["memoryTotal"] / 1024,
+        "used_gib": row["memoryUsed"] / 1024,
+        "driver": "",
+    }
+
+
+def _distinct(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of nodes; where several share one, each with the beginning of its Ray id."""
+    shared = Counter(node["name"] for node in nodes)
+    return [
+        node["name"] if shared[node["name"]] == 1 else f"{node['name']}-{node['ray_id'][:6]}"
+        for node in nodes
+    ]

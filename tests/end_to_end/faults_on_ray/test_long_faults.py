@@ -1,0 +1,65 @@
+"""Faults that take longer: processes that hang, disks, nodes, heads, MLflow and PostgreSQL."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.databases import Postgres
+from tests.end_to_end.faults_on_ray import scenes
+from tests.end_to_end.faults_on_ray.home import SAVE_STEPS
+from tests.end_to_end.faults_on_ray.rows import Row
+from tests.end_to_end.faults_on_ray.scenes import LONG, Stage
+from tests.ray_cluster import RayCluster
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def stage(
+    ray_cluster: RayCluster, data_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Stage:
+    return Stage(ray_cluster, data_root, tmp_path_factory.mktemp("faults"), LONG)
+
+
+def check(rows: list[Row], *, intervals: int = 1) -> None:
+    """Nothing is lost but the steps since the last checkpoint, nothing is there twice, and every
+    bit is the undisturbed run's."""
+    for row in rows:
+        assert (row.runs_lost, row.doubled, row.different) == (0, [], []), row
+        assert 0 <= row.lost_steps <= intervals * SAVE_STEPS, row
+
+
+def test_a_node_is_killed(stage: Stage) -> None:
+    (row,) = rows = scenes.node(stage)
+    check(rows)
+    assert row.attempts == 2
+
+
+def test_the_head_is_killed(stage: Stage) -> None:
+    (row,) = rows = scenes.head(stage)
+    check(rows)
+    assert row.attempts == 2
+
+
+def test_mlflow_is_gone_for_a_minute(stage: Stage) -> None:
+    (row,) = rows = scenes.mlflow_away(stage)
+    check(rows)
+    assert row.attempts == 1
+
+
+def test_postgresql_is_gone_for_a_minute(stage: Stage, postgres: Postgres) -> None:
+    (row,) = rows = scenes.postgres_away(stage, postgres)
+    check(rows)
+    assert row.attempts == 1
+
+
+def test_hung_workers_full_disks_and_a_kill_before_the_marker(stage: Stage) -> None:
+    rows = scenes.hangs_and_disks(stage)
+    # Of a checkpoint that did not come to be, the steps since the one before are lost.
+    check(rows, intervals=2)
+    killed, leader, other, storage, disk = (row.ended_as for row in rows)
+    assert "without a word" in killed or "Connection reset by peer" in killed
+    assert leader.startswith("no sign of life for ")
+    assert other.startswith("alive, but no step and no answer for ")
+    assert "No space left on device" in storage and "checkpoint of step" in storage
+    assert "no space left" in disk.lower()

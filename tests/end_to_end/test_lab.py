@@ -1,0 +1,230 @@
+"""A suite on a lab of several kinds of GPU: Ray, PostgreSQL, MLflow, submission and controller are
+processes of their own; only the GPUs are simulated."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import LocalStorage
+from tests.databases import Postgres
+from tests.end_to_end.conftest import REPOSITORY, Cli
+from tests.launches import Launches
+from tests.mlflow_server import mlflow_server
+from tests.ray_cluster import RayCluster
+
+SLICE = "SLICE-0.66GB"
+"""A kind on which the sharded variant does not fit but with ZeRO-2."""
+NODES = {"V100-32GB": (2, 1), "A100-40GB": (4, 2), "A100-80GB": (2, 1), SLICE: (4, 2)}
+"""Cores and GPUs of one node of each kind."""
+WHOLE = {"model.tuning": "full", "model.vision": "trained"}
+VARIANTS = {
+    "kinds": {
+        "volta": {"hardware.profile": "V100-32GB"},
+        "ampere": {"hardware.profile": "A100-40GB"},
+        # No kind is asked for: only those that compute in it are.
+        "brain_float": {"training.precision": "bf16"},
+    },
+    "workers": {
+        "one": {"hardware.profile": "A100-80GB", "hardware.num_gpus": 1, **WHOLE},
+        "two": {"hardware.profile": "A100-40GB", "hardware.num_gpus": 2, **WHOLE},
+        "sharded": {"hardware.profile": SLICE, "hardware.num_gpus": 2, **WHOLE},
+    },
+}
+
+
+@dataclass
+class Lab:
+    """What a person has of it, and what the test looks at behind it."""
+
+    cli: Cli
+    cluster: RayCluster
+    kinds: dict[str, str]
+    """Kind of every node by Ray's id."""
+    ledger_url: str
+    mlflow: str
+
+    def ledger(self) -> Ledger:
+        return Ledger(open_database(self.ledger_url), lambda: 0.0)
+
+    @property
+    def storage(self) -> LocalStorage:
+        return LocalStorage(self.cli.home / "storage")
+
+    def launches(self) -> Launches:
+        return Launches(self.storage, self.cli.data_root, self.cluster.environment)
+
+
+@pytest.fixture
+def lab(
+    cli: Cli,
+    tmp_path: Path,
+    ray_cluster: RayCluster,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Lab]:
+    ledger_url = postgres.new_database()
+    with mlflow_server(tmp_path / "mlflow") as mlflow:
+        settings = {
+            "RAY_ADDRESS": ray_cluster.dashboard,
+            "NTLBG_LEDGER": ledger_url,
+            "NTLBG_MLFLOW": mlflow,
+            "NTLBG_PROFILES": str(write_kind(tmp_path / "slice.json")),
+            "HF_HUB_OFFLINE": "1",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        kinds = {
+            ray_cluster.add_node(
+                num_cpus=cores,
+                num_gpus=gpus,
+                labels={"ntlbg.io/profile": kind, "ntlbg.io/gpus": "simulated"},
+            ): kind
+            for kind, (cores, gpus) in NODES.items()
+        }
+        try:
+            yield Lab(cli, ray_cluster, kinds, ledger_url, mlflow)
+        finally:
+            cli.stop()
+            for node in kinds:
+                ray_cluster.remove_node(node)
+
+
+def write_kind(path: Path) -> Path:
+    """A slice of a V100."""
+    kind = {
+        "name": SLICE,
+        "memory_gib": 0.66,
+        "usable_gib": 0.659,
+        "capability": [7, 0],
+        "tensor_cores": ["fp16"],
+        "rates": {
+            "half_tflops": 12.5,
+            "full_tflops": 1.5,
+            "bandwidth_gbs": 90,
+            "link_gbs": 15,
+            "host_gbs": 12,
+            "efficiency": 0.35,
+            "source": "a tenth of a V100",
+        },
+    }
+    path.write_text(json.dumps(kind))
+    return path
+
+
+def write_lab_suite(folder: Path, seeds: list[int]) -> Path:
+    """A few steps of the tiny base for every variant."""
+    scale = json.loads((REPOSITORY / "configs/scales/laptop.json").read_text())
+    scale["seeds"] = seeds
+    scale["overrides"] |= {
+        "video.max_frames": 64,
+        "video.num_representatives": 16,
+        "training.precision": "auto",
+        "training.max_steps": 4,
+        "training.warmup_steps": 1,
+        "training.save_steps": 4,
+        "training.logging_steps": 1,
+        "training.global_batch": 4,
+        "data.evaluation": [{"name": "glitch", "path": "needles/glitch", "max_questions": 2}],
+    }
+    (folder / "scale.json").write_text(json.dumps(scale))
+    groups = {
+        group: {
+            "baseline": next(iter(variants)),
+            "variants": [
+                {"name": name, "overrides": overrides} for name, overrides in variants.items()
+            ],
+        }
+        for group, variants in VARIANTS.items()
+    }
+    suite = {
+        "name": "lab",
+        "config": str(REPOSITORY / "configs/longvideo_config.json"),
+        "scale": "laptop",
+        "scales": {"laptop": "scale.json"},
+        "primary_metric": "accuracy",
+        "groups": groups,
+    }
+    (folder / "suite.json").write_text(json.dumps(suite))
+    return folder / "suite.json"
+
+
+def test_a_suite_of_six_runs_on_the_kinds_that_its_fits_name(lab: Lab, tmp_path: Path) -> None:
+    check_suite(lab, write_lab_suite(tmp_path, [1]), runs=6)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_suite_of_twenty_four_runs(lab: Lab, tmp_path: Path) -> None:
+    check_suite(lab, write_lab_suite(tmp_path, [1, 2, 3, 4]), runs=24)
+
+
+def check_suite(lab: Lab, suite: Path, runs: int) -> None:
+    submitted = lab.cli("submit", suite)
+    assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+    controller = lab.cli.start("controller", "--until-idle")
+    try:
+        assert controller.wait(timeout=60 + 70 * runs) == 0
+    except subprocess.TimeoutExpired:
+        raise AssertionError((lab.cli.home.parent / "home.log").read_text()) from None
+    ledger = lab.ledger()
+    try:
+        found = [(run, ledger.attempts_of(run.run_id)) for run in ledger.current_runs("lab@laptop")]
+    finally:
+        ledger.close()
+    assert len(found) == runs
+    for run, attempts in found:
+        (attempt,) = attempts
+        assert run.state == "finished", run.reason
+        check_place(lab, run, attempt)
+    check_mlflow(lab, [run.run_id for run, _ in found])
+    check_learned(lab, [run for run, _ in found])
+    # What a CPU took says nothing of the GPU that it stands for.
+    learned = lab.cli("cluster", "calibration", "--json")
+    assert json.loads(learned.stdout or "{}") == {}
+
+
+def check_place(lab: Lab, run: Run, attempt: Attempt) -> None:
+    """Ray, its workers and the ledger agree where it was, and its kind is that of its fit."""
+    keys = AttemptKeys(attempt.run_id, attempt.number)
+    told = [lab.storage.get(key) for key in lab.storage.keys(keys.workers)]
+    nodes = sorted(str(row["node"]) for row in told if row is not None)
+    assert nodes == sorted(lab.launches().nodes(keys))
+    assert len(nodes) == attempt.fit.workers
+    assert {lab.kinds[node] for node in nodes} == {attempt.fit.profile}
+    assert attempt.fit in run.fits
+    # Nodes of one machine are told apart by the beginning of Ray's id.
+    assert {name.rpartition("-")[2] for name in attempt.nodes} == {node[:6] for node in nodes}
+
+
+def check_mlflow(lab: Lab, run_ids: list[str]) -> None:
+    """One run for each, ended as it did."""
+    client = MlflowClient(lab.mlflow)
+    everywhere = [row.experiment_id for row in client.search_experiments()]
+    for run_id in run_ids:
+        (row,) = client.search_runs(everywhere, f"tags.`ntlbg.run_id` = '{run_id}'")
+        assert row.info.status == "FINISHED"
+
+
+def check_learned(lab: Lab, runs: list[Run]) -> None:
+    """However many workers share a global batch, and however their states: the same is learned."""
+    losses = {
+        (run.variant, run.seed): lab.launches().losses(AttemptKeys(run.run_id, 1)) for run in runs
+    }
+    fits = {run.variant: run.fits[0] for run in runs}
+    assert (fits["two"].workers, fits["two"].zero_stage) == (2, 0)
+    assert (fits["sharded"].workers, fits["sharded"].zero_stage) == (2, 2)
+    assert {fits["volta"].precision, fits["brain_float"].precision} == {"fp16", "bf16"}
+    for seed in {run.seed for run in runs}:
+        alone = losses["one", seed]
+        assert sorted(alone) == [1, 2, 3, 4]
+        assert losses["two", seed] == pytest.approx(alone, rel=1e-3)
+        assert losses["sharded", seed] == pytest.approx(alone, rel=1e-3)

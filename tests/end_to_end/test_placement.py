@@ -1,0 +1,44 @@
+"""Nodes by their names: what Ray tells of them, and workers on the very node of the placement."""
+
+from pathlib import Path
+
+import pytest
+
+from ntlbg_service.inventory import inventory_of, ray_ids_of, read_nodes
+from ntlbg_service.storage.local import LocalStorage
+from tests.end_to_end.conftest import until
+from tests.launches import Launches, small_config
+from tests.ray_cluster import RayCluster
+
+CONFIG = small_config(max_steps=2, save_steps=2)
+CPU = {"ntlbg.io/profile": "cpu"}
+
+
+@pytest.fixture
+def launches(ray_cluster: RayCluster, data_root: Path, tmp_path: Path) -> Launches:
+    return Launches(LocalStorage(tmp_path / "storage"), data_root, ray_cluster.environment)
+
+
+def test_a_worker_runs_on_the_node_of_its_placement(
+    ray_cluster: RayCluster, launches: Launches
+) -> None:
+    """Two like nodes, known by either form of the cluster's address."""
+    added = [ray_cluster.add_node(num_cpus=1, labels=CPU) for _ in range(2)]
+    try:
+        for address in (ray_cluster.address, ray_cluster.dashboard):
+            nodes = read_nodes({"RAY_ADDRESS": address})
+            ids = ray_ids_of(nodes)
+            found = [ids[node.name] for node in inventory_of(nodes).nodes()]
+            assert sorted(found) == sorted(added)
+        for number, node in enumerate(added):
+            keys = launches.start(f"on-{number}", CONFIG, placed=(node,))
+            assert launches.end(keys)["finished"], launches.log(keys)
+            assert launches.nodes(keys) == [node]
+    finally:
+        for node in added:
+            ray_cluster.remove_node(node)
+    # One that went is seen to be gone, and not waited for.
+    until(lambda: len(read_nodes({"RAY_ADDRESS": ray_cluster.address})) == 1, "the nodes' end")
+    keys = launches.start("nowhere", CONFIG, placed=(added[0],))
+    record = launches.end(keys)
+    assert record["failure"] == "infrastructure" and added[0] in record["message"]
