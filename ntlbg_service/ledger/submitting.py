@@ -90,6 +90,7 @@ class Submitting(Lives):
             "fits": [asdict(fit) for fit in run.fits],
             "details": dict(run.details),
             "priority": run.priority,
+            "max_hours": run.max_hours,
         }
         self._add(connection, run.identity, {**values, **order})
         self._event(connection, run.identity.run_id, "submitted", "queued")
