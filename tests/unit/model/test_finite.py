@@ -24,7 +24,7 @@ from ntlbg_model.data.video import Frames
 from ntlbg_model.learning.finite import NonFiniteLossError, refusal, what_is_not_finite
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NTLBGTrainer, build_trainer
-from ntlbg_service.domain.recovery import FailureClass, decide
+from ntlbg_service.domain.recovery import Ended, FailureClass, decide
 from ntlbg_service.runner.failures import classify
 
 Reader = Callable[[Question], Frames]
@@ -115,7 +115,7 @@ def test_a_run_that_overflows_ends_before_its_first_step(tmp_path: Path, frames:
     assert all(torch.equal(was, weight) for was, weight in pairs)
     failure, message = classify(caught.value)
     assert failure is FailureClass.NON_FINITE and message.endswith(str(caught.value))
-    assert not decide([failure]).retry
+    assert not decide([Ended(failure=failure)]).retry
 
 
 def test_fp16_names_both_ways_out_and_a_worker_speaks_for_the_others():
