@@ -83,7 +83,7 @@ def command(
         clock=time.monotonic,
         note=_say,
     )
-    serve(service, Wake(workspace.wake), until_idle)
+    serve(service, Wake(workspace.wake, ledger.news()), until_idle)
 
 
 def serve(service: "Service", wake: "Wake", until_idle: bool) -> None:

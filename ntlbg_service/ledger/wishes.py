@@ -10,6 +10,7 @@ from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.lives import Lives
+from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.tables import attempts, runs, suites
 
 KEPT = (
@@ -39,6 +40,7 @@ class Wishes(Lives):
         unknown run, UserError where it ended another way.
         """
         with self._writing() as connection:
+            announce(connection)
             row = self._held(connection, run_id)
             state = RunState(row.state)
             if state in TERMINAL:
@@ -70,6 +72,7 @@ class Wishes(Lives):
         for one that did not end.
         """
         with self._writing() as connection:
+            announce(connection)
             self._hold_suite(connection, run_id)
             row = self._held(connection, run_id)
             if RunState(row.state) not in TERMINAL:
