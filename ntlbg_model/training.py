@@ -22,7 +22,13 @@ from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.footprint import Offload
-from ntlbg_model.learning.finite import ADVICE, NonFiniteLossError, refusal, what_is_not_finite
+from ntlbg_model.learning.finite import (
+    ADVICE,
+    NonFiniteLossError,
+    Skips,
+    refusal,
+    what_is_not_finite,
+)
 from ntlbg_model.learning.joint import Questions
 from ntlbg_model.learning.joint_data import QuestionCandidates
 from ntlbg_model.learning.loss_schedule import loss_weights
@@ -122,6 +128,7 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         # Every micro-batch has one answer a sample, so the mean of means is the global mean.
         self.model_accepts_loss_kwargs = False
         self._terms = TermMeans()
+        self._skips = Skips()
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         args = self.args
@@ -154,10 +161,13 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """Cross-entropy of the answer over the vocabulary, mean over the micro-batch, and the
-        weighted terms of the selection. Raises NonFiniteLossError."""
+        weighted terms of the selection. Raises NonFiniteLossError where the config says so."""
         loss, logits, weighted = self._loss(model, inputs)
-        self._terms.add(weighted)
-        if not math.isfinite(loss.item()):
+        if math.isfinite(loss.item()):
+            self._terms.add(weighted)
+        elif self._skipping:
+            self._skips.saw_loss()
+        else:
             raise NonFiniteLossError(f"loss {loss.item()} at step {self.state.global_step + 1}")
         return (loss, logits) if return_outputs else loss
 
@@ -179,6 +189,27 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         weighted = {name: weights[name] * value for name, value in {"task": task, **terms}.items()}
         return torch.as_tensor(sum(weighted.values())), logits, weighted
 
+    @property
+    def _skipping(self) -> bool:
+        return self._config.training.on_non_finite == "skip"
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """Clips; where broken steps are skipped, the gradients of one are dropped here: workers
+        share them, so all of them drop the same. Raises NonFiniteLossError."""
+        norm = super()._clip_grad_norm(model)
+        if not self._skipping:
+            return norm
+        if self.args.fp16:
+            # Loss scaling skips what is not finite itself, and finds its scale by such steps.
+            broken = self._skips.loss_was_broken
+        elif self.is_deepspeed_enabled:
+            broken = self.accelerator.optimizer_step_was_skipped
+        else:
+            broken = not math.isfinite(norm)
+        if self._skips.count(broken, self.state.global_step + 1):
+            model.zero_grad(set_to_none=True)
+        return norm
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """The Trainer's numbers and, beside the loss, the mean of each of its weighted terms."""
         if "loss" in logs:
@@ -186,6 +217,10 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
                 f"{PREFIX}{name}": float(self.accelerator.gather(value.reshape(1)).mean())
                 for name, value in self._terms.take().items()
             }
+            if self._skipping:
+                logs["skipped_steps"] = self._skips.take()
+                if not math.isfinite(logs.get("grad_norm", 0.0)):
+                    del logs["grad_norm"]
         super().log(logs, start_time)
 
     def _questions(self, rows: Sequence[Candidates], step: int) -> Questions:

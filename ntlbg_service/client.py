@@ -68,7 +68,7 @@ def prepare_suite(
         check_data(row.variant.config, workspace.data_root, place)
     identities = DataIdentities(workspace.data_root)
     runs = tuple(
-        _new_run(files.key, row, row.fits, seed, identities, workspace)
+        _new_run(files, row, row.fits, seed, identities, workspace)
         for seed in files.seeds
         for row in accepted
     )
@@ -104,7 +104,7 @@ def _refusal(
 
 
 def _new_run(
-    key: str,
+    files: SuiteFiles,
     row: PlannedVariant,
     fits: tuple[Fit, ...],
     seed: int,
@@ -114,7 +114,7 @@ def _new_run(
     variant = row.variant
     return NewRun(
         identity=Identity(
-            suite=key,
+            suite=files.key,
             group=variant.group,
             variant=variant.name,
             config=config_digest(variant.config),
@@ -130,6 +130,7 @@ def _new_run(
             "data_root": str(workspace.data_root.resolve()),
             "description": variant.description,
         },
+        max_hours=files.suite.max_hours,
     )
 
 
@@ -180,6 +181,7 @@ def prepare_sweep(
             "metric": spec.metric,
             "concurrency": spec.concurrency,
         },
+        max_hours=spec.max_hours,
     )
     planned = plan([start], [spec.seed], inventory, estimates)
     suite = NewSuite(
@@ -257,14 +259,21 @@ def _trial(
 
 
 def submit(
-    ledger: Ledger, prepared: Prepared, again: str | None = None, priority: int = 0
+    ledger: Ledger,
+    prepared: Prepared,
+    again: str | None = None,
+    priority: int = 0,
+    max_hours: float | None = None,
 ) -> Submission:
     """Make the runs durable. `again`: 'all' or 'failed' queues a repetition of ended runs.
 
-    New runs with a higher `priority` go first.
+    New runs with a higher `priority` go first. `max_hours` is in place of what the file says.
     """
     newest = [_newest(ledger, run, again) for run in prepared.runs]
-    return ledger.submit(prepared.suite, [replace(run, priority=priority) for run in newest])
+    asked = [
+        replace(run, priority=priority, max_hours=max_hours or run.max_hours) for run in newest
+    ]
+    return ledger.submit(prepared.suite, asked)
 
 
 def _newest(ledger: Ledger, run: NewRun, again: str | None) -> NewRun:

@@ -5,12 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from ntlbg_model.backbone.exported import ORIGIN, origin_of
 from ntlbg_model.config import Config
 from ntlbg_model.data.records import Prediction
-from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, LaunchSpec, MetricLine
+from ntlbg_service.domain.launch import (
+    CheckpointMarker,
+    ExitRecord,
+    LaunchSpec,
+    MetricLine,
+    Work,
+)
+from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
@@ -93,6 +100,47 @@ def committed_checkpoints(
         if (found := storage.get(key)) is not None
     ]
     return tuple(marker for marker in markers if storage.path(marker.path).is_dir())
+
+
+class Sign(NamedTuple):
+    """A heartbeat as far as it changes."""
+
+    time: float
+    """Unix time by the worker's clock."""
+    done: int
+    """Steps and answers of the run so far."""
+
+
+def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[Sign, ...]:
+    """The newest heartbeats of an attempt (a sweep's: of its trials); none at first."""
+    trials = [trial["name"] for trial in run.details.get("trials", ())]
+    keys = AttemptKeys(attempt.run_id, attempt.number)
+    every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
+    beats = [storage.get(each.heartbeat) for each in every]
+    return tuple(
+        Sign(beat["time"], beat["step"] + beat.get("answers", 0))
+        for beat in beats
+        if beat is not None
+    )
+
+
+def hours_of(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> Hours:
+    """What a run's attempts took of its hours: each from its launch to its last sign of life.
+
+    Nothing is read for a run that may take as long as it likes.
+    """
+    if run.max_hours is None:
+        return UNLIMITED
+    seconds = sum(_seconds_on_devices(storage, run, attempt) for attempt in attempts)
+    return Hours(used=seconds / 3600, most=run.max_hours)
+
+
+def _seconds_on_devices(storage: Storage, run: Run, attempt: Attempt) -> float:
+    seen = [sign.time for sign in signs_of_life(storage, run, attempt)]
+    record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
+    if record is not None:
+        seen.append(record.ended_at)
+    return max(0.0, max(seen, default=0.0) - attempt.launched_at)
 
 
 @dataclass(frozen=True)

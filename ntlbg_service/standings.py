@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from ntlbg_service.domain.launch import Heartbeat, Work
 from ntlbg_service.domain.pace import seconds_left, seconds_per_step
+from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.results import hours_of
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -31,6 +33,8 @@ class Standing:
     heartbeat: Heartbeat | None = None
     heartbeat_age: float | None = None
     """Seconds since the newest sign of life; None where there is none yet."""
+    hours: Hours = UNLIMITED
+    """What it took of the hours that it may take."""
 
     @property
     def attempt(self) -> Attempt | None:
@@ -59,6 +63,11 @@ class Standing:
             return f"{self.run.wanted} asked for" if stopping else "paused"
         if self.run.state is not RunState.RUNNING:
             return f"{self.run.state}: {self.run.reason}" if self.run.reason else self.run.state
+        return f"{self._stage}, {self.hours.words}" if self.hours.words else self._stage
+
+    @property
+    def _stage(self) -> str:
+        """What it does while it runs."""
         if self.trials is not None:
             return f"{self.trials[0]} of {self.trials[1]} trials ended"
         if self.answered:
@@ -77,13 +86,15 @@ def standings(ledger: Ledger, storage: Storage, runs: Sequence[Run]) -> list[Sta
 
 
 def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
-    """Where a run is. Reads storage only for one that runs."""
+    """Where a run is. Reads storage only for one that runs or has a limit of hours."""
     attempts = ledger.attempts_of(run.run_id)
+    hours = hours_of(storage, run, attempts)
     if run.state is not RunState.RUNNING or not attempts:
-        return Standing(run=run, attempts=attempts)
+        return Standing(run=run, attempts=attempts, hours=hours)
     keys = AttemptKeys(run.run_id, attempts[-1].number)
     if run.work is Work.SWEEP:
-        return Standing(run=run, attempts=attempts, trials=_trials(storage, run, keys))
+        trials = _trials(storage, run, keys)
+        return Standing(run=run, attempts=attempts, trials=trials, hours=hours)
     lines = [row for row in storage.lines(keys.metrics) if "train/loss" in row["values"]]
     beat = storage.get(keys.heartbeat)
     heartbeat = None if beat is None else parse(Heartbeat, beat, keys.heartbeat)
@@ -98,6 +109,7 @@ def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
         pace=seconds_per_step([(row["step"], row["time"]) for row in lines]),
         heartbeat=heartbeat,
         heartbeat_age=storage.age(keys.heartbeat),
+        hours=hours,
     )
 
 

@@ -1,6 +1,7 @@
 """Losses that are not finite, and the probe that finds them before half precision trains."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,42 @@ ADVICE = {
 """What to do instead, by half precision. fp16 ends at 65504, bf16 at fp32's 3.4e38."""
 
 
+SKIPS_IN_A_ROW = 5
+"""Steps that are not finite in a row after which skipping them helps no more."""
+
+
 class NonFiniteLossError(Exception):
     """The loss, or in a probe its gradient, became NaN or infinite."""
+
+
+@dataclass
+class Skips:
+    """Optimizer steps that were left out because they were not finite."""
+
+    loss_was_broken: bool = False
+    """Whether this worker saw a loss that is not finite since the last step."""
+    _in_a_row: int = 0
+    _untold: int = 0
+
+    def saw_loss(self) -> None:
+        """A micro-batch's loss is not finite."""
+        self.loss_was_broken = True
+
+    def count(self, broken: bool, step: int) -> bool:
+        """Note a step that ends; says `broken` back. Raises NonFiniteLossError after too many."""
+        self.loss_was_broken = False
+        self._in_a_row = self._in_a_row + 1 if broken else 0
+        self._untold += broken
+        if self._in_a_row >= SKIPS_IN_A_ROW:
+            raise NonFiniteLossError(
+                f"{self._in_a_row} steps in a row were not finite, the last of them step {step}"
+            )
+        return broken
+
+    def take(self) -> float:
+        """Steps left out since this was asked last."""
+        taken, self._untold = self._untold, 0
+        return float(taken)
 
 
 def what_is_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | None:

@@ -97,7 +97,7 @@ def command(
         patience=Patience(silent=silent, stalled=stalled),
         note=_say,
     )
-    serve(service, Wake(workspace.wake), until_idle)
+    serve(service, Wake(workspace.wake, ledger.news()), until_idle)
 
 
 def serve(service: "Service", wake: "Wake", until_idle: bool) -> None:

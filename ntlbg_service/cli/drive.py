@@ -49,7 +49,7 @@ def drive(
     poke(workspace.wake)
     with Progress(ledger, storage, suite_key) as progress, terminable():
         try:
-            _until_ended(service, progress, Wake(workspace.wake))
+            _until_ended(service, progress, Wake(workspace.wake, ledger.news()))
             at_end()
             if not service.leads:
                 ledger.post("suite_finished", suite_key)  # With what `at_end` wrote.

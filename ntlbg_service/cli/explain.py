@@ -55,6 +55,7 @@ def command(run: str, inventory: "Path | None", workspace: Workspace) -> None:
 
 def _print_head(console: "Console", ledger: "Ledger", seen: "Standing") -> None:
     from ntlbg_service.cli.explanation import say
+    from ntlbg_service.domain.states import RunState
 
     run = seen.run
     say(console, 0, f"[bold]{_escaped(run.label)}[/]  {run.run_id}  {_escaped(run.suite_key)}")
@@ -64,6 +65,8 @@ def _print_head(console: "Console", ledger: "Ledger", seen: "Standing") -> None:
     by = f" by {suite.submitter}" if suite else ""
     say(console, 1, f"submitted {_when(run.created_at)}{_escaped(by)}")
     say(console, 1, f"now {_escaped(seen.doing)}")
+    if seen.hours.words and run.state is not RunState.RUNNING:
+        say(console, 1, seen.hours.words)
 
 
 def _print_wait(console: "Console", ledger: "Ledger", run: "Run", inventory: "Path | None") -> None:

@@ -75,6 +75,16 @@ def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_workspace
 
 
+def max_hours_option(default: str) -> Callable[[Command], Command]:
+    """`--max-hours`. `default`: what holds where it is not given."""
+    return click.option(
+        "--max-hours",
+        type=click.FloatRange(min=0, min_open=True),
+        help="End each run that was on devices for so long, over all its attempts; its checkpoint "
+        f"is kept. [default: {default}]",
+    )
+
+
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`SUITE`, `--scale`, `--group`, `--variant`, `--experiment`."""
     decorators = [

@@ -5,7 +5,7 @@ import getpass
 import click
 
 from ntlbg_service.cli.leader import who_drives
-from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.options import max_hours_option, workspace_options
 from ntlbg_service.cli.targets import complete_any, existing_ledger
 from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace
@@ -17,12 +17,20 @@ from ntlbg_service.workspace import Workspace
     "--failed", is_flag=True, help="Only what failed or was lost, not what was cancelled."
 )
 @click.option("--priority", type=int, help="A higher one goes first. [default: as before]")
+@max_hours_option("as before")
 @workspace_options
-def command(target: str, failed: bool, priority: int | None, workspace: Workspace) -> None:
+def command(
+    target: str,
+    failed: bool,
+    priority: int | None,
+    max_hours: float | None,
+    workspace: Workspace,
+) -> None:
     """Run again RUN, or every run of SUITE, that failed, was lost or was cancelled.
 
     The ended run keeps its record; its repetition has the same config, seed and data, and an id of
-    its own. `ntlbg submit SUITE --again` repeats what finished, or runs changed code or data.
+    its own. What had used its hours goes on from its newest checkpoint, everything else begins
+    anew. `ntlbg submit SUITE --again` repeats what finished, or runs changed code or data.
     """
     from ntlbg_service.cli.wanting import repeatable
     from ntlbg_service.domain.states import TERMINAL, UNSUCCESSFUL, RunState
@@ -31,7 +39,7 @@ def command(target: str, failed: bool, priority: int | None, workspace: Workspac
     states = UNSUCCESSFUL if failed else TERMINAL - {RunState.FINISHED}
     runs = repeatable(ledger, target, states)
     for run in runs:
-        repetition = ledger.requeue(run.run_id, getpass.getuser(), priority)
+        repetition = ledger.requeue(run.run_id, getpass.getuser(), priority, max_hours)
         click.echo(f"{run.label}  {run.run_id}  {run.state}: queued again as {repetition}")
     poke(workspace.wake)
     click.echo(f"Queued; {who_drives(ledger)}" if runs else "Nothing to repeat.")

@@ -10,6 +10,7 @@ from ntlbg_service.cli.options import (
     FILE,
     choose_ground,
     load_selection,
+    max_hours_option,
     open_ledger,
     selection_options,
     workspace_options,
@@ -28,6 +29,7 @@ from ntlbg_service.workspace import Workspace
 )
 @click.option("--skip-refused", is_flag=True, help="Leave out variants that cannot run here.")
 @click.option("--parallel", type=click.IntRange(min=1), help="Runs at once on a CPU.")
+@max_hours_option("as the file says, else none")
 @click.option("--html", type=FILE, help="Where the report goes. [default: HOME/storage/reports]")
 @workspace_options
 def command(
@@ -39,6 +41,7 @@ def command(
     again: str | None,
     skip_refused: bool,
     parallel: int | None,
+    max_hours: float | None,
     html: Path | None,
     workspace: Workspace,
 ) -> None:
@@ -69,7 +72,7 @@ def command(
         )
     print_plan(prepared.plan, estimates)
     ledger = open_ledger(workspace)
-    print_submission(ledger, submit(ledger, prepared, again))
+    print_submission(ledger, submit(ledger, prepared, again, max_hours=max_hours))
 
     def report() -> None:
         write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)

@@ -134,6 +134,8 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "excluded_nodes": list(run.excluded),
         "not_before": run.not_before or None,
         "attempts": len(standing.attempts),
+        "max_hours": run.max_hours,
+        "hours_used": standing.hours.used if run.max_hours else None,
         "on": attempt.fit.profile if attempt else None,
         "step": standing.step,
         "steps": standing.steps,

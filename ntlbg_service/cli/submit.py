@@ -11,6 +11,7 @@ from ntlbg_service.cli.options import (
     FILE,
     choose_inventory,
     load_selection,
+    max_hours_option,
     open_ledger,
     selection_options,
     workspace_options,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--skip-refused", is_flag=True, help="Leave out variants that cannot run here.")
 @click.option("--priority", type=int, default=0, help="New runs with a higher one go first.")
+@max_hours_option("as the file says, else none")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(
@@ -56,6 +58,7 @@ def command(
     again: str | None,
     skip_refused: bool,
     priority: int,
+    max_hours: float | None,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
@@ -78,7 +81,7 @@ def command(
         files, chosen = load_selection(suite, scale, groups, variants, experiment)
         prepared, estimates = _suite(files, chosen, workspace, nodes, skip_refused)
     ledger = open_ledger(workspace)
-    submission = submit(ledger, prepared, again, priority)
+    submission = submit(ledger, prepared, again, priority, max_hours)
     poke(workspace.wake)
     if as_json:
         click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))

@@ -6,20 +6,20 @@ from typing import TypeVarTuple
 
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.controller.evidence import history, keys_of, measured_of, signs_of_life
+from ntlbg_service.controller.evidence import history, keys_of, measured_of
 from ntlbg_service.controller.pulse import Pulse
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.patience import Patience
-from ntlbg_service.domain.recovery import Decision, FailureClass, decide
+from ntlbg_service.domain.recovery import Decision, FailureClass, Hours, decide
 from ntlbg_service.domain.schedule import schedule
 from ntlbg_service.domain.states import AttemptState, TransitionError, Wanted
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.ledger.transactions import DeposedError
-from ntlbg_service.results import newest_checkpoint, read_exit
+from ntlbg_service.results import hours_of, newest_checkpoint, read_exit, signs_of_life
 from ntlbg_service.workspace import Workspace
 
 What = TypeVarTuple("What")
@@ -120,25 +120,35 @@ class Controller:
             self._withdraw(attempt, f"{run.wanted} was asked for")
         elif hung:
             self.effects.stop(keys)
-            self._ended_by_us(attempt, hung)
+            if not self._finished(attempt):
+                self._lost(attempt, hung)
+        elif self._hours(run).spent:
+            self.effects.stop(keys)
+            if not self._finished(attempt):
+                state, failure = AttemptState.INTERRUPTED, FailureClass.INTERRUPTED
+                self._recover(attempt, state, failure, "stopped by the service", None)
 
-    def _ended_by_us(self, attempt: Attempt, message: str) -> None:
+    def _hours(self, run: Run) -> Hours:
+        attempts = self.effects.ledger.attempts_of(run.run_id)
+        return hours_of(self.effects.storage, run, attempts)
+
+    def _finished(self, attempt: Attempt) -> bool:
+        """Close an attempt that we ended where it had finished just before."""
         record = read_exit(self.effects.storage, keys_of(attempt))
-        if record is not None and record.finished:
-            self._close(attempt, record)
-        else:
-            self._lost(attempt, message)
+        if record is None or not record.finished:
+            return False
+        self._close(attempt, record)
+        return True
 
     def _withdraw(self, attempt: Attempt, reason: str) -> None:
         """Stop an attempt that has done nothing wrong. Its run waits again, or is cancelled."""
         keys = keys_of(attempt)
         self.effects.stop(keys)
-        record = read_exit(self.effects.storage, keys)
-        if record is not None and record.finished:
-            self._close(attempt, record)
+        if self._finished(attempt):
             return
         decision = Decision(retry=True, reason=reason)
         state, failure = AttemptState.INTERRUPTED, FailureClass.INTERRUPTED
+        record = read_exit(self.effects.storage, keys)
         measured = measured_of(self.effects.storage, attempt, record)
         self.effects.fail(attempt, state, failure, "", decision, measured)
 
@@ -172,6 +182,7 @@ class Controller:
             climb=lambda: self.ground.climb(run, attempt),
             holds=lambda nodes: self.ground.holds(fits, nodes | frozenset(run.excluded)),
             host_gib=self.ground.host_gib,
+            hours=hours_of(storage, run, attempts),
         )
         measured = measured_of(storage, attempt, record)
         self.effects.fail(attempt, state, failure, message, decision, measured)
@@ -194,7 +205,7 @@ class Controller:
 
     def _start(self, run: Run, placement: Placement) -> None:
         ledger, storage = self.effects.ledger, self.effects.storage
-        marker = newest_checkpoint(storage, ledger.attempts_of(run.run_id))
+        marker = newest_checkpoint(storage, ledger.attempts_behind(run))
         try:
             attempt = self.effects.start(run, placement, marker)
         except TransitionError:

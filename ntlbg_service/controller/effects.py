@@ -95,7 +95,9 @@ class Effects:
         measured: Measured,
     ) -> None:
         """An attempt ended without finishing; its run goes on or ends as decided."""
+        failure = decision.failure or failure
         given_up = RunState.LOST if failure is FailureClass.INFRASTRUCTURE else RunState.FAILED
+        told = decision.retry or decision.failure is not None
         wait = decision.wait_seconds
         self._end(
             attempt,
@@ -105,7 +107,7 @@ class Effects:
                 RunState.QUEUED if decision.retry else given_up,
                 failure=failure,
                 message=message,
-                reason=decision.reason if decision.retry else message,
+                reason=decision.reason if told else message,
                 next_fit=decision.fit,
                 not_before=self.ledger.now() + wait if wait else 0.0,
                 exclude=sorted(decision.exclude),

@@ -1,13 +1,12 @@
 """What storage says of an attempt that ended: how far it came, what it took."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat, Work
+from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat
 from ntlbg_service.domain.recovery import Ended, FailureClass
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.ledger.records import Attempt, Measured, Run
-from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.ledger.records import Attempt, Measured
+from ntlbg_service.storage.layout import AttemptKeys, step_of
 from ntlbg_service.storage.local import Storage
 
 
@@ -31,27 +30,6 @@ def history(
     return tuple(found)
 
 
-class Sign(NamedTuple):
-    """A heartbeat as far as it changes."""
-
-    time: float
-    done: int
-    """Steps and answers of the run so far."""
-
-
-def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[Sign, ...]:
-    """The newest heartbeats of an attempt (a sweep's: of its trials); none at first."""
-    trials = [trial["name"] for trial in run.details.get("trials", ())]
-    keys = keys_of(attempt)
-    every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
-    beats = [storage.get(each.heartbeat) for each in every]
-    return tuple(
-        Sign(beat["time"], beat["step"] + beat.get("answers", 0))
-        for beat in beats
-        if beat is not None
-    )
-
-
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
     """Step of the newest checkpoint that an attempt committed, also one deleted since; else 0."""
     for key in reversed(storage.keys(keys.markers)):
@@ -69,22 +47,10 @@ def measured_of(storage: Storage, attempt: Attempt, record: ExitRecord | None) -
             return Measured()
         last = parse(Heartbeat, beat, keys_of(attempt).heartbeat)
         return Measured(peak_mib=last.peak_memory_mib, finished_steps=last.step)
-    done = record.steps - _resumed_from(storage, attempt)
+    done = record.steps - (step_of(attempt.resume_from) if attempt.resume_from else 0)
     seconds = record.train_seconds
     return Measured(
         peak_mib=record.peak_memory_mib,
         seconds_per_step=None if seconds is None or done <= 0 else seconds / done,
         finished_steps=record.steps,
     )
-
-
-def _resumed_from(storage: Storage, attempt: Attempt) -> int:
-    if attempt.resume_from is None:
-        return 0
-    for number in range(attempt.number - 1, 0, -1):
-        keys = AttemptKeys(attempt.run_id, number)
-        for key in storage.keys(keys.markers):
-            marker = storage.get(key)
-            if marker is not None and marker["path"] == attempt.resume_from:
-                return int(marker["step"])
-    return 0

@@ -31,6 +31,8 @@ class FailureClass(StrEnum):
     """A worker, node or the driver died; nothing is known against the run itself."""
     INTERRUPTED = "interrupted"
     """The service stopped it on purpose."""
+    TIME_LIMIT = "time_limit"
+    """Its run had used the hours that it was given."""
 
 
 RETRIES = 3
@@ -70,6 +72,28 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hours:
+    """What a run may take on devices, all its attempts together, and what it took so far."""
+
+    used: float = 0.0
+    most: float | None = None
+    """None: as long as it takes."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.most is not None and self.used >= self.most
+
+    @property
+    def words(self) -> str:
+        """'1.5 of 2 h used'; nothing where there is no limit."""
+        return "" if self.most is None else f"{self.used:.2g} of {self.most:g} h used"
+
+
+UNLIMITED = Hours()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """Retry or give up, and the words that `events` keep."""
 
@@ -81,6 +105,8 @@ class Decision:
     """Nodes that the run is kept off from now on, beside those it was kept off before."""
     fit: Fit | None = None
     """The settings of the next attempt, where they change."""
+    failure: FailureClass | None = None
+    """What ends the run, where that is not what ended its last attempt."""
 
 
 def decide(
@@ -90,11 +116,27 @@ def decide(
     climb: Climb = lambda: None,
     holds: Holds = lambda _: True,
     host_gib: Mapping[str, float] | None = None,
+    hours: Hours = UNLIMITED,
 ) -> Decision:
     """What follows the newest of a run's failures (oldest first).
 
-    `seed` (the run's id) makes the jitter of its waits; `host_gib` is the memory of every node.
+    `seed` (the run's id) makes the jitter of its waits; `host_gib` is the memory of every node. A
+    run that has used its `hours` gets no further attempt, whatever ended the last one.
     """
+    decision = _by_failure(history, seed, climb, holds, host_gib or {})
+    if decision.retry and hours.spent:
+        words = f"used its {hours.most:g} h"
+        return Decision(retry=False, reason=words, failure=FailureClass.TIME_LIMIT)
+    return decision
+
+
+def _by_failure(
+    history: Sequence[Ended],
+    seed: str,
+    climb: Climb,
+    holds: Holds,
+    host_gib: Mapping[str, float],
+) -> Decision:
     newest = history[-1]
     match newest.failure:
         case FailureClass.INTERRUPTED:
@@ -103,7 +145,7 @@ def decide(
         case FailureClass.INFRASTRUCTURE:
             return _lost(history, seed, holds)
         case FailureClass.HOST_MEMORY if not newest.on_cpu:
-            return _host_memory(history, seed, holds, host_gib or {})
+            return _host_memory(history, seed, holds, host_gib)
         case FailureClass.OUT_OF_MEMORY | FailureClass.HOST_MEMORY:
             return _out_of_memory(history, climb)
         case FailureClass.USER:
@@ -112,6 +154,8 @@ def decide(
             words = "the loss is not finite; another attempt would repeat it"
         case FailureClass.BUG:
             words = "the code raised; another attempt would raise alike"
+        case FailureClass.TIME_LIMIT:
+            words = "its hours were used"
     return Decision(retry=False, reason=words)
 
 

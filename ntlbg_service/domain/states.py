@@ -34,7 +34,7 @@ class AttemptState(StrEnum):
     LOST = "lost"
     """Its process ended without an exit record."""
     INTERRUPTED = "interrupted"
-    """Stopped by the service; the run goes on in a new attempt."""
+    """Stopped by the service, for its run to go on in a new attempt or to end."""
 
 
 class Wanted(StrEnum):

@@ -85,11 +85,15 @@ class SuiteSpec:
     """Seeds of every variant."""
     primary_metric: Metric = "accuracy"
     """What the groups are judged by."""
+    max_hours: float | None = None
+    """Hours that each run may be on devices, all its attempts together; null: as long as it
+    takes."""
 
     def __post_init__(self) -> None:
         if not self.groups:
             raise ValueError("groups must not be empty")
         _check_seeds(self.seeds)
+        check_hours(self.max_hours)
         if self.scale is not None:
             self._check_scale("scale", self.scale)
         for group, spec in self.groups.items():
@@ -101,6 +105,12 @@ class SuiteSpec:
         if scale not in self.scales:
             valid = ", ".join(self.scales) or "none"
             raise ValueError(f"{place} names {scale!r}, no scale of the suite; valid: {valid}")
+
+
+def check_hours(hours: float | None) -> None:
+    """Raise ValueError for a limit within which nothing could run."""
+    if hours is not None and not hours > 0:
+        raise ValueError(f"max_hours must be above 0, got {hours:g}")
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:

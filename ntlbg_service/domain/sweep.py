@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from ntlbg_model.config import STRICT, Metric
+from ntlbg_service.domain.suite import check_hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +70,14 @@ class SweepSpec:
     """What the best trial is best in."""
     concurrency: int = 1
     """Trials at once."""
+    max_hours: float | None = None
+    """Hours that the sweep as a whole may be on devices; null: as long as it takes."""
     description: str = ""
 
     def __post_init__(self) -> None:
         if not self.space:
             raise ValueError("space must name at least one option")
+        check_hours(self.max_hours)
         for name in ("samples", "concurrency"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

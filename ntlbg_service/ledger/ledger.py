@@ -1,6 +1,8 @@
 """The ledger, whole. Each operation is one transaction; intent is written before side effects."""
 
+from ntlbg_service.ledger.database import is_sqlite
 from ntlbg_service.ledger.leadership import Leadership
+from ntlbg_service.ledger.news import PostgresNews
 from ntlbg_service.ledger.queries import Queries
 from ntlbg_service.ledger.submitting import Submitting
 from ntlbg_service.ledger.transactions import Term
@@ -14,6 +16,10 @@ class Ledger(Submitting, Trying, Wishes, Queries, Leadership):
     def now(self) -> float:
         """The ledger's clock, seconds since the epoch: what its times are measured by."""
         return self._clock()
+
+    def news(self) -> PostgresNews | None:
+        """What tells of submissions and wishes from other machines; None for a file."""
+        return None if is_sqlite(self._engine.dialect) else PostgresNews(self._engine)
 
     def close(self) -> None:
         """Close its connections; the next operation opens them again."""

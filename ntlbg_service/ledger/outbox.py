@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, insert, select, update
 
+from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.records import OutboxEntry
 from ntlbg_service.ledger.rows import entry_of
 from ntlbg_service.ledger.tables import outbox
@@ -15,6 +16,7 @@ class Outbox(Transactions):
         """Note that MLflow has to be told something; a topic already waiting is not repeated."""
         with self._writing() as connection:
             self._post(connection, topic, suite_key, run_id)
+            announce(connection)
 
     def _post(self, connection: Connection, topic: str, suite_key: str, run_id: str | None) -> None:
         # One that waits is counted up: where MLflow is just being told it, `sent` keeps it.

@@ -119,6 +119,13 @@ class Queries(Transactions):
         with self._reading() as connection:
             return tuple(attempt_of(row) for row in connection.execute(query))
 
+    def attempts_behind(self, run: Run) -> tuple[Attempt, ...]:
+        """Attempts from whose checkpoints a run may go on: its own, and before them those of the
+        run that it continues."""
+        before = run.details.get("continues")
+        earlier = self.attempts_behind(self.run(before)) if before else ()
+        return earlier + self.attempts_of(run.run_id)
+
     def trained_attempts(self, most: int) -> tuple[Attempt, ...]:
         """Attempts at a training that finished or ran out of memory, the newest first."""
         known = or_(

@@ -36,6 +36,8 @@ class NewRun:
     """What the work needs beside the config: data root, the points of a sweep."""
     priority: int = 0
     """Higher goes first."""
+    max_hours: float | None = None
+    """Hours that all of its attempts together may be on devices; None: as long as it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,8 @@ class Run:
     """Nodes that it does not go to again."""
     next_fit: Fit | None
     """What the next attempt runs with in place of `fits`, once memory ran out."""
+    max_hours: float | None
+    """Hours that all of its attempts together may be on devices; None: as long as it takes."""
 
     @property
     def label(self) -> str:

@@ -10,6 +10,7 @@ from ntlbg_service.domain.states import RunState
 from ntlbg_service.domain.suite import changes
 from ntlbg_service.ledger.database import insert_of
 from ntlbg_service.ledger.lives import Lives
+from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
 from ntlbg_service.ledger.tables import runs, suites
 
@@ -41,6 +42,7 @@ class Submitting(Lives):
                         superseded.append(last.run_id)
                 self._insert_run(connection, suite.key, run, order)
                 fresh.append(run_id)
+            announce(connection)
         return Submission(
             new=tuple(fresh), known=tuple(known), changed=changed, superseded=tuple(superseded)
         )
@@ -90,6 +92,7 @@ class Submitting(Lives):
             "fits": [asdict(fit) for fit in run.fits],
             "details": dict(run.details),
             "priority": run.priority,
+            "max_hours": run.max_hours,
         }
         self._add(connection, run.identity, {**values, **order})
         self._event(connection, run.identity.run_id, "submitted", "queued")

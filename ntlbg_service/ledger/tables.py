@@ -64,6 +64,7 @@ runs = Table(
     Column("not_before", Float, nullable=False, server_default="0"),
     Column("excluded", JSON, nullable=False, server_default="[]"),
     Column("next_fit", JSON(none_as_null=True)),
+    Column("max_hours", Float),
     Index("ix_runs_suite_key_submission", "suite_key", "submission"),
     Index("ix_runs_state", "state"),
 )

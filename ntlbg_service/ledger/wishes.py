@@ -6,10 +6,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.lives import Lives
-from ntlbg_service.ledger.tables import runs, suites
+from ntlbg_service.ledger.news import announce
+from ntlbg_service.ledger.tables import attempts, runs, suites
 
 KEPT = (
     "suite_key",
@@ -22,6 +24,7 @@ KEPT = (
     "fits",
     "details",
     "priority",
+    "max_hours",
 )
 """What a repetition has from the run that it repeats."""
 
@@ -37,6 +40,7 @@ class Wishes(Lives):
         unknown run, UserError where it ended another way.
         """
         with self._writing() as connection:
+            announce(connection)
             row = self._held(connection, run_id)
             state = RunState(row.state)
             if state in TERMINAL:
@@ -53,13 +57,22 @@ class Wishes(Lives):
             self._event(connection, run_id, "requested", f"{wanted} by {who}")
             return state
 
-    def requeue(self, run_id: str, who: str, priority: int | None = None) -> str:
+    def requeue(
+        self,
+        run_id: str,
+        who: str,
+        priority: int | None = None,
+        max_hours: float | None = None,
+    ) -> str:
         """Queue a repetition of an ended run; says its id. The ended run stays as it is.
 
-        A repetition that did not end yet is not repeated: its id is given. Raises KeyError for an
-        unknown run, UserError for one that did not end.
+        `priority` and `max_hours` are as before where they are None. What ended because its hours
+        were used is gone on with: its repetition starts from its checkpoint. A repetition that did
+        not end yet is not repeated: its id is given. Raises KeyError for an unknown run, UserError
+        for one that did not end.
         """
         with self._writing() as connection:
+            announce(connection)
             self._hold_suite(connection, run_id)
             row = self._held(connection, run_id)
             if RunState(row.state) not in TERMINAL:
@@ -67,7 +80,9 @@ class Wishes(Lives):
             newest, identity = self._newest(connection, row)
             if RunState(newest.state) not in TERMINAL:
                 return str(newest.run_id)
-            return self._repeat(connection, newest, identity, who, priority)
+            changed = {"priority": priority, "max_hours": max_hours}
+            more = {name: value for name, value in changed.items() if value is not None}
+            return self._repeat(connection, newest, identity, who, more)
 
     def _newest(
         self, connection: Connection, row: Row[*tuple[Any, ...]]
@@ -88,16 +103,25 @@ class Wishes(Lives):
         row: Row[*tuple[Any, ...]],
         identity: Identity,
         who: str,
-        priority: int | None,
+        more: Mapping[str, Any],
     ) -> str:
         newest = select(func.max(runs.c.submission)).where(runs.c.suite_key == row.suite_key)
         submission = connection.execute(newest).scalar_one() + 1
         kept: Mapping[str, Any] = {name: getattr(row, name) for name in KEPT}
-        more = {} if priority is None else {"priority": priority}
+        if self._used_its_hours(connection, row.run_id):
+            more = {**more, "details": {**row.details, "continues": row.run_id}}
         order = {"submission": submission, "position": row.position}
         self._add(connection, identity, {**kept, **more, **order})
         self._event(connection, identity.run_id, "submitted", f"repeats {row.run_id}, by {who}")
         return identity.run_id
+
+    def _used_its_hours(self, connection: Connection, run_id: str) -> bool:
+        last = (
+            select(attempts.c.failure)
+            .where(attempts.c.run_id == run_id)
+            .order_by(attempts.c.number.desc())
+        )
+        return bool(connection.execute(last.limit(1)).scalar() == FailureClass.TIME_LIMIT)
 
     def _hold_suite(self, connection: Connection, run_id: str) -> None:
         """Let no submission of the run's suite come between."""

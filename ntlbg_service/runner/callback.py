@@ -11,7 +11,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ntlbg_model.learning.loss_terms import PREFIX
 from ntlbg_service.runner.checkpoints import Checkpoints
 
-KEPT = ("loss", "grad_norm", "learning_rate", "epoch")
+KEPT = ("loss", "grad_norm", "learning_rate", "epoch", "skipped_steps")
 
 
 class ReportCallback(TrainerCallback):  # type: ignore[misc]

@@ -88,6 +88,11 @@ class AttemptKeys:
         return AttemptKeys(f"{self.run_id}/trials/{name}", self.attempt)
 
 
+def step_of(checkpoint: str) -> int:
+    """Step of a checkpoint, by the name of its folder."""
+    return int(checkpoint.rpartition("step-")[2])
+
+
 def trials(run_id: str) -> str:
     """Folder of a sweep's trials, each as if it were a run."""
     return f"runs/{run_id}/trials"

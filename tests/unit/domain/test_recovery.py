@@ -21,6 +21,7 @@ from ntlbg_service.domain.recovery import (
     Decision,
     Ended,
     FailureClass,
+    Hours,
     decide,
     wait_seconds,
 )
@@ -158,3 +159,30 @@ def test_the_ladder_is_climbed_to_its_end_with_the_same_global_batch() -> None:
     assert {fit.micro_batch * fit.accumulation * fit.workers for fit in seen} == {32}
     peaks = [fit.predicted_gib for fit in seen[1:]]
     assert peaks == sorted(peaks, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "retry"), [(1.9, 2.0, True), (2.0, 2.0, False), (9.0, None, True)]
+)
+def test_a_run_that_used_its_hours_gets_no_further_attempt(
+    used: float, most: float | None, retry: bool
+) -> None:
+    for ended in (LOST, STOPPED, Ended(failure=FailureClass.OUT_OF_MEMORY)):
+        decision = decide([ended], climb=endless, hours=Hours(used=used, most=most))
+        assert decision.retry is retry
+        if not retry:
+            assert decision.reason == "used its 2 h"
+            assert decision.failure is FailureClass.TIME_LIMIT
+
+
+def test_what_would_repeat_itself_keeps_its_own_reason_when_the_hours_are_used() -> None:
+    spent = Hours(used=3.0, most=2.0)
+    ended = [Ended(failure=FailureClass.USER)]
+    assert decide(ended, hours=spent) == decide(ended)
+    assert (spent.words, Hours(used=3.0).words) == ("3 of 2 h used", "")
+
+
+def test_time_that_is_up_is_no_loss() -> None:
+    limit = Ended(failure=FailureClass.TIME_LIMIT)
+    assert not decide([limit]).retry
+    assert decide([limit, LOST]).reason == decide([LOST]).reason

@@ -1,8 +1,11 @@
 """Training: the same samples in the same order however it is split, stopped and resumed."""
 
 import gc
+import math
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ from ntlbg_model.config import (
 from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.learning.finite import NonFiniteLossError
 from ntlbg_model.learning.sampling import StreamSampler
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NoTrainingDataError, NTLBGTrainer, build_trainer
@@ -70,6 +74,7 @@ def loaded(folder: Path, **options: object) -> Backbone:
 
 
 def trainer(folder: Path, frames: Reader, **changes: object) -> NTLBGTrainer:
+    chosen = changes.pop("config", None) or config()
     options: dict[str, object] = {
         "backbone": fresh(),
         "questions": [question(i) for i in range(10)],
@@ -82,7 +87,7 @@ def trainer(folder: Path, frames: Reader, **changes: object) -> NTLBGTrainer:
         "gradient_checkpointing": False,
         "callbacks": [],
     }
-    return build_trainer(config(), frames=frames, output_dir=folder, **(options | changes))
+    return build_trainer(chosen, frames=frames, output_dir=folder, **(options | changes))
 
 
 def weights(run: NTLBGTrainer) -> dict[str, torch.Tensor]:
@@ -311,3 +316,61 @@ def test_an_epoch_visits_each_sample_once_and_epochs_differ():
     assert epochs[0] != epochs[1]
     assert stream == list(StreamSampler(10, 30, seed=3))
     assert stream != list(StreamSampler(10, 30, seed=4))
+
+
+def breaks(run: NTLBGTrainer, steps: set[int]) -> list[list[torch.Tensor]]:
+    """Make the loss of the first micro-batch of these steps NaN; the weights after each step."""
+    after: list[list[torch.Tensor]] = []
+    inner, seen = run._loss, set()
+
+    def loss(model: torch.nn.Module, inputs: dict[str, object]) -> object:
+        value, logits, weighted = inner(model, inputs)
+        step = run.state.global_step + 1
+        if step in steps - seen:
+            seen.add(step)
+            value = value * float("nan")
+        return value, logits, weighted
+
+    class Kept(TrainerCallback):
+        def on_step_end(self, *args: object, **kwargs: object) -> None:
+            after.append([weight.detach().clone() for weight in run.model.parameters()])
+
+    run._loss = loss
+    run.add_callback(Kept())
+    return after
+
+
+def skipping(steps: int) -> Config:
+    whole = config(steps)
+    return replace(whole, training=replace(whole.training, on_non_finite="skip"))
+
+
+def equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, frames: Reader):
+    run = trainer(tmp_path, frames)
+    breaks(run, {2})
+    with pytest.raises(NonFiniteLossError, match=r"^loss nan at step 2$"):
+        run.train()
+
+
+def test_a_step_that_is_not_finite_is_skipped_where_the_config_says_so(
+    tmp_path: Path, frames: Reader
+):
+    run = trainer(tmp_path, frames, config=skipping(6))
+    after = breaks(run, {2, 3})
+    run.train()
+    moved = [not equal(before, now) for before, now in pairwise(after)]
+    assert moved == [False, False, True, True, True]
+    lines = [line for line in run.state.log_history if "loss" in line]
+    assert [line["skipped_steps"] for line in lines] == [0, 1, 1, 0, 0, 0]
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+
+
+def test_steps_that_are_never_finite_end_the_run_all_the_same(tmp_path: Path, frames: Reader):
+    run = trainer(tmp_path, frames, config=skipping(6))
+    breaks(run, {2, 3, 4, 5, 6})
+    with pytest.raises(NonFiniteLossError, match=r"^5 steps in a row were not finite.* step 6$"):
+        run.train()

@@ -1,5 +1,6 @@
 """Looking at runs: status, explain, logs, watch. Names are found or a near one is offered."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,34 @@ def test_retry_queues_what_ended_badly_once(service: Service, ntlbg: Command) ->
     (row,) = ntlbg("status", "g/ntlbg:1", "--json").json
     assert row["state"] == "queued"
     assert service.ledger.run(row["run_id"]).priority == 3
+
+
+def test_hours_are_shown_and_a_repetition_may_have_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service(tmp_path / "home")
+    ntlbg = command_on(service, monkeypatch, capsys)
+    (run_id,) = service.ledger.submit(SUITE, [replace(new_run(), max_hours=2.0)]).new
+    keys = started(service)
+    (attempt,) = service.ledger.active_attempts()
+    for hours, said in ((1.5, "1.5 of 2 h used"), (2.0, "failed: used its 2 h")):
+        beat = Heartbeat(
+            attempt=1,
+            time=attempt.launched_at + 3600 * hours,
+            step=2,
+            pid=1,
+            host="h",
+            memory_mib=1.0,
+            peak_memory_mib=1.0,
+        )
+        service.storage.touch(keys.heartbeat, to_json(beat))
+        service.controller.step()
+        assert said in ntlbg("explain", run_id).out
+    (row,) = ntlbg("status", run_id, "--json").json
+    assert (row["max_hours"], row["hours_used"]) == (2.0, 2.0)
+    assert "queued again" in ntlbg("retry", run_id, "--max-hours", "3").out
+    (row,) = ntlbg("status", "s", "--json").json
+    assert (row["state"], row["max_hours"], row["hours_used"]) == ("queued", 3.0, 0.0)
 
 
 def test_pausing_and_resuming(service: Service, ntlbg: Command) -> None:

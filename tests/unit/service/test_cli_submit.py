@@ -50,6 +50,36 @@ def test_a_suite_is_queued_once(
     assert ntlbg("status", suite, "--json").json[0]["run_id"] == run.run_id
 
 
+@pytest.mark.parametrize(
+    ("in_file", "option", "kept"), [(None, None, None), (6, None, 6.0), (6, 2.5, 2.5)]
+)
+def test_hours_are_the_files_or_the_options(
+    service: Service,
+    ntlbg: Command,
+    lab: Path,
+    tmp_path: Path,
+    in_file: int | None,
+    option: float | None,
+    kept: float | None,
+) -> None:
+    sweep = a_sweep(tmp_path, video__num_representatives=[16, 32])
+    for file in (tmp_path / "suite.json", sweep):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"max_hours": in_file}))
+        asked = () if option is None else ("--max-hours", str(option))
+        said = ntlbg("submit", file, "--inventory", lab, *asked)
+        assert said.code == 0, said.err
+    assert [run.max_hours for run in service.ledger.queued()] == [kept, kept]
+
+
+def test_no_hours_are_refused(ntlbg: Command, tmp_path: Path) -> None:
+    suite = a_suite(tmp_path, "start", {})
+    said = ntlbg("submit", suite, "--max-hours", "0")
+    assert said.code == 2 and "0.0 is not in the range x>0" in said.err
+    suite.write_text(json.dumps(json.loads(suite.read_text()) | {"max_hours": -1}))
+    said = ntlbg("submit", suite)
+    assert said.code == 2 and "suite.json: max_hours: must be above 0, got -1" in said.err
+
+
 def test_a_sweep_is_queued_as_one_run(
     service: Service, ntlbg: Command, lab: Path, tmp_path: Path
 ) -> None:

@@ -210,6 +210,95 @@ def test_a_process_that_comes_after_it_was_given_up_may_not_start(tmp_path: Path
     assert service.executor.running == {}
 
 
+def beats_at(service: Service, keys: AttemptKeys, seconds: float) -> None:
+    """A sign of life of an attempt, so long after it was launched."""
+    attempt = service.ledger.attempts_of(keys.run_id)[keys.attempt - 1]
+    beat = a_beat(1) | {"attempt": keys.attempt, "time": attempt.launched_at + seconds}
+    service.storage.touch(keys.heartbeat, beat)
+
+
+def commits(service: Service, keys: AttemptKeys, step: int) -> str:
+    """A checkpoint of an attempt; says its folder."""
+    folder = service.storage.path(keys.checkpoint(step))
+    folder.mkdir(parents=True)
+    marker = CheckpointMarker(attempt=keys.attempt, step=step, path=str(folder))
+    service.storage.put(keys.marker(step), to_json(marker))
+    return str(folder)
+
+
+def with_hours(service: Service, hours: float) -> str:
+    (run_id,) = service.ledger.submit(SUITE, [replace(new_run(), max_hours=hours)]).new
+    return run_id
+
+
+def test_a_run_ends_when_its_attempts_together_have_used_its_hours(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    run_id = with_hours(service, 1.0)
+    service.controller.step()
+    beats_at(service, AttemptKeys(run_id, 1), 2000)
+    service.controller.interrupt()
+    service.controller.step()
+    beats_at(service, AttemptKeys(run_id, 2), 1500)
+    service.controller.step()
+    assert service.ledger.run(run_id).state is RunState.RUNNING
+    beats_at(service, AttemptKeys(run_id, 2), 1600)
+    service.controller.step()
+    run = service.ledger.run(run_id)
+    assert (run.state, run.reason) == (RunState.FAILED, "used its 1 h")
+    last = service.ledger.attempts_of(run_id)[-1]
+    assert (last.state, last.failure) == (AttemptState.INTERRUPTED, FailureClass.TIME_LIMIT)
+    assert service.executor.running == {}
+
+
+def test_an_attempt_that_is_lost_with_its_hours_used_is_the_last(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    run_id = with_hours(service, 1.0)
+    service.controller.step()
+    beats_at(service, AttemptKeys(run_id, 1), 3600)
+    service.executor.running.clear()
+    service.controller.step()
+    run = service.ledger.run(run_id)
+    assert (run.state, run.reason) == (RunState.FAILED, "used its 1 h")
+
+
+def test_what_used_its_hours_goes_on_from_its_checkpoint_when_it_is_repeated(
+    tmp_path: Path,
+) -> None:
+    service = Service(tmp_path)
+    run_id = with_hours(service, 1.0)
+    service.controller.step()
+    folder = commits(service, AttemptKeys(run_id, 1), 3)
+    beats_at(service, AttemptKeys(run_id, 1), 3600)
+    service.controller.step()
+    second = service.ledger.requeue(run_id, "ada")
+    service.controller.step()
+    beats_at(service, AttemptKeys(second, 1), 3600)
+    service.controller.step()
+    third = service.ledger.requeue(run_id, "ada", max_hours=2.0)
+    service.controller.step()
+    beats_at(service, AttemptKeys(third, 1), 3700)
+    service.executor.complete(third)
+    service.controller.step()
+    hours = [service.ledger.run(each).max_hours for each in (run_id, second, third)]
+    assert hours == [1.0, 1.0, 2.0]
+    (attempt,) = service.ledger.attempts_of(third)
+    assert attempt.resume_from == folder
+    assert service.ledger.run(third).state is RunState.FINISHED
+
+
+def test_a_run_that_failed_otherwise_is_repeated_from_the_start(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.executor.outcome = failing(FailureClass.BUG)  # type: ignore[assignment]
+    run_id = with_hours(service, 1.0)
+    service.controller.step()
+    commits(service, AttemptKeys(run_id, 1), 3)
+    service.executor.complete(run_id)
+    service.controller.step()
+    again = service.ledger.requeue(run_id, "ada")
+    service.controller.step()
+    assert service.ledger.attempts_of(again)[0].resume_from is None
+
+
 def test_out_of_memory_goes_down_the_ladder_with_the_same_global_batch(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.executor.outcome = failing(FailureClass.OUT_OF_MEMORY)  # type: ignore[assignment]

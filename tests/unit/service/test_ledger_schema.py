@@ -96,7 +96,7 @@ def test_what_the_first_release_left_goes_on(engine: Engine, ledger_url: str) ->
     assert states == [RunState.FINISHED, RunState.RUNNING, RunState.QUEUED]
     waiting = ledger.run("run3")
     assert (waiting.priority, waiting.wanted, waiting.not_before) == (0, Wanted.RUN, 0.0)
-    assert (waiting.excluded, waiting.next_fit) == ((), None)
+    assert (waiting.excluded, waiting.next_fit, waiting.max_hours) == ((), None, None)
     (attempt,) = ledger.active_attempts()
     assert (attempt.run_id, attempt.nodes, attempt.measured.peak_mib) == ("run2", (), None)
     assert [entry.topic for entry in ledger.unsent()] == ["run_finished"]
