@@ -3,6 +3,9 @@
 from importlib.util import find_spec
 from typing import Any
 
+import torch
+from torch import nn
+
 from ntlbg_model.footprint import Offload
 
 
@@ -52,3 +55,13 @@ def deepspeed_config(
         "fp16": {"enabled": precision == "fp16"},
         "steps_per_print": 1_000_000,
     }
+
+
+def spread(module: nn.Module, settings: dict[str, Any], dtype: torch.dtype) -> None:
+    """Leave each worker its shard of every weight (ZeRO-3), one after another: no device ever holds
+    all of them. The workers must have met."""
+    import deepspeed
+
+    for weight in module.parameters():
+        weight.data = weight.data.to(dtype)
+    deepspeed.zero.Init(module=module, config_dict_or_path=settings, dtype=dtype)
