@@ -291,6 +291,7 @@ def test_several_nodes_come_in_where_one_does_not_do() -> None:
     ("beside", "said"),
     [
         ({"model": ModelConfig(tuning="full", vision="trained")}, "model.vision = 'trained'"),
+        ({"selection": SelectionConfig(query="learned")}, "selection.query = 'learned'"),
         (
             {"selection": SelectionConfig(similarity="backbone")},
             "selection.similarity = 'backbone'",
