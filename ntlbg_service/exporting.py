@@ -26,6 +26,9 @@ RESUMING = (
     "rng_state*",
     "trainer_state*",
     "training_args*",
+    "global_step*",
+    "latest",
+    "zero_to_*",
     ".*",
 )
 """Files of a checkpoint that only a training goes on with."""

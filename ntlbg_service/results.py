@@ -1,6 +1,7 @@
 """What a run left in storage, read back: the truth that comparison and tracking show."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from ntlbg_service.domain.launch import (
 )
 from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.retention import Checkpoint
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -100,6 +102,31 @@ def committed_checkpoints(
         if (found := storage.get(key)) is not None
     ]
     return tuple(marker for marker in markers if storage.path(marker.path).is_dir())
+
+
+def checkpoints_by_value(
+    storage: Storage, attempts: Sequence[Attempt]
+) -> dict[Checkpoint, CheckpointMarker]:
+    """Committed checkpoints that are still on disk, each with the training loss measured last
+    before it in the attempt that it is of."""
+    markers = committed_checkpoints(storage, attempts)
+    losses = {
+        attempt.number: [
+            (line.step, line.values["train/loss"])
+            for line in read_history(storage, [attempt])
+            if "train/loss" in line.values
+        ]
+        for attempt in attempts
+    }
+    found = {}
+    for marker in markers:
+        before = [loss for step, loss in losses[marker.attempt] if step <= marker.step]
+        measured = [loss for loss in before[-1:] if math.isfinite(loss)]
+        value = Checkpoint(
+            attempt=marker.attempt, step=marker.step, loss=measured[0] if measured else None
+        )
+        found[value] = marker
+    return found
 
 
 def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[tuple[float, int], ...]:

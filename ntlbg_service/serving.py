@@ -8,6 +8,7 @@ from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.leadership import Lease, in_words
@@ -32,6 +33,8 @@ class Service:
     lease: Lease
     clock: Callable[[], float]
     """Monotonic seconds."""
+    keep: int | None = KEPT
+    """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
     suite_key: str | None = None
     """Only the runs of this suite are started."""
     note: Callable[[str], None] = lambda _: None
@@ -97,6 +100,7 @@ class Service:
             workspace=self.workspace,
             ground=self.ground,
             clock=self.clock,
+            keep=self.keep,
             suite_key=self.suite_key,
         )
         self.publisher = Publisher(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.options import FILE, choose_inventory, open_ledger, workspace_options
+from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ IDLE_SECONDS = 5.0
     show_default=True,
     help="Seconds after which another controller takes over from one that was cut off.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=KEPT,
+    show_default=True,
+    help="Newest checkpoints of each run that stay while it goes on, beside the best; 0: all.",
+)
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
 def command(
@@ -46,6 +54,7 @@ def command(
     parallel: int | None,
     executor_name: str | None,
     lease: float,
+    keep: int,
     until_idle: bool,
     workspace: Workspace,
 ) -> None:
@@ -81,6 +90,7 @@ def command(
         ),
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
+        keep=keep or None,
         note=_say,
     )
     serve(service, Wake(workspace.wake, ledger.news()), until_idle)

@@ -9,6 +9,7 @@ from ntlbg_service.controller.effects import Effects
 from ntlbg_service.controller.evidence import history, keys_of, measured_of
 from ntlbg_service.controller.pulse import Pulse
 from ntlbg_service.controller.spec import launch_spec
+from ntlbg_service.controller.tidying import Tidying
 from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import ExitRecord, Work
@@ -45,11 +46,15 @@ class Controller:
     """Where runs may go."""
     clock: Callable[[], float]
     """Monotonic seconds."""
+    keep: int | None = None
+    """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
     suite_key: str | None = None
     _pulse: Pulse = field(init=False)
+    _tidying: Tidying = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_pulse", Pulse(self.clock))
+        object.__setattr__(self, "_tidying", Tidying(self.effects, self.keep))
 
     def step(self) -> bool:
         """One reconciliation. False when every run it drives has ended.
@@ -60,7 +65,9 @@ class Controller:
         """
         ledger = self.effects.ledger
         active = ledger.active_attempts()
-        self._pulse.forget_all_but({keys_of(attempt).folder for attempt in active})
+        folders = {keys_of(attempt).folder for attempt in active}
+        self._pulse.forget_all_but(folders)
+        self._tidying.forget_all_but(folders)
         for attempt in active:
             self._despite_trouble(self._look, attempt)
         self._place()
@@ -84,6 +91,7 @@ class Controller:
         record = read_exit(self.effects.storage, keys)
         status = self.effects.executor.status(keys)
         run = self.effects.ledger.run(attempt.run_id)
+        self._tidying.tidy(run, attempt)
         if status is LaunchStatus.RUNNING:
             self._look_at_running(run, attempt, record)
             return

@@ -108,6 +108,7 @@ class Life:
             ground=Ground(inventory=NODES),
             lease=Lease(self.ledger, self.clock, holder, LEASE),
             clock=self.clock,
+            keep=1,
             knock=knock,
         )
 
