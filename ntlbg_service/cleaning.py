@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ntlbg_service.domain.retention import KEPT, superfluous
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
-from ntlbg_service.results import checkpoints_by_value
+from ntlbg_service.results import attempts_of_trial, checkpoints_by_value
 from ntlbg_service.storage.layout import AttemptKeys, trials
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.workspace import Workspace
@@ -59,13 +59,7 @@ def _of_run(ledger: Ledger, storage: Storage, run_id: str, keep: int) -> Iterato
     yield from _of_attempts(storage, attempts, keep)
     for key in storage.keys(trials(run_id)):
         name = key.rpartition("/")[2]
-        below = [_as_trial(attempt, name) for attempt in attempts]
-        yield from _of_attempts(storage, below, keep)
-
-
-def _as_trial(attempt: Attempt, name: str) -> Attempt:
-    keys = AttemptKeys(attempt.run_id, attempt.number).trial(name)
-    return replace(attempt, run_id=keys.run_id)
+        yield from _of_attempts(storage, attempts_of_trial(attempts, name), keep)
 
 
 def _of_attempts(storage: Storage, attempts: Sequence[Attempt], keep: int) -> Iterator[Litter]:

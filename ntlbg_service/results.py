@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -176,6 +176,21 @@ def read_trials(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> tupl
         return ()
     keys = AttemptKeys(run.run_id, attempts[-1].number)
     return tuple(_trial(storage, keys, run, trial) for trial in run.details["trials"])
+
+
+def best_trial(trials: Sequence[TrialResult]) -> TrialResult | None:
+    """The trial that is best in its sweep's metric, of those that were measured; the first of
+    several."""
+    measured = [trial for trial in trials if trial.score is not None]
+    return max(measured, key=lambda trial: trial.score or 0.0, default=None)
+
+
+def attempts_of_trial(attempts: Sequence[Attempt], name: str) -> tuple[Attempt, ...]:
+    """A sweep's attempts at one of its trials, as if the trial were a run."""
+    return tuple(
+        replace(attempt, run_id=AttemptKeys(attempt.run_id, attempt.number).trial(name).run_id)
+        for attempt in attempts
+    )
 
 
 def _trial(storage: Storage, keys: AttemptKeys, run: Run, trial: dict[str, Any]) -> TrialResult:
