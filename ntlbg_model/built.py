@@ -10,6 +10,19 @@ def unbuilt(config: Config) -> list[str]:
     return [f"{path} = {value!r}" for path, value in _unbuilt(config)]
 
 
+def used_beside(config: Config) -> list[str]:
+    """Options by which weights are used outside the step that all workers take together, as
+    `path = value`: with them the model cannot be spread (ZeRO-3)."""
+    found: list[tuple[str, object]] = []
+    if config.model.vision == "trained":
+        found.append(("model.vision", "trained"))
+    if config.selection.query == "learned":
+        found.append(("selection.query", "learned"))
+    if config.selection.similarity == "backbone":
+        found.append(("selection.similarity", "backbone"))
+    return [f"{path} = {value!r}" for path, value in found]
+
+
 def _unbuilt(config: Config) -> Iterator[tuple[str, object]]:
     yield from _model(config)
     if config.model.base_model == "tiny" and config.evaluation.scoring == "letters":

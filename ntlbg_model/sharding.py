@@ -3,6 +3,9 @@
 from importlib.util import find_spec
 from typing import Any
 
+import torch
+from torch import nn
+
 from ntlbg_model.footprint import Offload
 
 
@@ -64,3 +67,13 @@ def without_compiled_collectives() -> None:
     import deepspeed.ops
 
     deepspeed.ops.__compatible_ops__ = {}
+
+
+def spread(module: nn.Module, settings: dict[str, Any], dtype: torch.dtype) -> None:
+    """Leave each worker its shard of every weight (ZeRO-3), one after another: no device ever holds
+    all of them. The workers must have met."""
+    import deepspeed
+
+    for weight in module.parameters():
+        weight.data = weight.data.to(dtype)
+    deepspeed.zero.Init(module=module, config_dict_or_path=settings, dtype=dtype)

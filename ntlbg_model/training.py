@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
+from ntlbg_model.backbone.beside import stand_beside, weights_beside
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import PAIR, Config
@@ -36,10 +37,12 @@ from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
 from ntlbg_model.learning.sampling import StreamSampler
 from ntlbg_model.model import NTLBGModel, save_plain
 from ntlbg_model.selection.video import VideoSelector, video_seed
-from ntlbg_model.sharding import deepspeed_config, without_compiled_collectives
+from ntlbg_model.sharding import deepspeed_config, spread, without_compiled_collectives
 from ntlbg_model.tokens.visual_tokens import layout_of
 
 logger = logging.getLogger(__name__)
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 FrameReader = Callable[[Question], Frames]
 """Candidate frames of a question's video. Raises VideoError."""
@@ -144,7 +147,13 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         NonFiniteLossError."""
         precision = "fp16" if self.args.fp16 else "bf16" if self.args.bf16 else "fp32"
         if not self._probed and self.state.global_step == 0 and precision in ADVICE:
-            found = what_is_not_finite(model, lambda: self._loss(model, inputs)[0])
+            # DeepSpeed would count the probe's gradients into the first step, and looks at those
+            # of each step itself.
+            found = what_is_not_finite(
+                model,
+                lambda: self._loss(model, inputs)[0],
+                backward=not self.is_deepspeed_enabled,
+            )
             # All workers must agree, or those that go on wait for those that do not.
             broken = torch.tensor([found is not None], device=self.args.device)
             if self.accelerator.gather(broken).any():
@@ -258,9 +267,16 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         elif not self.args.should_save:
             return
         elif isinstance(self.model, NTLBGModel):
-            self.model.save_pretrained(folder, state_dict)
+            self.model.save_pretrained(folder, self._whole("base.", state_dict))
         else:
-            save_plain(self.model, folder, state_dict)
+            save_plain(self.model, folder, self._whole("", state_dict))
+
+    def _whole(self, prefix: str, state_dict: Any) -> Any:
+        """What was gathered of the workers' shards, with what stands beside them."""
+        beside = weights_beside(self._backbone)
+        if not beside:
+            return state_dict
+        return {**state_dict, **{f"{prefix}{name}": value for name, value in beside.items()}}
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -321,7 +337,8 @@ def build_trainer(
     usable = readable(questions, frames)
     if not usable:
         raise NoTrainingDataError("no training question has a known answer and a readable video")
-    sharded = deepspeed_config(
+    learned = config.selection.query == "learned"
+    settings = deepspeed_config(
         zero_stage=zero_stage,
         offload=offload,
         micro_batch=micro_batch,
@@ -330,38 +347,41 @@ def build_trainer(
         precision=precision,
         pinned=device != "cpu",
     )
-    if sharded and device == "cpu":
+    if settings is not None and device == "cpu":
         without_compiled_collectives()
-    learned = config.selection.query == "learned"
+    arguments = TrainingArguments(
+        output_dir=str(output_dir),
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=accumulation,
+        max_steps=training.max_steps,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=training.warmup_steps,
+        lr_scheduler_type=_SCHEDULES[training.lr_scheduler],
+        max_grad_norm=training.max_grad_norm,
+        save_steps=training.save_steps,
+        logging_steps=training.logging_steps,
+        logging_first_step=True,
+        seed=seed,
+        use_cpu=device == "cpu",
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        **{_CHECKPOINTING: gradient_checkpointing},
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        ddp_find_unused_parameters=False,
+        dataloader_pin_memory=device != "cpu",
+        deepspeed=settings,
+    )
+    if settings is not None and zero_stage == 3:
+        stand_beside(backbone)
+        spread(backbone.model, settings, DTYPES[precision])
     return NTLBGTrainer(
         config,
         backbone,
         seed,
-        args=TrainingArguments(
-            output_dir=str(output_dir),
-            per_device_train_batch_size=micro_batch,
-            gradient_accumulation_steps=accumulation,
-            max_steps=training.max_steps,
-            learning_rate=training.learning_rate,
-            weight_decay=training.weight_decay,
-            warmup_steps=training.warmup_steps,
-            lr_scheduler_type=_SCHEDULES[training.lr_scheduler],
-            max_grad_norm=training.max_grad_norm,
-            save_steps=training.save_steps,
-            logging_steps=training.logging_steps,
-            logging_first_step=True,
-            seed=seed,
-            use_cpu=device == "cpu",
-            bf16=precision == "bf16",
-            fp16=precision == "fp16",
-            **{_CHECKPOINTING: gradient_checkpointing},
-            remove_unused_columns=False,
-            disable_tqdm=True,
-            report_to="none",
-            ddp_find_unused_parameters=False,
-            dataloader_pin_memory=device != "cpu",
-            deepspeed=sharded,
-        ),
+        args=arguments,
         train_dataset=(QuestionCandidates if learned else QuestionSamples)(
             config, backbone, usable, frames, seed
         ),

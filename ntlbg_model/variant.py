@@ -19,15 +19,22 @@ def load_variant(
     attention: Attention,
     seed: int,
     vision_chunk: int = CHUNK,
+    to_spread: bool = False,
 ) -> Backbone | NativeModel:
     """What `config` trains or evaluates, by `model.architecture`; added parts start from `seed`.
 
-    `vision_chunk` frame pairs go through our backbone's frozen tower together.
+    `vision_chunk` frame pairs go through our backbone's frozen tower together; `to_spread` as in
+    `load_backbone`.
     Raises BackboneError and EncoderError where something cannot be loaded.
     """
     if config.model.architecture != "qwen2_vl":
         return load_native(config.model, dtype=dtype, device=device, attention=attention)
     backbone = load_backbone(
-        config.model, dtype=dtype, device=device, attention=attention, vision_chunk=vision_chunk
+        config.model,
+        dtype=dtype,
+        device=device,
+        attention=attention,
+        vision_chunk=vision_chunk,
+        to_spread=to_spread,
     )
     return with_selector(backbone, config, seed)

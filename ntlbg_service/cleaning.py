@@ -1,18 +1,15 @@
 """What of a home's storage nobody needs any more, and taking it away."""
 
-import math
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from ntlbg_service.domain.launch import CheckpointMarker
-from ntlbg_service.domain.retention import KEPT, Checkpoint, superfluous
+from ntlbg_service.domain.retention import KEPT, superfluous
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
-from ntlbg_service.results import committed_checkpoints, read_history
+from ntlbg_service.results import attempts_of_trial, checkpoints_by_value
 from ntlbg_service.storage.layout import AttemptKeys, trials
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.workspace import Workspace
@@ -20,8 +17,6 @@ from ntlbg_service.workspace import Workspace
 DAY = 86400.0
 UNUSED_DAYS = 30.0
 """How long a cached file must not have been read, where nobody says otherwise."""
-DOOMED = ".gone-"
-"""A checkpoint is renamed to this before it is deleted, so that no half of one is ever resumed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,59 +53,26 @@ def find_litter(
     return tuple(found)
 
 
-def remove(litter: Litter) -> None:
-    """Take one thing away. What is gone already is no error."""
-    if litter.path.is_dir():
-        doomed = litter.path.with_name(f"{DOOMED}{litter.path.name.removeprefix(DOOMED)}")
-        litter.path.replace(doomed)
-        shutil.rmtree(doomed)
-    else:
-        litter.path.unlink(missing_ok=True)
-
-
 def _of_run(ledger: Ledger, storage: Storage, run_id: str, keep: int) -> Iterator[Litter]:
     """Of a run, and of each trial of a sweep."""
     attempts = ledger.attempts_of(run_id)
     yield from _of_attempts(storage, attempts, keep)
     for key in storage.keys(trials(run_id)):
         name = key.rpartition("/")[2]
-        below = [_as_trial(attempt, name) for attempt in attempts]
-        yield from _of_attempts(storage, below, keep)
-
-
-def _as_trial(attempt: Attempt, name: str) -> Attempt:
-    keys = AttemptKeys(attempt.run_id, attempt.number).trial(name)
-    return replace(attempt, run_id=keys.run_id)
+        yield from _of_attempts(storage, attempts_of_trial(attempts, name), keep)
 
 
 def _of_attempts(storage: Storage, attempts: Sequence[Attempt], keep: int) -> Iterator[Litter]:
     active = {each.number for each in attempts if each.state is AttemptState.LAUNCHED}
-    markers = committed_checkpoints(storage, attempts)
-    by_checkpoint = {_checkpoint(storage, attempts, marker): marker for marker in markers}
+    by_checkpoint = checkpoints_by_value(storage, attempts)
     for unneeded in superfluous(list(by_checkpoint), active=active, keep=keep):
         path = storage.path(by_checkpoint[unneeded].path)
         yield Litter(kind="checkpoints", path=path, size=size_of(path))
-    committed = {storage.path(marker.path) for marker in markers}
+    committed = {storage.path(marker.path) for marker in by_checkpoint.values()}
     for attempt in attempts:
         if attempt.number not in active:
             keys = AttemptKeys(attempt.run_id, attempt.number)
             yield from _cut_short(storage, keys, committed)
-
-
-def _checkpoint(
-    storage: Storage, attempts: Sequence[Attempt], marker: CheckpointMarker
-) -> Checkpoint:
-    """With the training loss measured last before it, in the attempt that it is of."""
-    mine = [attempt for attempt in attempts if attempt.number == marker.attempt]
-    losses = [
-        line.values["train/loss"]
-        for line in read_history(storage, mine)
-        if line.step <= marker.step and "train/loss" in line.values
-    ]
-    measured = [loss for loss in losses[-1:] if math.isfinite(loss)]
-    return Checkpoint(
-        attempt=marker.attempt, step=marker.step, loss=measured[0] if measured else None
-    )
 
 
 def _cut_short(storage: Storage, keys: AttemptKeys, committed: set[Path]) -> Iterator[Litter]:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -15,7 +15,13 @@ from ntlbg_service.domain.launch import CheckpointMarker, Work
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.results import committed_checkpoints, read_exit
+from ntlbg_service.results import (
+    attempts_of_trial,
+    best_trial,
+    committed_checkpoints,
+    read_exit,
+    read_trials,
+)
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -26,6 +32,9 @@ RESUMING = (
     "rng_state*",
     "trainer_state*",
     "training_args*",
+    "global_step*",
+    "latest",
+    "zero_to_*",
     ".*",
 )
 """Files of a checkpoint that only a training goes on with."""
@@ -35,6 +44,8 @@ RESUMING = (
 class Export:
     """What was written."""
 
+    label: str
+    """Whose model it is, for people."""
     folder: Path
     step: int
     size: int
@@ -46,11 +57,13 @@ def export(
 ) -> Export:
     """Write the model of a run's checkpoint to a new folder: whole, or not at all.
 
-    The newest committed checkpoint, or the one of `step`. The folder has the weights that were
-    trained, the words of the base where they are all there is, `ntlbg_run.json` with the run's
-    config, identity and results, and a README. Raises UserError.
+    The newest committed checkpoint, or the one of `step`; of a sweep, its best trial's. The folder
+    has the weights that were trained, the words of the base where they are all there is,
+    `ntlbg_run.json` with the run's config, identity and results, and a README. Raises UserError.
     """
     attempts = ledger.attempts_of(run.run_id)
+    if run.work is Work.SWEEP:
+        run, attempts = _best(storage, run, attempts)
     marker = _chosen(storage, run, attempts, step)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder")
@@ -64,14 +77,24 @@ def export(
         shutil.rmtree(half, ignore_errors=True)
         raise
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Export(folder=folder, step=marker.step, size=size)
+    return Export(label=run.label, folder=folder, step=marker.step, size=size)
+
+
+def _best(
+    storage: Storage, run: Run, attempts: Sequence[Attempt]
+) -> tuple[Run, tuple[Attempt, ...]]:
+    """The best trial of a sweep's newest attempt, as if it were a run."""
+    best = best_trial(read_trials(storage, run, attempts))
+    if best is None:
+        raise UserError(f"{run.label}: no trial has finished: {run.state}")
+    tried = attempts_of_trial(attempts[-1:], best.name)
+    name = f"{run.variant}/{best.name}"
+    return replace(run, run_id=tried[0].run_id, variant=name, config=best.config), tried
 
 
 def _chosen(
     storage: Storage, run: Run, attempts: Sequence[Attempt], step: int | None
 ) -> CheckpointMarker:
-    if run.work is not Work.TRAIN:
-        raise UserError(f"{run.label}: a sweep has no model of its own; train its best point")
     if run.config["training"]["max_steps"] == 0:
         base = run.config["model"]["base_model"]
         raise UserError(f"{run.label} trains nothing: its model is its base, '{base}'")

@@ -1,8 +1,9 @@
 """What a run left in storage, read back: the truth that comparison and tracking show."""
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from ntlbg_service.domain.launch import (
 )
 from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.retention import Checkpoint
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -102,6 +104,31 @@ def committed_checkpoints(
     return tuple(marker for marker in markers if storage.path(marker.path).is_dir())
 
 
+def checkpoints_by_value(
+    storage: Storage, attempts: Sequence[Attempt]
+) -> dict[Checkpoint, CheckpointMarker]:
+    """Committed checkpoints that are still on disk, each with the training loss measured last
+    before it in the attempt that it is of."""
+    markers = committed_checkpoints(storage, attempts)
+    losses = {
+        attempt.number: [
+            (line.step, line.values["train/loss"])
+            for line in read_history(storage, [attempt])
+            if "train/loss" in line.values
+        ]
+        for attempt in attempts
+    }
+    found = {}
+    for marker in markers:
+        before = [loss for step, loss in losses[marker.attempt] if step <= marker.step]
+        measured = [loss for loss in before[-1:] if math.isfinite(loss)]
+        value = Checkpoint(
+            attempt=marker.attempt, step=marker.step, loss=measured[0] if measured else None
+        )
+        found[value] = marker
+    return found
+
+
 class Sign(NamedTuple):
     """A heartbeat as far as it changes."""
 
@@ -162,6 +189,21 @@ def read_trials(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> tupl
         return ()
     keys = AttemptKeys(run.run_id, attempts[-1].number)
     return tuple(_trial(storage, keys, run, trial) for trial in run.details["trials"])
+
+
+def best_trial(trials: Sequence[TrialResult]) -> TrialResult | None:
+    """The trial that is best in its sweep's metric, of those that were measured; the first of
+    several."""
+    measured = [trial for trial in trials if trial.score is not None]
+    return max(measured, key=lambda trial: trial.score or 0.0, default=None)
+
+
+def attempts_of_trial(attempts: Sequence[Attempt], name: str) -> tuple[Attempt, ...]:
+    """A sweep's attempts at one of its trials, as if the trial were a run."""
+    return tuple(
+        replace(attempt, run_id=AttemptKeys(attempt.run_id, attempt.number).trial(name).run_id)
+        for attempt in attempts
+    )
 
 
 def _trial(storage: Storage, keys: AttemptKeys, run: Run, trial: dict[str, Any]) -> TrialResult:

@@ -9,6 +9,7 @@ from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.leadership import Lease, in_words
@@ -33,6 +34,8 @@ class Service:
     lease: Lease
     clock: Callable[[], float]
     """Monotonic seconds."""
+    keep: int | None = KEPT
+    """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
     suite_key: str | None = None
     """Only the runs of this suite are started."""
     patience: Patience = field(default_factory=Patience)
@@ -99,6 +102,7 @@ class Service:
             workspace=self.workspace,
             ground=self.ground,
             clock=self.clock,
+            keep=self.keep,
             suite_key=self.suite_key,
             patience=self.patience,
         )

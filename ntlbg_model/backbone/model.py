@@ -116,19 +116,21 @@ def load_backbone(
     attention: kernels.Attention,
     seed: int = 0,
     vision_chunk: int = CHUNK,
+    to_spread: bool = False,
 ) -> Backbone:
     """The base model of `config.base_model` with what `config.tuning` trains made trainable.
 
     'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
     Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
     whatever `dtype`: bf16 weights lose small updates, and a GradScaler takes no fp16 gradients.
-    `vision_chunk` frame pairs go through a frozen tower together.
+    `vision_chunk` frame pairs go through a frozen tower together. What is `to_spread` over devices
+    stays on the host until then, but for the tower.
     Raises BackboneError where there is no such model or it is none of `CLASSES`.
     """
     source = str(TINY) if config.base_model == "tiny" else config.base_model
     kernels.register()
     model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
-    return assembled(model, tokenizer, config, device, seed, vision_chunk)
+    return assembled(model, tokenizer, config, device, seed, vision_chunk, to_spread)
 
 
 def assembled(
@@ -138,6 +140,7 @@ def assembled(
     device: torch.device | str,
     seed: int = 0,
     vision_chunk: int = CHUNK,
+    to_spread: bool = False,
 ) -> Backbone:
     """A base model made ready as `load_backbone` says; without a tokenizer it cannot be asked."""
     use_batched_attention(model.model.visual)
@@ -149,7 +152,7 @@ def assembled(
         model.lm_head.requires_grad_(True)
         model.model.visual.requires_grad_(config.vision == "trained")
         _widen_trained(model)
-    model.to(device)
+    (model.model.visual if to_spread else model).to(device)
     tuned = _with_adapters(model, config, seed) if config.tuning == "lora" else model
     cache = VisionCache(config.vision_cache_mib * MIB, vision_chunk)
     whole = _with_connector(tuned, model, config, seed, cache)

@@ -119,6 +119,7 @@ def weights_of(config: Config) -> Weights:
             trained_base=shape.language_parameters + tower,
             trained_added=added,
             frozen=shape.vision_parameters - tower,
+            beside=shape.vision_parameters - tower,
             largest=largest,
             block=block,
         )
@@ -129,6 +130,7 @@ def weights_of(config: Config) -> Weights:
         trained_added=adapters + added,
         frozen=shape.language_parameters + shape.vision_parameters - linears,
         quantised=linears,
+        beside=shape.vision_parameters,
         largest=largest,
         block=block,
     )

@@ -33,6 +33,8 @@ class Weights:
     """Not trained, in the compute type."""
     quantised: float = 0.0
     """Not trained, stored as `model.quantisation` says."""
+    beside: float = 0.0
+    """Of the frozen: the vision tower, which ZeRO-3 leaves whole on every device."""
     largest: float = 0.0
     """Largest matrix, which ZeRO-3 gathers whole."""
     block: float = 0.0
@@ -127,7 +129,8 @@ def _sharded(config: Config, step: Step, weights: Weights) -> States:
     shard_gradients = step.workers if step.zero_stage >= 2 else 1
     masters = 0 if step.precision == "fp32" else 4
     states = (masters * trained + _moments(config, trained)) / step.workers
-    parameters = (size * trained + _frozen(config, step, weights)) / shard_weights
+    beside = size * weights.beside if step.zero_stage == 3 else 0.0
+    parameters = (size * trained + _frozen(config, step, weights) - beside) / shard_weights
     gradients = size * trained / shard_gradients
     host = 0.0
     if step.offload != "none":
@@ -136,9 +139,10 @@ def _sharded(config: Config, step: Step, weights: Weights) -> States:
     if step.offload == "all":
         host += parameters
         parameters = 0.0
+    parameters += beside
     buckets = 2 * size * min(REDUCE_BUCKET, trained)
     if step.zero_stage == 3:
-        whole = trained + weights.frozen + weights.quantised
+        whole = trained + weights.frozen + weights.quantised - weights.beside
         alive = max(weights.block, weights.largest) + min(PREFETCH_BUCKET, whole)
         buckets += size * min(alive, whole)
     return States(

@@ -51,18 +51,26 @@ class Skips:
         return float(taken)
 
 
-def what_is_not_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | None:
+def what_is_not_finite(
+    model: nn.Module, loss: Callable[[], Tensor], *, backward: bool = True
+) -> str | None:
     """Runs one forward and backward pass and says what is not finite in it, or None.
 
+    Without `backward` only the loss is looked at, for an engine that would keep the gradients.
     No trace is left: gradients are dropped, and the state of torch's random numbers is restored.
     The loss is not scaled up as for a GradScaler, whose skipped steps are no error.
     """
     device = next(model.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        torch.set_grad_enabled(backward),
+    ):
         value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
+        if backward:
+            value.backward()  # type: ignore[no-untyped-call]
     wrong = [name for name, weight in model.named_parameters() if _is_broken(weight.grad)]
-    model.zero_grad(set_to_none=True)
+    if backward:
+        model.zero_grad(set_to_none=True)
     if not value.isfinite():
         return f"the loss is {value.item()}"
     return f"the gradient of {wrong[0]} is not finite" if wrong else None

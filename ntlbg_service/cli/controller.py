@@ -12,6 +12,7 @@ import click
 
 from ntlbg_service.cli.options import FILE, choose_ground, open_ledger, workspace_options
 from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ IDLE_SECONDS = 5.0
     show_default=True,
     help="The same for one that beats, but has done no step and given no answer.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=KEPT,
+    show_default=True,
+    help="Newest checkpoints of each run that stay while it goes on, beside the best; 0: all.",
+)
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
 def command(
@@ -63,6 +71,7 @@ def command(
     lease: float,
     silent: float,
     stalled: float,
+    keep: int,
     until_idle: bool,
     workspace: Workspace,
 ) -> None:
@@ -95,6 +104,7 @@ def command(
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
         patience=Patience(silent=silent, stalled=stalled),
+        keep=keep or None,
         note=_say,
     )
     serve(service, Wake(workspace.wake, ledger.news()), until_idle)

@@ -18,7 +18,8 @@ def command(run: str, folder: Path, step: int | None, workspace: Workspace) -> N
     """Write the trained model of RUN to DIR, which must not exist or be empty.
 
     `ntlbg ask VIDEO "question" --model DIR` and NTLBGVideoQA.from_pretrained(DIR) load it. What
-    only a training goes on with stays behind: optimizer, schedule, random states.
+    only a training goes on with stays behind: optimizer, schedule, random states. Of a sweep it is
+    the model of the best trial.
     """
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_service.cli.byte_words import bytes_in_words
@@ -32,5 +33,5 @@ def command(run: str, folder: Path, step: int | None, workspace: Workspace) -> N
         done = export(ledger, LocalStorage(workspace.storage), chosen, folder, step)
     except (BackboneError, OSError) as error:
         raise UserError(f"{folder}: {str(error).splitlines()[0]}") from None
-    click.echo(f"{chosen.label} at step {done.step}: {bytes_in_words(done.size)} in {done.folder}")
+    click.echo(f"{done.label} at step {done.step}: {bytes_in_words(done.size)} in {done.folder}")
     click.echo(f"'ntlbg ask VIDEO QUESTION --model {done.folder}' asks it.")

@@ -35,10 +35,10 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     runs is touched, nor any result: metrics, predictions, exit records and logs stay. It is safe
     beside a controller; the frame cache is left alone while anything runs.
     """
-    from ntlbg_service.cleaning import find_litter, remove
+    from ntlbg_service.cleaning import find_litter
     from ntlbg_service.cli.byte_words import bytes_in_words
     from ntlbg_service.cli.targets import existing_ledger
-    from ntlbg_service.storage.local import LocalStorage
+    from ntlbg_service.storage.local import LocalStorage, take_away
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
@@ -47,7 +47,7 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     for litter in found:
         sizes[litter.kind].append(litter.size)
         if not dry_run:
-            remove(litter)
+            take_away(litter.path)
     if as_json:
         rows = [{"kind": each.kind, "path": str(each.path), "bytes": each.size} for each in found]
         click.echo(json.dumps({"deleted": not dry_run, "found": rows}, indent=1))

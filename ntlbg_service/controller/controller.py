@@ -9,6 +9,7 @@ from ntlbg_service.controller.effects import Effects
 from ntlbg_service.controller.evidence import history, keys_of, measured_of
 from ntlbg_service.controller.pulse import Pulse
 from ntlbg_service.controller.spec import launch_spec
+from ntlbg_service.controller.tidying import Tidying
 from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import ExitRecord, Work
@@ -40,12 +41,16 @@ class Controller:
     """Where runs may go."""
     clock: Callable[[], float]
     """Monotonic seconds."""
+    keep: int | None = None
+    """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
     suite_key: str | None = None
     patience: Patience = field(default_factory=Patience)
     _pulse: Pulse = field(init=False)
+    _tidying: Tidying = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_pulse", Pulse(self.clock))
+        object.__setattr__(self, "_tidying", Tidying(self.effects, self.keep))
 
     def step(self) -> bool:
         """One reconciliation. False when every run it drives has ended.
@@ -59,8 +64,9 @@ class Controller:
         if news:
             self.effects.note(f"nodes: {news}")
         active = ledger.active_attempts()
-        folders = [keys_of(attempt).folder for attempt in active]
+        folders = {keys_of(attempt).folder for attempt in active}
         self._pulse.forget_all_but({*folders, *map(work_of, folders)})
+        self._tidying.forget_all_but(folders)
         for attempt in active:
             self._despite_trouble(self._look, attempt)
         self._place()
@@ -84,6 +90,7 @@ class Controller:
         record = read_exit(self.effects.storage, keys)
         status = self.effects.executor.status(keys)
         run = self.effects.ledger.run(attempt.run_id)
+        self._tidying.tidy(run, attempt)
         if status is LaunchStatus.RUNNING:
             self._look_at_running(run, attempt, record)
             return

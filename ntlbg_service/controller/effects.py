@@ -13,7 +13,7 @@ from ntlbg_service.executors.contract import Executor
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Measured, Run
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, Storage
+from ntlbg_service.storage.local import AlreadyWrittenError, Storage, take_away
 
 NOBODY = {"pid": 0, "started": 0.0}
 """The claim of an attempt that no process may carry any more."""
@@ -60,6 +60,15 @@ class Effects:
         else:
             spec = parse(LaunchSpec, stored, keys.spec)
         self.door.outside("launch", lambda: self.executor.launch(spec))
+
+    def drop(self, marker: CheckpointMarker) -> None:
+        """Delete a checkpoint; its marker stays and says that it was. Where that does not go, its
+        run goes on all the same."""
+        path = self.storage.path(marker.path)
+        try:
+            self.door.outside("drop", lambda: take_away(path))
+        except OSError as error:
+            self.note(f"{path}: not deleted: {error.strerror}")
 
     def stop(self, keys: AttemptKeys) -> None:
         """End a launch for good: also one whose process has not claimed its attempt yet."""

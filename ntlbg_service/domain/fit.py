@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from ntlbg_model.built import used_beside
 from ntlbg_model.config import STRICT, Config
 from ntlbg_model.footprint import (
     CONTEXT_GIB,
@@ -75,6 +76,8 @@ class Fit:
     """The prediction is a trace of the whole step, not the closed form."""
     calibration: float = 1.0
     """Factor learned from measured peaks on this profile, already in `predicted_gib`."""
+    unbuilt: str | None = None
+    """What of these settings the runner cannot run yet; None where it can."""
 
     @property
     def numerics(self) -> str:
@@ -104,14 +107,6 @@ class Fit:
             offload=self.offload,
             cpu=self.profile == "cpu",
         )
-
-    @property
-    def unbuilt(self) -> str | None:
-        """What of these settings the runner cannot run yet; None where it can."""
-        if self.zero_stage < 3:
-            return None
-        spread = f" on {self.nodes} nodes" if self.nodes > 1 else ""
-        return f"{sharding_words(self.step)} on {self.workers} x {self.profile}{spread}"
 
     @property
     def gpu_hours(self) -> float:
@@ -286,4 +281,12 @@ def fit_of(
         traced=footprint.traced,
         calibration=estimates.calibration(profile.name).factor,
         reasons=reasons(config, place, step, footprint, estimates),
+        unbuilt=_unbuilt(config, step),
     )
+
+
+def _unbuilt(config: Config, step: Step) -> str | None:
+    beside = used_beside(config)
+    if step.zero_stage < 3 or not beside:
+        return None
+    return f"{sharding_words(step)} together with {', '.join(beside)}"

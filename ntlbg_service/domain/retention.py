@@ -1,4 +1,5 @@
-"""Which checkpoints of a run nobody needs any more. Pure policy; `ntlbg gc` acts on it."""
+"""Which checkpoints of a run nobody needs any more. Pure policy; a controller acts on it while the
+run goes on, and `ntlbg gc` afterwards."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,12 +19,17 @@ class Checkpoint:
 
 
 def superfluous(
-    checkpoints: Sequence[Checkpoint], *, active: Collection[int] = (), keep: int = KEPT
+    checkpoints: Sequence[Checkpoint],
+    *,
+    active: Collection[int] = (),
+    held: Collection[Checkpoint] = (),
+    keep: int = KEPT,
 ) -> tuple[Checkpoint, ...]:
     """Checkpoints of one run beyond the `keep` newest and the one with the least loss.
 
-    Of attempts in `active` everything stays, and so does the newest of all: what runs goes on from
-    it. Raises ValueError for `keep` below 1.
+    Of attempts in `active` everything stays, and so does what is `held`: what an attempt that runs
+    was told to go on from. The newest of all is what the next one goes on from. Raises ValueError
+    for `keep` below 1.
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
@@ -36,7 +42,7 @@ def superfluous(
     return tuple(
         each
         for each in checkpoints
-        if each not in newest and each != best and each.attempt not in active
+        if each not in newest and each not in held and each != best and each.attempt not in active
     )
 
 

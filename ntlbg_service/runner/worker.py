@@ -175,6 +175,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
         attention=device.attention,
         seed=spec.seed,
         vision_chunk=spec.fit.vision_chunk,
+        to_spread=spec.fit.zero_stage == 3 and spec.config.training.max_steps > 0,
     )
     if spec.config.training.max_steps > 0:
         _train(spec, progress, backbone, cache)

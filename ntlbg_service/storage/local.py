@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ntlbg_service.domain.errors import InfrastructureError
+
+DOOMED = ".gone-"
+"""A folder is renamed to this before it is deleted, so that no half of one is ever resumed."""
 
 
 class AlreadyWrittenError(InfrastructureError):
@@ -113,6 +117,16 @@ class LocalStorage:
         return sorted(
             f"{folder}/{found.name}" for found in path.iterdir() if not found.name.startswith(".")
         )
+
+
+def take_away(path: Path) -> None:
+    """Delete a file or a folder, which no reader ever finds half gone. Gone already is no error."""
+    if path.is_dir():
+        doomed = path.with_name(f"{DOOMED}{path.name.removeprefix(DOOMED)}")
+        path.replace(doomed)
+        shutil.rmtree(doomed)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

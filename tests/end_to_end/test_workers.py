@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
@@ -12,6 +13,7 @@ from tests.ray_cluster import RayCluster
 CONFIG = small_config(max_steps=30, save_steps=5)
 TWO = {"workers": 2, "micro_batch": 2}
 ZERO = {**TWO, "zero_stage": 2, "offload": "optimizer"}
+SPREAD = {**TWO, "zero_stage": 3}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,30 @@ def test_deepspeed_learns_the_same_and_its_checkpoints_resume(
     again = launches.losses(resumed)
     assert again == {step: losses[step] for step in range(26, 31)}
     assert launches.answers(resumed) == launches.answers(keys)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("offload", ["none", "all"])
+def test_weights_spread_over_workers_learn_the_same_and_their_checkpoints_resume(
+    launches: Launches, undisturbed: dict[str, AttemptKeys], offload: str
+) -> None:
+    name = f"spread-{offload}"
+    keys = launches.run(name, CONFIG, **SPREAD, offload=offload)
+    losses = launches.losses(keys)
+    assert losses == pytest.approx(launches.losses(undisturbed["one"]), rel=1e-3)
+    newest = Path(launches.markers(keys)[25])
+    saved = load_file(newest / "model.safetensors")
+    whole = load_file(Path(launches.markers(undisturbed["one"])[25]) / "model.safetensors")
+    assert {key: value.shape for key, value in saved.items()} == {
+        key: value.shape for key, value in whole.items()
+    }
+    resumed = launches.run(
+        name, CONFIG, attempt=2, resume_from=str(newest), **SPREAD, offload=offload
+    )
+    again = launches.losses(resumed)
+    assert again == pytest.approx({step: losses[step] for step in range(26, 31)}, rel=1e-6)
+    assert launches.answers(resumed) == launches.answers(keys)
+    assert launches.answers(keys) == launches.answers(undisturbed["one"])
 
 
 def test_workers_go_to_nodes_of_their_kind(

@@ -1,6 +1,6 @@
 """One seeded life of a service whose controllers die, and what must hold at its end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.evidence import committed_steps, keys_of
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.recovery import HOST_RETRIES, LOSSES, RUNGS
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
@@ -17,9 +18,10 @@ from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Attempt
 from ntlbg_service.ledger.tables import outbox
 from ntlbg_service.publishing import STATUS
-from ntlbg_service.results import read_exit
+from ntlbg_service.results import newest_checkpoint, read_exit
 from ntlbg_service.serving import Service
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
@@ -108,6 +110,7 @@ class Life:
             ground=Ground(inventory=NODES),
             lease=Lease(self.ledger, self.clock, holder, LEASE),
             clock=self.clock,
+            keep=1,
             knock=knock,
         )
 
@@ -178,11 +181,18 @@ class Life:
                 assert attempt.state is AttemptState.FINISHED
             if attempt.state is AttemptState.LOST:
                 assert record is None
+        self._check_newest_checkpoint(attempts)
         kinds = [event.kind for event in self.ledger.events_of(run_id)]
         assert kinds.count("submitted") == 1
         assert kinds.count("launched") == len(attempts)
         stopped = states.count(AttemptState.INTERRUPTED)
         assert len(attempts) - stopped <= LOSSES + RUNGS + HOST_RETRIES + 1
+
+    def _check_newest_checkpoint(self, attempts: Sequence[Attempt]) -> None:
+        """Whatever was dropped, the newest that was committed is there."""
+        steps = [committed_steps(self.storage, keys_of(attempt)) for attempt in attempts]
+        newest = newest_checkpoint(self.storage, attempts)
+        assert max(steps, default=0) == (newest.step if newest else 0)
 
     def _check_outbox(self) -> None:
         with self.engine.connect() as connection:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ntlbg_service.domain.launch import (
@@ -52,20 +53,21 @@ class World:
     def _live(self, spec: LaunchSpec) -> None:
         keys = AttemptKeys(spec.run_id, spec.attempt)
         lived = self._lived[keys.folder] = self._lived.get(keys.folder, 0) + 1
+        assert spec.resume_from is None or Path(spec.resume_from).is_dir(), "nothing to resume from"
         fate = fate_of(self.seed, spec.run_id, spec.attempt)
         if lived == 1 or fate != "hang":
             self.storage.touch(keys.heartbeat, to_json(a_beat(spec, lived)))
-        if lived == 2:
-            self._checkpoint(spec, keys)
+        if 2 <= lived <= 4:
+            self._checkpoint(spec, keys, 10 * spec.attempt + lived)
         if lived >= 2 + drawn(self.seed, keys.folder) % 3:
             self._end(spec, keys, fate)
 
-    def _checkpoint(self, spec: LaunchSpec, keys: AttemptKeys) -> None:
+    def _checkpoint(self, spec: LaunchSpec, keys: AttemptKeys, step: int) -> None:
         if drawn(self.seed, keys.folder, "checkpoint") % 2:
-            folder = self.storage.path(f"{keys.work}/step-{spec.attempt:08d}")
-            folder.mkdir(parents=True, exist_ok=True)
-            marker = CheckpointMarker(attempt=spec.attempt, step=spec.attempt, path=str(folder))
-            self.storage.put(keys.marker(spec.attempt), to_json(marker))
+            folder = self.storage.path(keys.checkpoint(step))
+            folder.mkdir(parents=True)
+            marker = CheckpointMarker(attempt=spec.attempt, step=step, path=str(folder))
+            self.storage.put(keys.marker(step), to_json(marker))
 
     def _end(self, spec: LaunchSpec, keys: AttemptKeys, fate: str) -> None:
         failures = {

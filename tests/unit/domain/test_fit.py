@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
+from ntlbg_model.config import (
+    Config,
+    HardwareConfig,
+    ModelConfig,
+    SelectionConfig,
+    TrainingConfig,
+    VideoConfig,
+)
 from ntlbg_model.footprint import Footprint, Step, training_footprint
 from ntlbg_service.domain.candidates import choose_precision
 from ntlbg_service.domain.estimates import Calibration
@@ -145,7 +152,7 @@ def test_where_nothing_plain_fits_states_are_spread_or_moved() -> None:
     found = fit(config(2048, model=ModelConfig(tuning="full")), A100_80, BOX)
     assert isinstance(found, Fit)
     assert found.zero_stage >= 2
-    assert (found.unbuilt is None) is (found.zero_stage < 3)
+    assert found.unbuilt is None
     assert any("instead of" in words and "ZeRO" in words for words in found.reasons)
     assert found.host_gib * found.workers <= BOX.host_memory_gib
     assert fitted(config(2048), A100_80).unbuilt is None
@@ -277,8 +284,28 @@ def test_several_nodes_come_in_where_one_does_not_do() -> None:
     found = fit(asked, PROFILES["V100-16GB"], small, nodes=4)
     assert isinstance(found, Fit)
     assert found.nodes > 1 and found.workers == 8 * found.nodes
-    assert found.zero_stage == 3 and found.unbuilt is not None
-    assert found.unbuilt.endswith(f"on {found.workers} x V100-16GB on {found.nodes} nodes")
+    assert found.zero_stage == 3 and found.unbuilt is None
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({"model": ModelConfig(tuning="full", vision="trained")}, "model.vision = 'trained'"),
+        ({"selection": SelectionConfig(query="learned")}, "selection.query = 'learned'"),
+        (
+            {"selection": SelectionConfig(similarity="backbone")},
+            "selection.similarity = 'backbone'",
+        ),
+    ],
+)
+def test_weights_that_are_used_beside_the_step_are_not_spread(
+    beside: dict[str, Any], said: str
+) -> None:
+    asked = replace(config(512, 16, model=ModelConfig(tuning="full")), **beside)
+    found = fit(asked, PROFILES["V100-16GB"], replace(BOX, host_memory_gib=16), nodes=4)
+    assert isinstance(found, Fit) and found.zero_stage == 3
+    assert found.unbuilt is not None and found.unbuilt.endswith(f" together with {said}")
+    assert found.unbuilt.startswith("ZeRO-3")
 
 
 def test_cores_are_shared_by_the_gpus_of_a_node() -> None:

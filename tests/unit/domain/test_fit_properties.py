@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ntlbg_model.built import used_beside
 from ntlbg_model.config import (
     Config,
     HardwareConfig,
@@ -85,7 +86,7 @@ def holds(config: Config, found: Fit, place: Place) -> None:
     predicted = run_footprint(config, found.step, CONTEXT_GIB).total + process
     assert found.predicted_gib == pytest.approx(predicted, abs=0.002)
     assert found.gpu_hours == found.hours * found.workers > 0
-    assert (found.unbuilt is None) is (found.zero_stage < 3)
+    assert (found.unbuilt is None) is (found.zero_stage < 3 or not used_beside(config))
 
 
 @given(config=configs(), place=places())

@@ -49,3 +49,13 @@ def test_keeping_more_deletes_less(found: list[Checkpoint], active: frozenset[in
 def test_keeping_none_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         superfluous([], keep=0)
+
+
+@given(checkpoints, st.integers(1, 5), st.data())
+def test_what_an_attempt_goes_on_from_stays(
+    found: list[Checkpoint], keep: int, data: st.DataObject
+) -> None:
+    held = data.draw(st.lists(st.sampled_from(found))) if found else []
+    gone = superfluous(found, held=held, keep=keep)
+    assert not set(held) & set(gone)
+    assert set(gone) == set(superfluous(found, keep=keep)) - set(held)

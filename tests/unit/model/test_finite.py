@@ -131,7 +131,8 @@ def test_a_probed_training_is_bit_for_bit_one_without_and_resumes_unprobed(
     probes: list[str] = []
 
     def run(folder: str, *, probed: bool = True, resume: str | None = None) -> list[Tensor]:
-        def probe(model: nn.Module, loss: Callable[[], Tensor]) -> str | None:
+        def probe(model: nn.Module, loss: Callable[[], Tensor], *, backward: bool) -> str | None:
+            assert backward
             probes.append(folder)
             return what_is_not_finite(model, loss) if probed else None
 

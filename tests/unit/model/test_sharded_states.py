@@ -74,6 +74,16 @@ def test_gathered_blocks_stand_beside_the_shards() -> None:
     assert states_of(FULL, replace(step, workers=1), weights).communication == 0
 
 
+def test_a_tower_beside_stands_whole_while_all_else_is_spread_or_moved() -> None:
+    weights = Weights(trained_base=0.0, trained_added=1e6, frozen=9e9, beside=1e9)
+    step = replace(STEP, precision="bf16", zero_stage=3, workers=8)
+    spread = states_of(FULL, step, weights)
+    assert spread.parameters * GIB == pytest.approx(2 * (1e9 + (8e9 + 1e6) / 8))
+    moved = states_of(FULL, replace(step, offload="all"), weights)
+    assert moved.parameters * GIB == pytest.approx(2 * 1e9)
+    assert moved.host - spread.optimizer > 2 * 8e9 / 8 / GIB
+
+
 def test_fsdp_and_zero_are_alternatives() -> None:
     with pytest.raises(ValueError, match="choose one"):
         replace(STEP, fsdp=True, zero_stage=3)

@@ -15,6 +15,7 @@ from ntlbg_service.domain.launch import (
     ExitRecord,
     Heartbeat,
     LaunchSpec,
+    MetricLine,
     to_json,
 )
 from ntlbg_service.domain.patience import Patience
@@ -297,6 +298,85 @@ def test_a_run_that_failed_otherwise_is_repeated_from_the_start(tmp_path: Path) 
     again = service.ledger.requeue(run_id, "ada")
     service.controller.step()
     assert service.ledger.attempts_of(again)[0].resume_from is None
+
+
+def on_disk(service: Service, run_id: str) -> set[tuple[int, int]]:
+    """Attempt and step of every checkpoint folder of a run."""
+    found = service.storage.path(f"runs/{run_id}").glob("attempt-*/train/step-*")
+    return {(int(each.parts[-3].split("-")[1]), int(each.name.split("-")[1])) for each in found}
+
+
+def loses_with(service: Service, keys: AttemptKeys, loss: float, step: int) -> None:
+    line = MetricLine(attempt=keys.attempt, step=step, time=1.0, values={"train/loss": loss})
+    service.storage.append(keys.metrics, to_json(line))
+    commits(service, keys, step)
+
+
+def test_checkpoints_go_as_newer_ones_are_committed(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.controller = replace(service.controller, keep=2)
+    (run_id,) = submitted(service, 1)
+    service.controller.step()
+    keys = AttemptKeys(run_id, 1)
+    for step, loss in ((1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3)):
+        loses_with(service, keys, loss, step)
+        service.controller.step()
+    assert on_disk(service, run_id) == {(1, 2), (1, 3), (1, 4)}  # The best and the two newest.
+    assert len(service.storage.keys(keys.markers)) == 4
+    loses_with(service, keys, 0.2, 5)  # Committed just before the end.
+    service.executor.complete(run_id)
+    service.controller.step()
+    assert service.ledger.run(run_id).state is RunState.FINISHED
+    assert on_disk(service, run_id) == {(1, 2), (1, 4), (1, 5)}
+
+
+def test_what_an_attempt_goes_on_from_stays_while_it_runs(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.controller = replace(service.controller, keep=1)
+    (run_id,) = submitted(service, 1)
+    service.controller.step()
+    commits(service, AttemptKeys(run_id, 1), 3)
+    service.controller.interrupt()
+    service.controller.step()
+    second = AttemptKeys(run_id, 2)
+    assert service.ledger.attempts_of(run_id)[1].resume_from is not None
+    for step in (4, 5):
+        commits(service, second, step)
+        service.controller.step()
+    assert on_disk(service, run_id) == {(1, 3), (2, 5)}
+
+
+def test_a_checkpoint_that_cannot_be_deleted_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("ntlbg_service.controller.effects.take_away", refuses)
+    service = Service(tmp_path)
+    said: list[str] = []
+    effects = replace(service.controller.effects, note=said.append)
+    service.controller = replace(service.controller, effects=effects, keep=1)
+    (run_id,) = submitted(service, 1)
+    service.controller.step()
+    for step in (1, 2):
+        commits(service, AttemptKeys(run_id, 1), step)
+    service.executor.complete(run_id)
+    service.controller.step()
+    assert service.ledger.run(run_id).state is RunState.FINISHED
+    assert [
+        words for words in said if words.endswith("step-00000001: not deleted: Permission denied")
+    ]
+
+
+def test_all_checkpoints_stay_where_that_is_asked_for(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    (run_id,) = submitted(service, 1)
+    service.controller.step()
+    for step in (1, 2, 3, 4):
+        commits(service, AttemptKeys(run_id, 1), step)
+        service.controller.step()
+    assert len(on_disk(service, run_id)) == 4
 
 
 def test_out_of_memory_goes_down_the_ladder_with_the_same_global_batch(tmp_path: Path) -> None:

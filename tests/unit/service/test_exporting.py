@@ -10,9 +10,10 @@ import torch
 from ntlbg_model.backbone.checkpoint import best_device, load_for_answers
 from ntlbg_model.backbone.exported import base_of
 from ntlbg_model.backbone.model import load_backbone
+from ntlbg_model.config import Config
 from ntlbg_model.model import save_plain
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.launch import CheckpointMarker, to_json
+from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Work, to_json
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.exporting import export
 from ntlbg_service.ledger.records import Run
@@ -35,6 +36,13 @@ def trained(service: Service, tuning: str) -> Run:
     (attempt,) = service.ledger.active_attempts()
     assert attempt.state is AttemptState.LAUNCHED
     keys = AttemptKeys(attempt.run_id, 1)
+    commit(service, keys, config)
+    return service.ledger.run(attempt.run_id)
+
+
+def commit(service: Service, keys: AttemptKeys, config: Config) -> None:
+    """An attempt's checkpoint of step 4."""
+    tuning = config.model.tuning
     folder = service.storage.path(keys.work) / "step-00000004"
     backbone = load_backbone(
         config.model, dtype=torch.float32, device="cpu", attention="sdpa", seed=1
@@ -47,7 +55,35 @@ def trained(service: Service, tuning: str) -> Run:
         (folder / name).write_bytes(b"x")
     marker = CheckpointMarker(attempt=1, step=4, path=str(folder))
     service.storage.put(keys.marker(4), to_json(marker))
-    return service.ledger.run(attempt.run_id)
+
+
+def swept(service: Service, scores: dict[str, float]) -> Run:
+    """A sweep at work, of whose trials those in `scores` have finished."""
+    config = tiny_config()
+    names = ("trial-001", "trial-002", "trial-003")
+    trials = [
+        {"name": name, "point": {"training.learning_rate": rate}, "config": asdict(tuned)}
+        for rate, name in enumerate(names, start=1)
+        for tuned in [replace(config, training=replace(config.training, learning_rate=rate))]
+    ]
+    details = {"data_root": "data", "trials": trials, "metric": "accuracy"}
+    new = replace(new_run(), work=Work.SWEEP, details=details)
+    (run_id,) = service.ledger.submit(SUITE, [new]).new
+    run = service.ledger.run(run_id)
+    service.ledger.start_attempt(run, run.fits[0], None, "simulated", "")
+    for name, score in scores.items():
+        keys = AttemptKeys(run_id, 1).trial(name)
+        commit(service, keys, config)
+        record = ExitRecord(
+            run_id=keys.run_id,
+            attempt=1,
+            finished=True,
+            ended_at=1.0,
+            steps=4,
+            results={"glitch/accuracy": score},
+        )
+        service.storage.put(keys.exit, to_json(record))
+    return service.ledger.run(run_id)
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
@@ -87,4 +123,23 @@ def test_a_folder_in_use_is_refused(service: Service, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").touch()
     with pytest.raises(UserError, match="not an empty folder"):
+        export(service.ledger, service.storage, run, tmp_path / "mine")
+
+
+def test_of_a_sweep_the_best_trial_is_exported(service: Service, tmp_path: Path) -> None:
+    run = swept(service, {"trial-001": 0.25, "trial-003": 0.5})
+    done = export(service.ledger, service.storage, run, tmp_path / "mine")
+    assert (done.label, done.step) == ("g/ntlbg/trial-003 seed 1", 4)
+    origin = json.loads((tmp_path / "mine" / "ntlbg_run.json").read_text())
+    assert origin["run_id"] == f"{run.run_id}/trials/trial-003"
+    assert origin["results"] == {"glitch/accuracy": 0.5}
+    assert origin["config"]["training"]["learning_rate"] == 3
+    assert load_for_answers(str(tmp_path / "mine"), best_device()).tokenizer is not None
+
+
+def test_a_sweep_without_a_finished_trial_has_nothing_to_export(
+    service: Service, tmp_path: Path
+) -> None:
+    run = swept(service, {})
+    with pytest.raises(UserError, match="g/ntlbg seed 1: no trial has finished: running"):
         export(service.ledger, service.storage, run, tmp_path / "mine")

@@ -60,14 +60,19 @@ def test_a_sweep_of_which_nothing_can_run_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "h").exists()
 
 
-def test_weights_spread_over_workers_are_refused_by_name(tmp_path: Path) -> None:
-    asked = {"model.tuning": "full", "video.max_frames": 512, "video.num_representatives": 16}
+def test_weights_that_cannot_be_spread_are_refused_by_name(tmp_path: Path) -> None:
+    asked = {
+        "model.tuning": "full",
+        "model.vision": "trained",
+        "video.max_frames": 512,
+        "video.num_representatives": 16,
+    }
     files = load_suite(a_suite(tmp_path, "all_weights", asked))
     workspace = Workspace(home=tmp_path / "home", data_root=tmp_path)
     small = Inventory(
         name="small",
         groups=(NodeGroup(profile="V100-16GB", gpus=8, nodes=4, host_memory_gib=16, cores=64),),
     )
-    with pytest.raises(UserError, match=r"g/all_weights: not built yet: ZeRO-3.* x V100-16GB"):
+    with pytest.raises(UserError, match=r"g/all_weights: not built yet: ZeRO-3.* 'trained'"):
         prepare_suite(files, expand(files), workspace, small)
     assert not (tmp_path / "home").exists()

@@ -1,0 +1,42 @@
+"""Checkpoints that a run which goes on needs no more, dropped as newer ones are committed."""
+
+from dataclasses import dataclass, field
+
+from ntlbg_service.controller.effects import Effects
+from ntlbg_service.controller.evidence import keys_of
+from ntlbg_service.domain.launch import Work
+from ntlbg_service.domain.retention import superfluous
+from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.results import checkpoints_by_value
+
+
+@dataclass
+class Tidying:
+    """Looks anew at a run only when an attempt of it has committed more than before."""
+
+    effects: Effects
+    keep: int | None
+    """Newest checkpoints of a run that stay, beside the best; None: all."""
+    _committed: dict[str, int] = field(default_factory=dict)
+
+    def tidy(self, run: Run, attempt: Attempt) -> None:
+        """Drop what nobody needs of the run that `attempt`, its newest, is of.
+
+        What the attempt was told to go on from stays: its process may be about to read it.
+        """
+        if self.keep is None or run.work is not Work.TRAIN:
+            return
+        keys = keys_of(attempt)
+        committed = len(self.effects.storage.keys(keys.markers))
+        if self._committed.get(keys.folder, 0) == committed:
+            return
+        attempts = self.effects.ledger.attempts_of(run.run_id)
+        known = checkpoints_by_value(self.effects.storage, attempts)
+        held = [each for each, marker in known.items() if marker.path == attempt.resume_from]
+        for each in superfluous(list(known), held=held, keep=self.keep):
+            self.effects.drop(known[each])
+        self._committed[keys.folder] = committed
+
+    def forget_all_but(self, names: set[str]) -> None:
+        """Drop counts of what has ended."""
+        self._committed = {name: n for name, n in self._committed.items() if name in names}
