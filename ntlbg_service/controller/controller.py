@@ -43,6 +43,8 @@ class Controller:
     suite_key: str | None = None
     patience: Patience = field(default_factory=Patience)
     _pulse: Pulse = field(init=False)
+    _trouble: set[str] = field(default_factory=set, init=False)
+    """What went wrong in the last step: it is noted when it begins, not every second."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_pulse", Pulse(self.clock))
@@ -61,9 +63,13 @@ class Controller:
         active = ledger.active_attempts()
         folders = [keys_of(attempt).folder for attempt in active]
         self._pulse.forget_all_but({*folders, *map(work_of, folders)})
+        before = set(self._trouble)
+        self._trouble.clear()
         for attempt in active:
             self._despite_trouble(self._look, attempt)
         self._place()
+        for said in self._trouble - before:
+            self.effects.note(said)
         return bool(ledger.active_attempts(self.suite_key) or ledger.queued(self.suite_key))
 
     def interrupt(self) -> None:
@@ -77,7 +83,7 @@ class Controller:
         except DeposedError:
             raise
         except InfrastructureError as error:
-            self.effects.note(str(error))
+            self._trouble.add(str(error))
 
     def _look(self, attempt: Attempt) -> None:
         keys = keys_of(attempt)
