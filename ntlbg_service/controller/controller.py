@@ -47,6 +47,8 @@ class Controller:
     patience: Patience = field(default_factory=Patience)
     _pulse: Pulse = field(init=False)
     _tidying: Tidying = field(init=False)
+    _trouble: set[str] = field(default_factory=set, init=False)
+    """What went wrong in the last step: it is noted when it begins, not every second."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_pulse", Pulse(self.clock))
@@ -67,9 +69,13 @@ class Controller:
         folders = {keys_of(attempt).folder for attempt in active}
         self._pulse.forget_all_but({*folders, *map(work_of, folders)})
         self._tidying.forget_all_but(folders)
+        before = set(self._trouble)
+        self._trouble.clear()
         for attempt in active:
             self._despite_trouble(self._look, attempt)
         self._place()
+        for said in sorted(self._trouble - before):
+            self.effects.note(said)
         return bool(ledger.active_attempts(self.suite_key) or ledger.queued(self.suite_key))
 
     def interrupt(self) -> None:
@@ -83,7 +89,7 @@ class Controller:
         except DeposedError:
             raise
         except InfrastructureError as error:
-            self.effects.note(str(error))
+            self._trouble.add(str(error))
 
     def _look(self, attempt: Attempt) -> None:
         keys = keys_of(attempt)

@@ -63,14 +63,17 @@ def held_on_nodes(answer: Mapping[str, Any], workers: Sequence[Whereabouts]) -> 
     pids: dict[str, set[int]] = {}
     for worker in workers:
         pids.setdefault(worker.node, set()).add(worker.pid)
-    return [
-        f"process {process['pid']} holds memory of GPU {gpu['index']} of {row['hostname']}"
-        for row in answer["data"]["summary"]
-        if row["raylet"].get("state") == "ALIVE"
-        for gpu in row.get("gpus") or ()
-        for process in gpu.get("processesPids") or ()
-        if process["pid"] in pids.get(row["raylet"]["nodeId"], ())
-    ]
+    try:
+        return [
+            f"process {process['pid']} holds memory of GPU {gpu['index']} of {row['hostname']}"
+            for row in answer["data"]["summary"]
+            if row["raylet"]["state"] == "ALIVE"
+            for gpu in row.get("gpus") or ()
+            for process in gpu.get("processesPids") or ()
+            if process["pid"] in pids.get(row["raylet"]["nodeId"], ())
+        ]
+    except (KeyError, TypeError) as error:
+        raise InfrastructureError(f"Ray's list of nodes is not understood ({error!r})") from None
 
 
 def await_memory(

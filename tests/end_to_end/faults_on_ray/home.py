@@ -88,6 +88,7 @@ class Home:
 
     def start_controller(self, *options: str) -> subprocess.Popen[str]:
         """`ntlbg controller` in a process of its own; its words are in HOME/../controller.log."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder.parent / "controller.log").open("a") as output:
             controller = subprocess.Popen(
                 [sys.executable, "-m", "ntlbg_service", "controller", "--parallel", "2", *options],

@@ -71,13 +71,15 @@ class Stage:
 
 def processes(stage: Stage) -> list[Row]:
     """A worker of a gang, and the driver."""
+    whole = stage.whole
     hurts = {"worker killed": kill_worker, "driver killed": kill_driver}
     with stage.home("processes") as home:
-        return suffer(home, hurts, stage.whole, config=stage.config)
+        return suffer(home, hurts, whole, config=stage.config)
 
 
 def hangs_and_disks(stage: Stage) -> list[Row]:
     """A kill between checkpoint and marker, workers that hang, disks that are full."""
+    whole = stage.whole
     folder = stage.folder / "dies"
     hurts: dict[str, Hurt] = {
         "killed between checkpoint and marker": has_died(folder),
@@ -88,7 +90,7 @@ def hangs_and_disks(stage: Stage) -> list[Row]:
     }
     patience = ("--silent", "20", "--stalled", "30")
     with stage.home("hangs", *patience, more=dies_before_the_marker(folder)) as home:
-        rows = suffer(home, hurts, stage.whole, config=stage.config)
+        rows = suffer(home, hurts, whole, config=stage.config)
         check_sweep(home)
         return rows
 
@@ -110,6 +112,7 @@ def check_sweep(home: Home) -> None:
 
 def node(stage: Stage) -> list[Row]:
     """A node with the workers on it; there is another."""
+    whole = stage.whole
     size = {"num_cpus": 2, "num_gpus": 2, "labels": GPUS}
     nodes = {stage.cluster.add_node(**size) for _ in range(2)}
     try:
@@ -117,7 +120,7 @@ def node(stage: Stage) -> list[Row]:
             return suffer(
                 home,
                 {"node killed": lambda *to: nodes.discard(kill_node(stage.cluster, *to))},
-                stage.whole,
+                whole,
                 config=stage.config,
                 profile="V100-32GB",
             )
@@ -128,6 +131,7 @@ def node(stage: Stage) -> list[Row]:
 
 def head(stage: Stage) -> list[Row]:
     """The head with all its cluster; a new one comes up at another address."""
+    whole = stage.whole
     first = RayCluster()
     clusters = [first]
 
@@ -140,7 +144,7 @@ def head(stage: Stage) -> list[Row]:
 
     try:
         with stage.home("head", cluster=first) as home:
-            return suffer(home, {"head killed": kill}, stage.whole, config=stage.config)
+            return suffer(home, {"head killed": kill}, whole, config=stage.config)
     finally:
         for cluster in clusters:
             cluster.stop()
@@ -148,6 +152,7 @@ def head(stage: Stage) -> list[Row]:
 
 def mlflow_away(stage: Stage) -> list[Row]:
     """MLflow's server is gone for a minute, in which the run ends."""
+    whole = stage.whole
     server = MlflowServer(stage.folder / "mlflow")
 
     def away(home: Home, keys: AttemptKeys) -> None:
@@ -158,10 +163,10 @@ def mlflow_away(stage: Stage) -> list[Row]:
     try:
         with stage.home("mlflow", more={"NTLBG_MLFLOW": server.address}) as home:
             hurts = {f"MLflow gone for {AWAY_SECONDS:g} s": away}
-            rows = suffer(home, hurts, stage.whole, config=stage.config, mlflow=server.database)
+            rows = suffer(home, hurts, whole, config=stage.config, mlflow=server.database)
             (run_id,) = (name.run_id for name in home.ledger.names())
         told = points_in_mlflow(server.database, run_id, "train/loss")
-        assert told == {step: row["train/loss"] for step, row in stage.whole.lines.items()}
+        assert told == {step: row["train/loss"] for step, row in whole.lines.items()}
         return rows
     finally:
         server.stop()
@@ -169,6 +174,7 @@ def mlflow_away(stage: Stage) -> list[Row]:
 
 def postgres_away(stage: Stage, postgres: Postgres) -> list[Row]:
     """The database is gone for a minute, in which the training ends."""
+    whole = stage.whole
 
     def away(home: Home, keys: AttemptKeys) -> None:
         postgres.kill()
@@ -177,7 +183,7 @@ def postgres_away(stage: Stage, postgres: Postgres) -> list[Row]:
 
     with stage.home("postgres", ledger_url=postgres.new_database()) as home:
         hurts = {f"PostgreSQL gone for {AWAY_SECONDS:g} s": away}
-        return suffer(home, hurts, stage.whole, config=stage.config)
+        return suffer(home, hurts, whole, config=stage.config)
 
 
 def gone(condition: Callable[[], object]) -> None:

@@ -391,8 +391,11 @@ def test_out_of_memory_goes_down_the_ladder_with_the_same_global_batch(tmp_path:
     assert all(later.predicted_gib < fit.predicted_gib for fit, later in pairwise(fits))
 
 
-def test_trouble_with_one_launch_touches_no_other(tmp_path: Path) -> None:
+def test_trouble_with_one_launch_touches_no_other_and_is_noted_once(tmp_path: Path) -> None:
     service = Service(tmp_path)
+    notes: list[str] = []
+    effects = replace(service.controller.effects, note=notes.append)
+    service.controller = replace(service.controller, effects=effects)
     ids = submitted(service, 2)
     launch = service.executor.launch
 
@@ -402,8 +405,10 @@ def test_trouble_with_one_launch_touches_no_other(tmp_path: Path) -> None:
         launch(spec)
 
     service.executor.launch = away  # type: ignore[method-assign]
-    service.controller.step()
+    for _ in range(3):
+        service.controller.step()
     assert [spec.run_id for spec in service.executor.running.values()] == [ids[1]]
+    assert notes.count("the cluster does not answer") == 1
     service.executor.launch = launch  # type: ignore[method-assign]
     service.run_all()
     assert all(len(service.ledger.attempts_of(run_id)) == 1 for run_id in ids)

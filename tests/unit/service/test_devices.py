@@ -10,6 +10,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import Whereabouts, to_json
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import DeviceHeldError, await_memory, held_on_nodes
@@ -114,3 +115,5 @@ def test_a_cluster_tells_it_of_each_node() -> None:
     assert held(row("n1", holding)) == ["process 7 holds memory of GPU 3 of host-n1"]
     assert held(row("n1", holding, "DEAD")) == []
     await_memory(lambda: held(row("n2", holding)))
+    with pytest.raises(InfrastructureError, match="not understood"):
+        held({"hostname": "host-n1"})
