@@ -29,6 +29,8 @@ from ntlbg_service.domain.sweep import SweepSpec
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
 from ntlbg_service.loading import DataIdentities, check_data, code_version, load_suite, load_sweep
+from ntlbg_service.shipping import ship, shipped_version
+from ntlbg_service.storage.local import Storage
 from ntlbg_service.workspace import Workspace
 
 
@@ -128,6 +130,7 @@ def _new_run(
         fits=fits,
         details={
             "data_root": str(workspace.data_root.resolve()),
+            "code": shipped_version(),
             "description": variant.description,
         },
         max_hours=files.suite.max_hours,
@@ -175,6 +178,7 @@ def prepare_sweep(
         fits=(trials[0].fit,),
         details={
             "data_root": str(workspace.data_root.resolve()),
+            "code": shipped_version(),
             "description": spec.description,
             "trials": [asdict(trial) for trial in trials],
             "skipped": [refused.words for refused in skipped],
@@ -260,15 +264,19 @@ def _trial(
 
 def submit(
     ledger: Ledger,
+    storage: Storage,
     prepared: Prepared,
     again: str | None = None,
     priority: int = 0,
     max_hours: float | None = None,
 ) -> Submission:
-    """Make the runs durable. `again`: 'all' or 'failed' queues a repetition of ended runs.
+    """Make the runs durable, and the code that they run with. `again`: 'all' or 'failed' queues a
+    repetition of ended runs.
 
     New runs with a higher `priority` go first. `max_hours` is in place of what the file says.
     """
+    for version in sorted({str(run.details["code"]) for run in prepared.runs}):
+        ship(storage, version)
     newest = [_newest(ledger, run, again) for run in prepared.runs]
     asked = [
         replace(run, priority=priority, max_hours=max_hours or run.max_hours) for run in newest

@@ -71,6 +71,7 @@ def command(
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.client import submit
     from ntlbg_service.loading import is_sweep
+    from ntlbg_service.storage.local import LocalStorage
 
     nodes = choose_inventory(inventory, parallel)
     if is_sweep(suite):
@@ -81,7 +82,8 @@ def command(
         files, chosen = load_selection(suite, scale, groups, variants, experiment)
         prepared, estimates = _suite(files, chosen, workspace, nodes, skip_refused)
     ledger = open_ledger(workspace)
-    submission = submit(ledger, prepared, again, priority, max_hours)
+    storage = LocalStorage(workspace.storage)
+    submission = submit(ledger, storage, prepared, again, priority, max_hours)
     poke(workspace.wake)
     if as_json:
         click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))

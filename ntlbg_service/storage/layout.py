@@ -93,6 +93,11 @@ def step_of(checkpoint: str) -> int:
     return int(checkpoint.rpartition("step-")[2])
 
 
+def code(version: str) -> str:
+    """Folder of one version of the code that runs were submitted with."""
+    return f"code/{version}"
+
+
 def trials(run_id: str) -> str:
     """Folder of a sweep's trials, each as if it were a run."""
     return f"runs/{run_id}/trials"
