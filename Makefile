@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Machines with GPUs: `make install CONSTRAINTS=` takes the CUDA build of torch.
 CONSTRAINTS ?= constraints.txt
 STAMP := $(VENV)/.installed
+# Two processes of tests, each with whole files: what starts Ray waits as much as it computes.
+SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
@@ -39,11 +41,11 @@ demo: install
 	$(BIN)/ntlbg run configs/quickstart.json
 
 test: lint
-	$(BIN)/python -m pytest -m "not long and not browser" --cov --cov-report=
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long and not browser" --cov --cov-report=
 	$(BIN)/coverage report --include='ntlbg_service/domain/*' --fail-under=95
 
 test-all: lint
-	$(BIN)/python -m pytest -m "not browser"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not browser"
 
 test-browser: install
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium)
