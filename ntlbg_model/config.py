@@ -457,8 +457,8 @@ class TrainingConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: fp16 on V100, bf16 where the card has it, fp32 on a CPU. An explicit value wins."""
     on_non_finite: Literal["fail", "skip"] = "fail"
-    """What a step whose loss or gradient is not finite does. fail: end the run. skip: leave the
-    weights as they are and go on with the next samples; five such steps in a row end the run."""
+    """What a step whose loss or gradient is not finite does. fail: end the run. skip: leave weights
+    and schedule as they are and go on with the next samples; five in a row end the run."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Loss weights."""
 

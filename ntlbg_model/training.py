@@ -159,6 +159,9 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             if self.accelerator.gather(broken).any():
                 raise refusal(precision, found)
         self._probed = True
+        if self._skipping and self.is_deepspeed_enabled:
+            # It looks for what is not finite by itself in half precision alone.
+            self.model_wrapped.optimizer.check_grad_overflow = True
         loss: Tensor = super().training_step(model, inputs, *args)
         return loss
 
@@ -212,11 +215,17 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
             # Loss scaling skips what is not finite itself, and finds its scale by such steps.
             broken = self._skips.loss_was_broken
         elif self.is_deepspeed_enabled:
-            broken = self.accelerator.optimizer_step_was_skipped
+            # It steps within the backward pass, and skips there.
+            skipped = self.accelerator.optimizer_step_was_skipped
+            broken = skipped or self._skips.loss_was_broken
         else:
             broken = not math.isfinite(norm)
-        if self._skips.count(broken, self.state.global_step + 1):
-            model.zero_grad(set_to_none=True)
+        self._skips.count(broken, self.state.global_step + 1)
+        if not self.args.fp16 and not self.is_deepspeed_enabled:
+            # As those two do it themselves: the schedule waits for a step that is made.
+            self.optimizer._is_overflow = broken
+            if broken:
+                model.zero_grad(set_to_none=True)
         return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -34,8 +34,8 @@ class Skips:
         """A micro-batch's loss is not finite."""
         self.loss_was_broken = True
 
-    def count(self, broken: bool, step: int) -> bool:
-        """Note a step that ends; says `broken` back. Raises NonFiniteLossError after too many."""
+    def count(self, broken: bool, step: int) -> None:
+        """Note a step that ends. Raises NonFiniteLossError after too many."""
         self.loss_was_broken = False
         self._in_a_row = self._in_a_row + 1 if broken else 0
         self._untold += broken
@@ -43,7 +43,6 @@ class Skips:
             raise NonFiniteLossError(
                 f"{self._in_a_row} steps in a row were not finite, the last of them step {step}"
             )
-        return broken
 
     def take(self) -> float:
         """Steps left out since this was asked last."""

@@ -14,7 +14,7 @@ from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.patience import Patience
-from ntlbg_service.domain.recovery import Decision, FailureClass, Hours, decide
+from ntlbg_service.domain.recovery import UNLIMITED, Decision, FailureClass, Hours, decide
 from ntlbg_service.domain.schedule import schedule
 from ntlbg_service.domain.states import AttemptState, TransitionError, Wanted
 from ntlbg_service.executors.contract import LaunchStatus
@@ -142,6 +142,8 @@ class Controller:
                 self._recover(attempt, state, failure, "stopped by the service", None)
 
     def _hours(self, run: Run) -> Hours:
+        if run.max_hours is None:
+            return UNLIMITED
         attempts = self.effects.ledger.attempts_of(run.run_id)
         return hours_of(self.effects.storage, run, attempts)
 

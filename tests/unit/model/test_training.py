@@ -366,6 +366,8 @@ def test_a_step_that_is_not_finite_is_skipped_where_the_config_says_so(
     assert moved == [False, False, True, True, True]
     lines = [line for line in run.state.log_history if "loss" in line]
     assert [line["skipped_steps"] for line in lines] == [0, 1, 1, 0, 0, 0]
+    rates = [line["learning_rate"] for line in lines]
+    assert rates[1] == rates[2] == rates[3] > rates[4] > rates[5]  # The schedule waits, too.
     assert all(math.isfinite(value) for line in lines for value in line.values())
 
 
