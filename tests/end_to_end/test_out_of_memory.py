@@ -2,12 +2,20 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import REPOSITORY, Cli, write_suite
+from ntlbg_service.domain.launch import LaunchSpec, Work, to_json
+from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.executors.local import LocalExecutor
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import LocalStorage
+from tests.builders import cpu_fit
+from tests.end_to_end.conftest import REPOSITORY, Cli, until, write_suite
 from tests.end_to_end.test_main_job import count_runs, mlflow_runs
+from tests.launches import small_config
 
 FULL = REPOSITORY / "tests/faults/out_of_memory"
 
@@ -34,11 +42,41 @@ def test_a_full_device_climbs_the_ladder_with_the_same_global_batch(
     assert predicted == sorted(predicted, reverse=True)
 
     (run_id,) = {folder.parent.name for folder in folders}
-    said = cli("explain", run_id).stdout
+    said = " ".join(cli("explain", run_id).stdout.split())
     for number, (before, after) in enumerate(itertools.pairwise(fits), start=1):
         assert f"attempt {number} " in said
-        if before["micro_batch"] != after["micro_batch"]:
-            assert f"micro-batch {before['micro_batch']} -> {after['micro_batch']}" in said
-    assert said.count("out of memory at a predicted") == len(fits) - 1
+        words = f"micro-batch {before['micro_batch']} -> {after['micro_batch']}"
+        assert f"out of memory at a predicted {before['predicted_gib']:.2f} GiB: {words}" in said
     assert mlflow_runs(cli.home) == {"small (suite)": "FINISHED", "uniform/seed1": "FINISHED"}
     assert count_runs(cli.home) == 2
+
+
+def test_a_node_without_memory_is_told_apart(data_root: Path, tmp_path: Path) -> None:
+    """Ray ends a worker when its node's memory runs low, which here it is told to see early."""
+    storage = LocalStorage(tmp_path / "storage")
+    early = {"RAY_memory_usage_threshold": "0.02", "RAY_memory_monitor_refresh_ms": "200"}
+    executor = LocalExecutor(storage, {**os.environ, **early, "HF_HUB_OFFLINE": "1"})
+    config = small_config(max_steps=30)
+    spec = LaunchSpec(
+        launch_id="run-0001",
+        run_id="run",
+        attempt=1,
+        work=Work.TRAIN,
+        config=config,
+        seed=1,
+        fit=cpu_fit(config),
+        storage=str(storage.root),
+        data_root=str(data_root),
+        cache=str(tmp_path / "cache"),
+    )
+    keys = AttemptKeys("run", 1)
+    storage.put(keys.spec, to_json(spec))
+    executor.launch(spec)
+    try:
+        until(lambda: executor.status(keys) is LaunchStatus.ENDED, "the end of the attempt")
+    finally:
+        executor.stop(keys)
+    record = storage.get(keys.exit)
+    assert record is not None, storage.path(keys.log).read_text()[-3000:]
+    assert record["failure"] == "host_memory", record["message"]
+    assert record["message"].startswith("a worker was killed: its node ran out of memory")

@@ -10,7 +10,8 @@ import pytest
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.debugging import debug_spec
 from ntlbg_service.domain.errors import InfrastructureError, UserError
-from ntlbg_service.executors.environment import cluster_driver, with_code
+from ntlbg_service.domain.launch import FOLDER
+from ntlbg_service.executors.environment import cluster_driver, local_driver, with_code
 from ntlbg_service.shipping import CHECKOUT, PARTS, ship, shipped_version, version_of
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import SUITE, Service, new_run
@@ -90,6 +91,15 @@ def test_a_driver_has_its_runs_code_before_any_other(tmp_path: Path) -> None:
     run = service.ledger.run(spec.run_id)
     assert debug_spec(service.ledger, run, service.workspace, tmp_path, None).code is None
     shutil.rmtree(folder)
+
+
+def test_relative_paths_of_a_config_start_where_the_controller_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver of this machine runs in the folder of its code; on a cluster no folder is shared."""
+    monkeypatch.chdir(tmp_path)
+    assert local_driver({})[FOLDER] == str(tmp_path)
+    assert FOLDER not in cluster_driver({})
 
 
 def test_a_run_of_before_has_the_code_that_is_installed(tmp_path: Path) -> None:
