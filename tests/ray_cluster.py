@@ -114,6 +114,8 @@ def serve() -> None:
             "include_dashboard": True,
             "dashboard_host": "127.0.0.1",
             "dashboard_port": _free_port(),
+            # Else a second cluster on this machine has no agent that starts jobs.
+            "dashboard_agent_listen_port": _free_port(),
         },
     )
     nodes: dict[str, Any] = {}

@@ -13,8 +13,9 @@ from ntlbg_service.domain.errors import InfrastructureError
 
 TIMEOUT_SECONDS = 20.0
 """For one answer of the cluster's head."""
-AGENT_SECONDS = 60.0
-"""How long a cluster that has just started may have no agent for jobs."""
+AGENT_SECONDS = 10.0
+"""How long one submission waits for a cluster's agent for jobs: one that has just started has none
+for a second or two. Whoever submits tries again."""
 STOP_SECONDS = 60.0
 """How long a stopped job may take to be gone."""
 TICK_SECONDS = 0.5
@@ -44,15 +45,18 @@ class JobClient:
         address: str,
         connect: Callable[[str], Any] | None = None,
         pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
+        self._clock = clock
         self._connect = connect or connected
         self._pause = pause
         self._client: Any = None
 
     def submit(self, submission_id: str, **job: Any) -> bool:
         """Start a job. False where there is one of that id already."""
-        for _ in range(int(AGENT_SECONDS / TICK_SECONDS)):
+        deadline = self._clock() + AGENT_SECONDS
+        while self._clock() < deadline:
             try:
                 with self._asked() as client:
                     client.submit_job(submission_id=submission_id, **job)

@@ -91,7 +91,7 @@ def suffer(
 
 
 def repeated_steps(home: Home, run_id: str, number: int) -> int:
-    """Steps of an attempt that the next one did again."""
-    before, after = AttemptKeys(run_id, number), AttemptKeys(run_id, number + 1)
-    again = [int(row["step"]) for row in home.storage.lines(after.metrics)]
-    return home.steps(before) + 1 - min(again) if again else 0
+    """Steps of an attempt that a later one did again."""
+    later = [AttemptKeys(run_id, each.number) for each in home.attempts(run_id)[number:]]
+    again = [int(row["step"]) for keys in later for row in home.storage.lines(keys.metrics)]
+    return home.steps(AttemptKeys(run_id, number)) + 1 - min(again) if again else 0

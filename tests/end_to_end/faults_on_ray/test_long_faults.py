@@ -32,7 +32,8 @@ def check(rows: list[Row], *, intervals: int = 1) -> None:
 def test_a_node_is_killed(stage: Stage) -> None:
     (row,) = rows = scenes.node(stage)
     check(rows)
-    assert row.attempts == 2
+    # Ray may take some seconds to miss the node; what is sent there meanwhile comes back at once.
+    assert row.attempts in (2, 3)
 
 
 def test_the_head_is_killed(stage: Stage) -> None:

@@ -69,6 +69,27 @@ class Head:
         return Answer([{"class_name": kind} for kind in kinds])
 
 
+def test_a_submission_waits_a_bounded_time_for_an_agent() -> None:
+    """However long the head takes to say that it has none."""
+    now = [0.0]
+
+    class NoAgent:
+        tries = 0
+
+        def submit_job(self, **_: Any) -> None:
+            NoAgent.tries += 1
+            now[0] += 4.0
+            raise RuntimeError("No available agent to submit job")
+
+        def get_job_info(self, _: str) -> None:
+            raise RuntimeError("Request failed with status code 404")
+
+    client = JobClient("head", lambda _: NoAgent(), lambda _: None, lambda: now[0])
+    with pytest.raises(ClusterAwayError, match="has no agent that starts jobs"):
+        client.submit("run-0001")
+    assert NoAgent.tries == 3
+
+
 def test_a_stop_waits_for_the_workers_and_not_for_cleaners() -> None:
     head = Head(looks=3)
     JobClient("head", connect=lambda _: head, pause=lambda _: None).stop("run-0001")
