@@ -29,6 +29,8 @@ from ntlbg_service.domain.sweep import SweepSpec
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
 from ntlbg_service.loading import DataIdentities, check_data, code_version, load_suite, load_sweep
+from ntlbg_service.shipping import ship, shipped_version
+from ntlbg_service.storage.local import Storage
 from ntlbg_service.workspace import Workspace
 
 
@@ -128,6 +130,7 @@ def _new_run(
         fits=fits,
         details={
             "data_root": str(workspace.data_root.resolve()),
+            "code": shipped_version(),
             "description": variant.description,
         },
     )
@@ -174,6 +177,7 @@ def prepare_sweep(
         fits=(trials[0].fit,),
         details={
             "data_root": str(workspace.data_root.resolve()),
+            "code": shipped_version(),
             "description": spec.description,
             "trials": [asdict(trial) for trial in trials],
             "skipped": [refused.words for refused in skipped],
@@ -257,12 +261,19 @@ def _trial(
 
 
 def submit(
-    ledger: Ledger, prepared: Prepared, again: str | None = None, priority: int = 0
+    ledger: Ledger,
+    storage: Storage,
+    prepared: Prepared,
+    again: str | None = None,
+    priority: int = 0,
 ) -> Submission:
-    """Make the runs durable. `again`: 'all' or 'failed' queues a repetition of ended runs.
+    """Make the runs durable, and the code that they run with. `again`: 'all' or 'failed' queues a
+    repetition of ended runs.
 
     New runs with a higher `priority` go first.
     """
+    for version in sorted({str(run.details["code"]) for run in prepared.runs}):
+        ship(storage, version)
     newest = [_newest(ledger, run, again) for run in prepared.runs]
     return ledger.submit(prepared.suite, [replace(run, priority=priority) for run in newest])
 

@@ -18,7 +18,8 @@ def debug_spec(
 ) -> LaunchSpec:
     """What a runner is told of an attempt whose results go to `scratch`.
 
-    With the settings of the run's newest attempt, else of the next one, from its first step.
+    With the settings of the run's newest attempt, else of the next one, from its first step; with
+    the code that is here, whatever it was submitted with.
     `steps`: at most so many, where all are too many to wait for. Decoded frames are shared.
     """
     attempts = ledger.attempts_of(run.run_id)
@@ -36,7 +37,7 @@ def debug_spec(
         ended_at=None,
     )
     spec = launch_spec(run, attempt, replace(workspace, home=scratch))
-    spec = replace(spec, cache=str(workspace.cache.resolve()))
+    spec = replace(spec, cache=str(workspace.cache.resolve()), code=None)
     return spec if steps is None else _shortened(spec, steps)
 
 

@@ -13,6 +13,7 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.labels import PROFILE, simulated
 from ntlbg_service.domain.profiles import Profile, profile_named, recognise
+from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.ray_nodes import GIB, ray_nodes
 
 
@@ -118,15 +119,18 @@ def _gpu(index: int, driver: str) -> Gpu:
     )
 
 
-def read_nodes(environment: Mapping[str, str]) -> tuple[Node, ...]:
+def read_nodes(environment: Mapping[str, str], client: JobClient | None = None) -> tuple[Node, ...]:
     """Every live node of the Ray cluster in RAY_ADDRESS, else this machine alone. Raises
-    InfrastructureError where the cluster does not answer."""
+    InfrastructureError where the cluster does not answer.
+
+    `client` is one that is connected to the cluster, for those who ask often.
+    """
     address = environment.get("RAY_ADDRESS")
     if not address:
         return (read_node(),)
     return tuple(
         Node(**{**row, "gpus": tuple(Gpu(**gpu) for gpu in row["gpus"])})
-        for row in ray_nodes(address)
+        for row in ray_nodes(address, client)
     )
 
 

@@ -65,8 +65,9 @@ class Launches:
 
     def start(self, run: str, config: Config, *, attempt: int = 1, **changes: Any) -> AttemptKeys:
         """Start an attempt; `changes` are of its fit, or `resume_from`, or `placed`: Ray's ids of
-        the nodes it is to run on."""
+        the nodes it is to run on, or the folder of its `code`."""
         resume_from = changes.pop("resume_from", None)
+        code = changes.pop("code", None)
         placed = changes.pop("placed", ())
         fit = replace(cpu_fit(config), **changes)
         share = config.training.global_batch // (fit.workers * fit.micro_batch)
@@ -82,6 +83,7 @@ class Launches:
             data_root=str(self.data_root),
             cache=str(self.storage.root.parent / "cache"),
             nodes=placed,
+            code=code,
             resume_from=resume_from,
         )
         keys = AttemptKeys(run, attempt)

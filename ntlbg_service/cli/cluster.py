@@ -54,7 +54,7 @@ def gpus(as_json: bool) -> None:
         table.add_column(heading)
     for node in nodes:
         shape = (node.name, str(node.cores), f"{node.host_memory_gib:.0f}")
-        for row in _rows(node, kinds):
+        for row in rows(node, kinds):
             table.add_row(*shape, *row)
     console.print(table)
     capacity = inventory_of(nodes, kinds=kinds).capacity()
@@ -62,7 +62,7 @@ def gpus(as_json: bool) -> None:
     console.print(f"Plans count on {planned}.", highlight=False)
 
 
-def _rows(node: "Node", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, str, str, str]]":
+def rows(node: "Node", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, str, str, str]]":
     """GPU, product, memory and what it is planned as."""
     from ntlbg_service.domain.labels import PROFILE
 

@@ -154,6 +154,7 @@ def choose_ground(
     from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.domain.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
+    from ntlbg_service.executors.job_client import JobClient
     from ntlbg_service.inventory import inventory_of, ray_ids_of, read_nodes
     from ntlbg_service.loading import load_inventory
     from ntlbg_service.survey import Seen, Survey
@@ -164,9 +165,10 @@ def choose_ground(
         return Ground(inventory=load_inventory(file, kinds), estimates=estimates)
     on_cluster = chosen(os.environ, executor) != "local"
     environment = os.environ if on_cluster else {}
+    client = JobClient(os.environ.get("RAY_ADDRESS", "")) if on_cluster else None
 
     def read() -> Seen:
-        nodes = read_nodes(environment)
+        nodes = read_nodes(environment, client)
         return Seen(inventory_of(nodes, slots, kinds), ray_ids_of(nodes, kinds))
 
     first = read()

@@ -55,6 +55,7 @@ def command(
     from ntlbg_service.comparing import write_report
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import UNSUCCESSFUL
+    from ntlbg_service.storage.local import LocalStorage
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
     ground = choose_ground(None, parallel)
@@ -69,7 +70,7 @@ def command(
         )
     print_plan(prepared.plan, estimates)
     ledger = open_ledger(workspace)
-    print_submission(ledger, submit(ledger, prepared, again))
+    print_submission(ledger, submit(ledger, LocalStorage(workspace.storage), prepared, again))
 
     def report() -> None:
         write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)

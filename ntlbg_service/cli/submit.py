@@ -68,6 +68,7 @@ def command(
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.client import submit
     from ntlbg_service.loading import is_sweep
+    from ntlbg_service.storage.local import LocalStorage
 
     nodes = choose_inventory(inventory, parallel)
     if is_sweep(suite):
@@ -78,7 +79,7 @@ def command(
         files, chosen = load_selection(suite, scale, groups, variants, experiment)
         prepared, estimates = _suite(files, chosen, workspace, nodes, skip_refused)
     ledger = open_ledger(workspace)
-    submission = submit(ledger, prepared, again, priority)
+    submission = submit(ledger, LocalStorage(workspace.storage), prepared, again, priority)
     poke(workspace.wake)
     if as_json:
         click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))

@@ -35,6 +35,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.domain.states import UNSUCCESSFUL
     from ntlbg_service.estimates import open_estimates
     from ntlbg_service.measured import read_calibrations
+    from ntlbg_service.storage.local import LocalStorage
 
     ground = choose_ground(None, None)
     learned = read_calibrations(workspace)
@@ -43,7 +44,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     for words in prepared.skipped:
         click.echo(f"Skipped {words}")
     ledger = open_ledger(workspace)
-    print_submission(ledger, submit(ledger, prepared, again))
+    print_submission(ledger, submit(ledger, LocalStorage(workspace.storage), prepared, again))
     key = prepared.suite.key
     drive(ledger, workspace, key, ground, os.environ)
     for run in ledger.current_runs(key):

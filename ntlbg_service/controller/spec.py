@@ -7,6 +7,7 @@ from ntlbg_model.config import Config
 from ntlbg_service.domain.launch import LaunchSpec, Trial
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.storage.layout import code
 from ntlbg_service.workspace import Workspace
 
 
@@ -31,8 +32,15 @@ def launch_spec(
         data_root=str(run.details["data_root"]),
         cache=str(workspace.cache.resolve()),
         nodes=tuple(ray_ids[name] for name in attempt.nodes if name in ray_ids),
+        code=_code(run, workspace),
         resume_from=attempt.resume_from,
         trials=trials,
         metric=run.details.get("metric", "accuracy"),
         concurrency=run.details.get("concurrency", 1),
     )
+
+
+def _code(run: Run, workspace: Workspace) -> str | None:
+    """Where the code lies that the run was submitted with."""
+    version = run.details.get("code")
+    return str((workspace.storage / code(version)).resolve()) if version else None

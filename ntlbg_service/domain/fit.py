@@ -157,7 +157,7 @@ def fit(
                 continue
             limit = limit_of(place, step)
             settled, footprint = _settled(config, step, limit, profile, estimates)
-            needed = footprint.total + _process(profile, estimates)
+            needed = footprint.total + process_gib(profile, estimates)
             if needed <= limit:
                 settled = with_questions(config, settled)
                 return fit_of(config, place, settled, footprint, limit, estimates)
@@ -204,7 +204,7 @@ def _settled(
 ) -> tuple[Step, Footprint]:
     """The step, with the largest chunk of a frozen tower that fits where its own does not."""
     found = _judged(config, step, limit, profile, estimates)
-    room = limit - _process(profile, estimates)
+    room = limit - process_gib(profile, estimates)
     if found.total <= room:
         return step, found
     for chunk in _chunks_that_matter(config, step, estimates):
@@ -232,7 +232,7 @@ def _judged(
     measured peaks on the profile have taught."""
     factor = estimates.calibration(profile.name).factor
     found = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
-    off = found.total + _process(profile, estimates) - limit
+    off = found.total + process_gib(profile, estimates) - limit
     traced = estimates.trace(config, step, CONTEXT_GIB) if abs(off) < BAND * limit else None
     return found if traced is None else traced.scaled(factor)
 
@@ -242,10 +242,10 @@ def _least(config: Config, place: Place, estimates: Estimates) -> float:
     step = least_step(config, place)
     limit = limit_of(place, step)
     _, footprint = _settled(config, step, limit, place.profile, estimates)
-    return footprint.total + _process(place.profile, estimates)
+    return footprint.total + process_gib(place.profile, estimates)
 
 
-def _process(profile: Profile, estimates: Estimates) -> float:
+def process_gib(profile: Profile, estimates: Estimates) -> float:
     """What a CPU worker takes beside its model, as measured peaks have it."""
     return CPU_PROCESS_GIB * estimates.calibration(profile.name).factor if profile.is_cpu else 0.0
 
@@ -260,7 +260,7 @@ def fit_of(
 ) -> Fit:
     """A step with its prediction, as a fit."""
     profile = place.profile
-    process = _process(profile, estimates)
+    process = process_gib(profile, estimates)
     return Fit(
         profile=profile.name,
         precision=step.precision,

@@ -13,7 +13,7 @@ from ntlbg_model.footprint import CONTEXT_GIB, Step
 from ntlbg_service.domain.answering import with_questions
 from ntlbg_service.domain.candidates import SHARDINGS, gangs, micro_batches, narrower
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.fit import HOST_SHARE, Fit, fit, fit_of, host_of, limit_of
+from ntlbg_service.domain.fit import HOST_SHARE, Fit, fit, fit_of, host_of, limit_of, process_gib
 from ntlbg_service.domain.fit_words import sharding_words
 from ntlbg_service.domain.profiles import NodeShape, Place, Profile
 
@@ -45,6 +45,7 @@ def next_fit(
     place = Place(profile, node, max(nodes, failed.nodes))
     factor = estimates.calibration(profile.name).factor
     before = estimates.footprint(config, failed.step, CONTEXT_GIB).scaled(factor)
+    process = process_gib(profile, estimates)
     for lower, words in _lower(config, failed.step, place):
         step = with_questions(config, lower)
         footprint = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
@@ -52,8 +53,8 @@ def next_fit(
         if footprint.total < before.total and holds:
             return Rung(
                 fit=fit_of(config, place, step, footprint, limit_of(place, step), estimates),
-                reason=f"out of memory at a predicted {before.total:.1f} GiB: {words}, "
-                f"predicted {footprint.total:.1f} GiB",
+                reason=f"out of memory at a predicted {before.total + process:.2f} GiB: {words}, "
+                f"predicted {footprint.total + process:.2f} GiB",
             )
     kinds = [Place(*kind) for kind in larger]
     return _larger(config, failed, profile, kinds, estimates)

@@ -9,6 +9,10 @@ from ntlbg_model.config import STRICT, Config
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
 
+FOLDER = "NTLBG_FOLDER"
+"""Variable of a driver on the submitter's machine: the folder in which relative paths of a config
+start, for it runs in the folder of its code."""
+
 
 class Work(StrEnum):
     """What a launch does."""
@@ -54,6 +58,8 @@ class LaunchSpec:
     """Folder of decoded frames."""
     nodes: tuple[str, ...] = ()
     """Ray's ids of the nodes it was placed on. Empty: whichever have GPUs of the fit's kind."""
+    code: str | None = None
+    """Folder of the code that it runs with. null: the code that is installed."""
     resume_from: str | None = None
     """Folder of a committed checkpoint of an earlier attempt."""
     trials: tuple[Trial, ...] = ()

@@ -1,6 +1,11 @@
 """What every driver is given in its environment."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
+
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.launch import FOLDER, LaunchSpec
 
 DRIVER = {
     "OMP_NUM_THREADS": "1",
@@ -23,9 +28,23 @@ environment to everyone who sees the cluster, so tokens are none of it: they bel
 def local_driver(environment: Mapping[str, str]) -> dict[str, str]:
     """For a driver on this machine with a Ray of its own: on loopback alone, without tokens."""
     own = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
-    return {**own, **DRIVER, "RAY_AUTH_MODE": "disabled"}
+    return {**own, **DRIVER, "RAY_AUTH_MODE": "disabled", FOLDER: str(Path.cwd())}
 
 
 def cluster_driver(environment: Mapping[str, str]) -> dict[str, str]:
     """For a driver on a cluster, which has rules and tokens of its own."""
     return {**{name: environment[name] for name in HANDED_ON if name in environment}, **DRIVER}
+
+
+def with_code(environment: Mapping[str, str], spec: LaunchSpec) -> dict[str, str]:
+    """The environment of a driver that runs with the code of its spec, before any other.
+
+    Raises InfrastructureError where that is gone from storage.
+    """
+    if spec.code is None:
+        return dict(environment)
+    if not Path(spec.code).is_dir():
+        raise InfrastructureError(f"{spec.code}: the code of run {spec.run_id} is gone")
+    before = environment.get("PYTHONPATH")
+    paths = [spec.code, *([before] if before else [])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(paths)}

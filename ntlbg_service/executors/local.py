@@ -10,7 +10,7 @@ import psutil
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_here, workers_of
-from ntlbg_service.executors.environment import local_driver
+from ntlbg_service.executors.environment import local_driver, with_code
 from ntlbg_service.storage.claims import claimant
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -34,6 +34,7 @@ class LocalExecutor:
         for ended in self._children.values():
             ended.poll()  # Reaps drivers whose exit record was enough to close their attempts.
         keys = AttemptKeys(spec.run_id, spec.attempt)
+        environment = with_code(self._environment, spec)
         log = self._storage.path(keys.log)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -42,7 +43,9 @@ class LocalExecutor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=environment,
+                # Python looks here first, and so do Ray's workers.
+                cwd=spec.code,
                 start_new_session=True,
             )
 

@@ -11,7 +11,7 @@ from typing import Any
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_on_nodes, workers_of
-from ntlbg_service.executors.environment import cluster_driver
+from ntlbg_service.executors.environment import cluster_driver, with_code
 from ntlbg_service.executors.job_client import ENDED, JobClient
 from ntlbg_service.storage.layout import HOME, AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, Storage
@@ -83,10 +83,13 @@ class RayJobsExecutor:
             [python, "-m", "ntlbg_service.runner", str(self._storage.path(keys.spec))]
         )
         log = shlex.quote(str(self._storage.path(keys.log)))
+        # Python looks in its folder first, and so do Ray's workers.
+        there = f"cd {shlex.quote(spec.code)} && " if spec.code else ""
+        environment = with_code(cluster_driver(self._environment), spec)
         return {
             # The log is in storage from the first byte: it outlives the cluster's head.
-            "entrypoint": f"echo output: {log}; exec {driver} >> {log} 2>&1",
-            "runtime_env": {"env_vars": cluster_driver(self._environment)},
+            "entrypoint": f"echo output: {log}; {there}exec {driver} >> {log} 2>&1",
+            "runtime_env": {"env_vars": environment},
             "metadata": {
                 "launch": spec.launch_id,
                 "run": spec.run_id,

@@ -16,6 +16,7 @@ from typing import Any
 from ntlbg_model.config import DatasetConfig
 from ntlbg_model.data.records import Prediction
 from ntlbg_service.domain.launch import (
+    FOLDER,
     ExitRecord,
     LaunchSpec,
     MetricLine,
@@ -46,6 +47,7 @@ def work(settings: dict[str, Any]) -> None:
     if device.name == "cpu":
         # Ray Train names a CUDA device even where the workers were given none.
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+    os.chdir(os.environ.get(FOLDER, "."))
     progress = _Progress(spec, storage, place_of(context), device)
     try:
         where = whereabouts(progress.place)

@@ -88,6 +88,11 @@ class AttemptKeys:
         return AttemptKeys(f"{self.run_id}/trials/{name}", self.attempt)
 
 
+def code(version: str) -> str:
+    """Folder of one version of the code that runs were submitted with."""
+    return f"code/{version}"
+
+
 def trials(run_id: str) -> str:
     """Folder of a sweep's trials, each as if it were a run."""
     return f"runs/{run_id}/trials"

@@ -60,6 +60,7 @@ def test_groups_of_one_name_share_its_numbers() -> None:
         ({"price_per_gpu_hour": -1.0}, "price_per_gpu_hour: must be at least 0, got -1.0"),
         ({"start_minute": 3}, "start_minute: unknown key; did you mean 'start_minutes'?"),
         ({"cores": 0}, "cores: must be at least 1, got 0"),
+        ({"nodes": 2, "names": ["a"]}, "names: must be one for each of 2, got 1"),
     ],
 )
 def test_what_cannot_be_is_one_line(row: dict[str, Any], message: str) -> None:
@@ -67,6 +68,14 @@ def test_what_cannot_be_is_one_line(row: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         parse(Inventory, {"name": "i", "groups": [group]}, "i.json")
     assert str(caught.value) == f"i.json: groups.0.{message}"
+
+
+def test_nodes_may_have_names_of_their_own() -> None:
+    there = NodeGroup(profile="cpu", gpus=1, nodes=2, max_nodes=3, names=("rack-7", "rack-9"))
+    found = Inventory(name="i", groups=(there,))
+    assert [node.name for node in found.nodes()] == ["rack-7", "rack-9", "cpu-3"]
+    with pytest.raises(ValueError, match="names must differ, got 'rack-7' 2 times"):
+        Inventory(name="i", groups=(there, there))
 
 
 def test_an_inventory_names_some_node() -> None:

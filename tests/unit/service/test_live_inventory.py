@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ntlbg_service.cli.cluster import rows
 from ntlbg_service.inventory import Gpu, Node, inventory_of, ray_ids_of
 
 
@@ -95,3 +96,14 @@ def test_runs_on_a_cpu_go_to_nodes_labelled_for_them_and_never_where_no_core_is(
     nodes.append(ray_node("x", cores=2, devices=0, ntlbg_io__profile="cpu"))
     assert [node.name for node in inventory_of(nodes, slots=9).nodes()] == ["x"]
     assert inventory_of(nodes, slots=9).capacity() == {"cpu": 2}
+
+
+def test_the_list_of_nodes_says_whose_word_a_kind_is() -> None:
+    """A label's, NVML's, or nobody's."""
+    labelled = ray_node("a", ntlbg_io__profile="V100-32GB")
+    pretended = ray_node("b", ntlbg_io__profile="V100-32GB", ntlbg_io__gpus="simulated")
+    assert list(rows(labelled, ())) == [("4 in all", "label V100-32GB", "-", "V100-32GB")]
+    assert list(rows(pretended, ())) == [("4 in all", "simulated", "-", "V100-32GB")]
+    seen = replace(a_node("c", A100), labels={"ntlbg.io/profile": "V1000"}, devices=1)
+    assert list(rows(seen, ())) == [("0", A100[0], "0.0 / 79.2", "no profile: not used")]
+    assert next(rows(a_node("d"), ()))[3] == "cpu"

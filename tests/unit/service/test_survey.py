@@ -1,6 +1,7 @@
 """A controller uses a node that came, and starts nothing on one that went."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def service(tmp_path: Path) -> Service:
 
 def test_a_node_that_came_is_used_and_the_runner_is_told_its_id(service: Service) -> None:
     cluster = Cluster("a")
-    object.__setattr__(service.controller, "ground", cluster.ground())
+    service.controller = replace(service.controller, ground=cluster.ground())
     service.controller.step()
     assert [spec.nodes for spec in service.executor.running.values()] == [("id-a",)]
     cluster.names, cluster.now = ("a", "b"), 60.0
@@ -91,7 +92,7 @@ def test_a_node_that_came_is_used_and_the_runner_is_told_its_id(service: Service
 
 def test_a_loss_has_the_nodes_read_anew(service: Service) -> None:
     cluster = Cluster("a")
-    object.__setattr__(service.controller, "ground", cluster.ground())
+    service.controller = replace(service.controller, ground=cluster.ground())
     service.controller.step()
     before = cluster.reads
     (spec,) = service.executor.running.values()
@@ -106,7 +107,7 @@ def test_what_was_placed_on_a_node_that_went_is_placed_anew(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster("a")
-    object.__setattr__(service.controller, "ground", cluster.ground())
+    service.controller = replace(service.controller, ground=cluster.ground())
     executor: Any = service.executor
 
     def away(_: object) -> None:
