@@ -48,7 +48,7 @@ def test_a_run_is_debugged_then_exported_and_asked(cli: Cli, tmp_path: Path) -> 
     assert debugged.returncode == 0, debugged.stdout + debugged.stderr
     assert "nothing of it was recorded" in debugged.stdout
     assert "measured peak" in debugged.stdout and "glitch/accuracy" in debugged.stdout
-    assert not (cli.home / "storage").exists()
+    assert not (cli.home / "storage" / "runs").exists()
     assert cli("cancel", "selection/uniform:1").returncode == 0
     early = cli("export", "ntlbg:1", tmp_path / "model")
     assert early.returncode == 2 and "has no checkpoint yet: queued" in early.stderr
