@@ -4,6 +4,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.end_to_end.conftest import Cli, kill_tree, until, write_suite
 from tests.end_to_end.test_main_job import mlflow_runs
 
@@ -52,6 +54,7 @@ def test_a_killed_command_leaves_its_driver_to_the_next(cli: Cli, tmp_path: Path
     assert [attempt.name for attempt in attempts] == ["attempt-0001"]
 
 
+@pytest.mark.long
 def test_a_killed_driver_is_a_new_attempt_of_the_same_command(cli: Cli, tmp_path: Path) -> None:
     suite = write_suite(tmp_path, **{"training.max_steps": 30})
     command = cli.start("run", suite, "--variant", "uniform")

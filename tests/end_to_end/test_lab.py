@@ -3,20 +3,21 @@ processes of their own; only the GPUs are simulated."""
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from ntlbg_service.inventory import read_nodes
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from tests.databases import Postgres
-from tests.end_to_end.conftest import REPOSITORY, Cli
+from tests.end_to_end.conftest import REPOSITORY, Cli, until
 from tests.launches import Launches
 from tests.mlflow_server import mlflow_server
 from tests.ray_cluster import RayCluster
@@ -91,11 +92,17 @@ def lab(
             for kind, (cores, gpus) in NODES.items()
         }
         try:
+            until(lambda: kinds.keys() <= reported(settings), "the dashboard's word of all nodes")
             yield Lab(cli, ray_cluster, kinds, ledger_url, mlflow)
         finally:
             cli.stop()
             for node in kinds:
                 ray_cluster.remove_node(node)
+
+
+def reported(environment: Mapping[str, str]) -> set[str]:
+    """Ray's ids of the nodes that a submission would find now."""
+    return {node.ray_id for node in read_nodes(environment)}
 
 
 def write_kind(path: Path) -> Path:

@@ -20,6 +20,7 @@ def launches(ray_cluster: RayCluster, data_root: Path, tmp_path: Path) -> Launch
     return Launches(LocalStorage(tmp_path / "storage"), data_root, ray_cluster.environment)
 
 
+@pytest.mark.long
 def test_a_worker_runs_on_the_node_of_its_placement(
     ray_cluster: RayCluster, launches: Launches
 ) -> None:

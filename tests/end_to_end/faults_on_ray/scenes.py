@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import Config
-from ntlbg_service.cleaning import find_litter, remove
+from ntlbg_service.cleaning import find_litter
 from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import take_away
 from tests.databases import Postgres
 from tests.end_to_end.conftest import until
 from tests.end_to_end.faults_on_ray.home import CONFIG, SAVE_STEPS, Home
@@ -106,7 +107,7 @@ def check_sweep(home: Home) -> None:
     litter = find_litter(home.ledger, home.storage, home.workspace)
     for each in litter:
         if each.kind == "cut short":
-            remove(each)
+            take_away(each.path)
     assert not cut_short.exists()
 
 
