@@ -14,5 +14,5 @@ def test_a_killed_worker_and_then_a_killed_driver_cost_a_few_steps(
     for row in (worker, driver):
         assert (row.runs_lost, row.doubled, row.different, row.attempts) == (0, [], [], 3), row
         assert 0 <= row.lost_steps <= SAVE_STEPS, row
-    assert "Connection reset by peer" in worker.ended_as or "without a word" in worker.ended_as
+    assert "by peer" in worker.ended_as or "without a word" in worker.ended_as
     assert driver.ended_as == "the driver ended without an exit record"
