@@ -75,6 +75,8 @@ class Fit:
     """The prediction is a trace of the whole step, not the closed form."""
     calibration: float = 1.0
     """Factor learned from measured peaks on this profile, already in `predicted_gib`."""
+    share: float = 1.0
+    """Part of its GPU that a run of one worker takes; below 1 others run beside it."""
 
     @property
     def numerics(self) -> str:
@@ -85,7 +87,7 @@ class Fit:
     def resources(self) -> dict[str, float]:
         """What Ray reserves for one worker."""
         cores: dict[str, float] = {"CPU": self.cores}
-        return cores if self.profile == "cpu" else cores | {"GPU": 1}
+        return cores if self.profile == "cpu" else cores | {"GPU": self.share}
 
     @property
     def step(self) -> Step:
@@ -115,8 +117,8 @@ class Fit:
 
     @property
     def gpu_hours(self) -> float:
-        """Wall time x workers."""
-        return self.hours * self.workers
+        """Wall time x workers, of a shared GPU its part."""
+        return self.hours * self.workers * self.share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntlbg_service.domain.board import Ask, Board, Spot, ask_of
 from ntlbg_service.domain.bound import Bound, Way
-from ntlbg_service.domain.cluster import Interval, Job, Placement, makespan
+from ntlbg_service.domain.cluster import Cap, Interval, Job, Placement, makespan
 from ntlbg_service.domain.fit import Fit
 
 
@@ -50,7 +50,7 @@ class _Kind:
 
 def ways(fits: Iterable[Fit]) -> tuple[Way, ...]:
     """Fits as the bound sees them."""
-    return tuple(Way(fit.profile, fit.workers, fit.hours) for fit in fits)
+    return tuple(Way(fit.profile, fit.workers * fit.share, fit.hours) for fit in fits)
 
 
 def demand(jobs: Sequence[Job]) -> Counter[tuple[Way, ...]]:
@@ -60,13 +60,13 @@ def demand(jobs: Sequence[Job]) -> Counter[tuple[Way, ...]]:
     return Counter(seen[kind_of(job)] for job in jobs)
 
 
-Kind = tuple[int, frozenset[str]]
+Kind = tuple[int, frozenset[str], tuple[Cap, ...]]
 
 
 def kind_of(job: Job) -> Kind:
-    """The same for jobs that share their fits, and the nodes that they are kept off: they are
-    alike to the scheduler."""
-    return id(job.fits), job.excluded
+    """The same for jobs that share their fits, their caps, and the nodes that they are kept off:
+    they are alike to the scheduler."""
+    return id(job.fits), job.excluded, job.caps
 
 
 def place(
@@ -99,7 +99,7 @@ def place(
 
 def _kind(job: Job, bound: Bound, dearer: float) -> _Kind:
     options = [
-        _Option(fit=fit, ask=ask_of(fit, job.excluded), cost=bound.cost(way))
+        _Option(fit=fit, ask=ask_of(fit, job.excluded, job.caps), cost=bound.cost(way))
         for fit, way in zip(job.fits, ways(job.fits), strict=True)
     ]
     if not math.isinf(dearer):
@@ -124,7 +124,7 @@ def _take(job: Job, option: _Option, spot: Spot, board: Board) -> Interval:
     board.take(option.ask, spot)
     names = tuple(board.nodes[index].name for index in spot.nodes)
     return Interval(
-        placement=Placement(run_id=job.run_id, fit=option.fit, nodes=names),
+        placement=Placement(run_id=job.run_id, fit=option.fit, nodes=names, device=spot.device),
         start=spot.start,
         end=spot.start + option.fit.hours,
     )

@@ -1,33 +1,40 @@
 """Who runs next, and where. The plan is its look-ahead; the controller starts its first step.
 
-`look_ahead` gives every waiting run a place and a start. Runs are placed from the longest to the
-shortest, into the holes that those before it leave and never in their way: backfilling with a
+`look_ahead` gives every waiting run a place and a start. Runs are placed in their turns
+(`turn.py`), into the holes that those before them leave and never in their way: backfilling with a
 reservation for every run, so nobody's start is delayed by one further back in the queue. A gang
 gets all of its devices at once, on nodes that really have them.
 
-A run that takes the first free GPU may take it from one that it suits better. So the queue is
-placed several times over: each run where it ends first; where it costs the cluster least, at the
-prices of `bound`, among the places that end in time; and on nothing much dearer than what suits
-it best. Then those that ended last complain and are placed earlier ("Squeaky wheel
-optimization", Joslin and Clements, JAIR 10, 1999). The schedule that ends first is kept.
+Runs that were submitted together have one turn where nobody else's comes between. They are
+arranged so that the last of them ends early: placed from the longest to the shortest, and several
+times over. A run that takes the first free GPU may take it from one that it suits better; so each
+run goes where it ends first; where it costs the cluster least, at the prices of `bound`, among the
+places that end in time; or on nothing much dearer than what suits it best. Then those that ended
+last complain and are placed earlier ("Squeaky wheel optimization", Joslin and Clements, JAIR 10,
+1999). The schedule that ends first is kept. Where others wait behind, a run always goes where it
+ends first: a place that it left to its own would be taken by them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ntlbg_service.domain.board import Board, ask_of
-from ntlbg_service.domain.bound import lower_bound
+from ntlbg_service.domain.bound import Bound, lower_bound
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.placing import Kind, Placed, Taste, demand, kind_of, place
+from ntlbg_service.domain.turn import in_turns
 
-TASTES = (Taste(), Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
+FIRST_END = Taste()
+TASTES = (FIRST_END, Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
 CLOSE = 1.02
 """A makespan within this factor of the least possible is not improved further."""
 COMPLAINTS = 6
 """How often the runs that end last may complain."""
 LOUDER = 1.5
 """What a complaint multiplies the hours of a run with, for its turn."""
+WORTH_ARRANGING = 16
+"""Runs of one turn, from which on they are placed several times while others wait behind."""
 
 
 def schedule(waiting: Sequence[Job], cluster: Cluster) -> tuple[Placement, ...]:
@@ -40,32 +47,52 @@ def schedule(waiting: Sequence[Job], cluster: Cluster) -> tuple[Placement, ...]:
 
 
 def _anything_free(cluster: Cluster) -> bool:
-    busy = _add({}, ((held.placement.fit, 1.0) for held in cluster.running))
+    busy = _add({}, ((row.placement.fit, 1.0) for row in cluster.held()))
     return any(count > busy.get(name, 0.0) for name, count in cluster.capacity().items())
 
 
 def look_ahead(waiting: Sequence[Job], cluster: Cluster) -> tuple[Interval, ...]:
     """When and where every waiting run would be, in the order of their starts.
 
-    Jobs that the cluster could never hold are left out.
+    Jobs that the cluster could never hold, or their caps never allow, are left out.
     """
-    board = Board(cluster.nodes)
+    board = Board(cluster.nodes, cluster.drained)
     board.occupy(cluster.running)
-    busy = _add({}, ((held.placement.fit, held.hours) for held in cluster.running))
+    capacity = cluster.capacity()
+    plain = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
+    busy = _add({}, ((row.placement.fit, row.hours) for row in cluster.held()))
     intervals: list[Interval] = []
-    for level in _levels(_that_fit(waiting, board)):
-        best = _best(level, board, cluster.capacity(), busy)
-        board = best.board
-        intervals += best.intervals
-        busy = _add(busy, ((row.placement.fit, row.placement.fit.hours) for row in best.intervals))
+    turns = _head_first(in_turns(_that_fit(waiting, board)))
+    for number, jobs in enumerate(turns, start=1):
+        last = number == len(turns)
+        if len(jobs) > 1 and (last or len(jobs) >= WORTH_ARRANGING):
+            tastes = TASTES if last else (FIRST_END,)
+            placed = _best(jobs, board, lower_bound(demand(jobs), capacity, busy), tastes)
+        else:
+            placed = place(jobs, board, plain, FIRST_END)
+        board = placed.board
+        intervals += placed.intervals
+        busy = _add(
+            busy, ((row.placement.fit, row.placement.fit.hours) for row in placed.intervals)
+        )
     return tuple(sorted(intervals, key=lambda interval: interval.start))
+
+
+def _head_first(turns: list[list[Job]]) -> list[list[Job]]:
+    """The head of the queue, the longest run of the first turn, apart where others wait too:
+    whatever is arranged behind it, its own place depends on nothing but what runs."""
+    if len(turns) < 2 or len(turns[0]) == 1:
+        return turns
+    head = min(turns[0], key=lambda job: -min(fit.hours for fit in job.fits))
+    rest = [job for job in turns[0] if job is not head]
+    return [[head], rest, *turns[1:]]
 
 
 def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[str, float]:
     """Device-hours by profile with those of what is held besides."""
     total = dict(busy)
     for fit, hours in held:
-        total[fit.profile] = total.get(fit.profile, 0.0) + hours * fit.workers
+        total[fit.profile] = total.get(fit.profile, 0.0) + hours * fit.workers * fit.share
     return total
 
 
@@ -74,27 +101,16 @@ def _that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
     known: dict[Kind, tuple[Fit, ...]] = {}
     for job in waiting:
         if kind_of(job) not in known:
-            asked = [(fit, ask_of(fit, job.excluded)) for fit in job.fits]
+            asked = [(fit, ask_of(fit, job.excluded, job.caps)) for fit in job.fits]
             held = tuple(fit for fit, ask in asked if board.find(ask) is not None)
             known[kind_of(job)] = job.fits if len(held) == len(job.fits) else held
     return [replace(job, fits=known[kind_of(job)]) for job in waiting if known[kind_of(job)]]
 
 
-def _levels(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs of each priority, the highest first."""
-    levels: dict[int, list[Job]] = {}
-    for job in jobs:
-        levels.setdefault(job.priority, []).append(job)
-    return [levels[priority] for priority in sorted(levels, reverse=True)]
-
-
-def _best(
-    jobs: Sequence[Job], board: Board, capacity: Mapping[str, int], busy: Mapping[str, float]
-) -> Placed:
-    bound = lower_bound(demand(jobs), capacity, busy)
+def _best(jobs: Sequence[Job], board: Board, bound: Bound, tastes: Sequence[Taste]) -> Placed:
     target = CLOSE * bound.hours
     best: Placed | None = None
-    for taste in TASTES:
+    for taste in tastes:
         tried = place(jobs, board.copy(), bound, taste)
         if best is None or tried.makespan < best.makespan:
             best, best_taste = tried, taste

@@ -1,0 +1,77 @@
+"""Several small runs on one GPU: as parts of it, by what their memory is predicted to be.
+
+A part is a half, a quarter or an eighth of what runs on the card may fill, the least that holds a
+run's predicted memory; so whatever runs side by side is predicted to stay within the limit. Parts
+of these sizes leave no gap that a smaller number of cards would not have.
+"""
+
+from dataclasses import replace
+
+from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.timeline import Need, Timeline
+
+PARTS = 8
+"""What a GPU is counted in; no run has less than one."""
+SLOWER = 0.5
+"""What each run that may be beside it adds to a run's hours, as a share of them. Assumed: between
+a card that was idle half of the time (0) and one that was busy all of the time (1)."""
+
+
+def parts_of(fit: Fit) -> int:
+    """Parts of a GPU that each worker of a fit takes."""
+    return round(fit.share * PARTS)
+
+
+def shared(fit: Fit) -> Fit:
+    """The fit on the smallest part of its GPU that holds it, with hours for a card that is full.
+
+    What takes more than half of a card, or more than one card, and what runs on a CPU, stays as it
+    is.
+    """
+    if fit.workers > 1 or fit.profile == "cpu":
+        return fit
+    for runs in (8, 4, 2):
+        if fit.predicted_gib * runs <= fit.limit_gib:
+            hours = fit.hours * (1 + SLOWER * (runs - 1))
+            return replace(fit, share=1 / runs, hours=hours)
+    return fit
+
+
+def agreed(fits: tuple[Fit, ...], share_gpus: bool) -> tuple[Fit, ...]:
+    """Fits as a suite lets them be placed."""
+    return tuple(map(shared, fits)) if share_gpus else fits
+
+
+class SharedGpu:
+    """One GPU that runs have parts of; it is held from the first start to the last end.
+
+    What is asked for is a need of so many parts.
+    """
+
+    def __init__(self, start: float) -> None:
+        self.start = self._end = start
+        self._line = Timeline(PARTS, 0.0)
+
+    def copy(self) -> "SharedGpu":
+        """One that can be promised away without this one."""
+        other = SharedGpu(self.start)
+        other._end, other._line = self._end, self._line.copy()
+        return other
+
+    def earliest(self, after: float, need: Need) -> float:
+        """When the parts are free first, were the GPU held for as long as it takes."""
+        return self._line.earliest(max(after, self.start), need)
+
+    def reaches(self, start: float, need: Need, node: Timeline) -> bool:
+        """Whether the GPU is held at a moment, and can be held until that run ends."""
+        if start > self._end:
+            return False
+        longer = start + need.hours - self._end
+        return longer <= 0 or node.earliest(self._end, Need(1, 0.0, longer)) == self._end
+
+    def take(self, start: float, need: Need, node: Timeline) -> None:
+        """Promise parts, and of the node the GPU for as much longer as that takes."""
+        end = start + need.hours
+        self._line.take(start, end, need.gpus, 0.0)
+        node.take(self._end, end, 1, 0.0)
+        self._end = max(self._end, end)
