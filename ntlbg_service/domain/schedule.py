@@ -23,7 +23,7 @@ from ntlbg_service.domain.bound import Bound, lower_bound
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.placing import Kind, Placed, Taste, demand, kind_of, place
-from ntlbg_service.domain.turn import in_turns
+from ntlbg_service.domain.turn import head_apart, in_turns
 
 FIRST_END = Taste()
 TASTES = (FIRST_END, Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
@@ -62,7 +62,7 @@ def look_ahead(waiting: Sequence[Job], cluster: Cluster) -> tuple[Interval, ...]
     plain = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
     busy = _add({}, ((row.placement.fit, row.hours) for row in cluster.held()))
     intervals: list[Interval] = []
-    turns = _head_first(in_turns(_that_fit(waiting, board)))
+    turns = head_apart(in_turns(_that_fit(waiting, board)))
     for number, jobs in enumerate(turns, start=1):
         last = number == len(turns)
         if len(jobs) > 1 and (last or len(jobs) >= WORTH_ARRANGING):
@@ -76,16 +76,6 @@ def look_ahead(waiting: Sequence[Job], cluster: Cluster) -> tuple[Interval, ...]
             busy, ((row.placement.fit, row.placement.fit.hours) for row in placed.intervals)
         )
     return tuple(sorted(intervals, key=lambda interval: interval.start))
-
-
-def _head_first(turns: list[list[Job]]) -> list[list[Job]]:
-    """The head of the queue, the longest run of the first turn, apart where others wait too:
-    whatever is arranged behind it, its own place depends on nothing but what runs."""
-    if len(turns) < 2 or len(turns[0]) == 1:
-        return turns
-    head = min(turns[0], key=lambda job: -min(fit.hours for fit in job.fits))
-    rest = [job for job in turns[0] if job is not head]
-    return [[head], rest, *turns[1:]]
 
 
 def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[str, float]:

@@ -40,3 +40,13 @@ def in_turns(jobs: Sequence[Job]) -> list[list[Job]]:
 
 def _submission(job: Job) -> tuple[int, float, str]:
     return job.priority, job.submitted, job.suite
+
+
+def head_apart(turns: list[list[Job]]) -> list[list[Job]]:
+    """Turns with the head of the queue, the longest run of the first, apart where others wait
+    too: whatever is arranged behind it, its own place depends on nothing but what runs."""
+    if len(turns) < 2 or len(turns[0]) == 1:
+        return turns
+    head = max(turns[0], key=lambda job: min(fit.hours for fit in job.fits))
+    rest = [job for job in turns[0] if job is not head]
+    return [[head], rest, *turns[1:]]
