@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
+from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
@@ -32,6 +33,8 @@ class Service:
     lease: Lease
     clock: Callable[[], float]
     """Monotonic seconds."""
+    caps: Caps = field(default_factory=Caps)
+    """How many GPUs whoever may hold at once."""
     suite_key: str | None = None
     """Only the runs of this suite are started."""
     note: Callable[[str], None] = lambda _: None
@@ -98,6 +101,7 @@ class Service:
             ground=self.ground,
             clock=self.clock,
             suite_key=self.suite_key,
+            caps=self.caps,
         )
         self.publisher = Publisher(
             ledger, self.storage, self.tracker, self.workspace, self.clock, door

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ntlbg_service.domain.bound import lower_bound
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
 from ntlbg_service.domain.placing import demand
 from ntlbg_service.domain.schedule import schedule
 
@@ -63,9 +63,7 @@ def live(
             waiting[job.run_id] = job
         while active and active[0][0] <= now:
             heapq.heappop(active)
-        running = tuple(
-            still_running(row, now, caps[row.placement.run_id]) for _, _, row in active
-        )
+        running = tuple(still_running(row, now, caps[row.placement.run_id]) for _, _, row in active)
         for placement in policy(list(waiting.values()), replace(cluster, running=running)):
             del waiting[placement.run_id]
             interval = Interval(placement=placement, start=now, end=now + takes(placement))

@@ -17,9 +17,7 @@ class Free:
         self.host = [node.host_memory_gib for node in cluster.nodes]
         places = {node.name: index for index, node in enumerate(cluster.nodes)}
         for held in running:
-            self.take(
-                ask_of(held.placement.fit), [places[name] for name in held.placement.nodes]
-            )
+            self.take(ask_of(held.placement.fit), [places[name] for name in held.placement.nodes])
 
     def spot(self, ask: Ask) -> tuple[int, ...] | None:
         """The first nodes of one group with room now."""

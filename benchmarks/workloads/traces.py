@@ -150,7 +150,9 @@ def _trace(
         left = runs - sum(len(jobs) for _, jobs in drawn)
         if left <= 0:
             break
-        drawn.append((burst.user, _jobs(draw, len(drawn), replace(burst, runs=min(burst.runs, left)))))
+        drawn.append(
+            (burst.user, _jobs(draw, len(drawn), replace(burst, runs=min(burst.runs, left))))
+        )
     work = sum(min(fit.gpu_hours for fit in job.fits) for _, jobs in drawn for job in jobs)
     span = work / (load * sum(cluster.capacity().values()))
     jobs, users = [], {}

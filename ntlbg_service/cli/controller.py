@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import FILE, choose_inventory, open_ledger, workspace_options
+from ntlbg_service.cli.options import (
+    FILE,
+    caps_option,
+    choose_inventory,
+    open_ledger,
+    read_caps,
+    workspace_options,
+)
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,6 +46,7 @@ IDLE_SECONDS = 5.0
     show_default=True,
     help="Seconds after which another controller takes over from one that was cut off.",
 )
+@caps_option
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
 def command(
@@ -46,6 +54,7 @@ def command(
     parallel: int | None,
     executor_name: str | None,
     lease: float,
+    caps: Path | None,
     until_idle: bool,
     workspace: Workspace,
 ) -> None:
@@ -65,6 +74,7 @@ def command(
     from ntlbg_service.tracking import Tracker
     from ntlbg_service.wake import Wake
 
+    limits = read_caps(caps)
     nodes = choose_inventory(inventory, parallel)
     ledger = open_ledger(workspace)
     storage = LocalStorage(workspace.storage)
@@ -81,6 +91,7 @@ def command(
         ),
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
+        caps=limits,
         note=_say,
     )
     serve(service, Wake(workspace.wake), until_idle)

@@ -39,14 +39,15 @@ WORTH_ARRANGING = 16
 
 def schedule(waiting: Sequence[Job], cluster: Cluster) -> tuple[Placement, ...]:
     """Who starts now. The others wait for a better place, or for the reservation of another."""
-    if not _anything_free(cluster):
+    if not something_free(cluster):
         return ()
     return tuple(
         interval.placement for interval in look_ahead(waiting, cluster) if interval.start <= 0.0
     )
 
 
-def _anything_free(cluster: Cluster) -> bool:
+def something_free(cluster: Cluster) -> bool:
+    """Whether some GPU may be; where none is, nobody starts."""
     busy = _add({}, ((row.placement.fit, 1.0) for row in cluster.held()))
     return any(count > busy.get(name, 0.0) for name, count in cluster.capacity().items())
 

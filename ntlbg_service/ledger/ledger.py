@@ -1,5 +1,6 @@
 """The ledger, whole. Each operation is one transaction; intent is written before side effects."""
 
+from ntlbg_service.ledger.draining import Draining
 from ntlbg_service.ledger.leadership import Leadership
 from ntlbg_service.ledger.queries import Queries
 from ntlbg_service.ledger.submitting import Submitting
@@ -8,7 +9,7 @@ from ntlbg_service.ledger.trying import Trying
 from ntlbg_service.ledger.wishes import Wishes
 
 
-class Ledger(Submitting, Trying, Wishes, Queries, Leadership):
+class Ledger(Submitting, Trying, Wishes, Draining, Queries, Leadership):
     """The durable queue and its history."""
 
     def now(self) -> float:

@@ -59,9 +59,7 @@ def a_history(
 
 
 def _placeable(job: Job, cluster: Cluster) -> tuple[Fit, ...]:
-    return tuple(
-        fit for fit in job.fits if look_ahead([replace(job, fits=(fit,))], cluster)
-    )
+    return tuple(fit for fit in job.fits if look_ahead([replace(job, fits=(fit,))], cluster))
 
 
 def _cluster(draw: Random) -> Cluster:

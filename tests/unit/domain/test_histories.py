@@ -11,7 +11,7 @@ import pytest
 from ntlbg_service.domain.board import ask_of
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running
 from ntlbg_service.domain.schedule import look_ahead, schedule
-from ntlbg_service.domain.turn import head_apart, in_turns, size_of
+from ntlbg_service.domain.turn import head_apart, in_turns, size_of, turn_of
 from tests.unit.domain.made_up_histories import a_history, off_by_a_factor, watched
 
 HISTORIES = 2000
@@ -35,7 +35,8 @@ def test_no_wait_depends_on_a_later_run_that_is_not_more_urgent_and_not_smaller(
     seeds: Sequence[int],
 ) -> None:
     """With hours as predicted: without that run, the others start when and where they do with
-    it."""
+    it. Left aside are those before which somebody more urgent or smaller came when it had started
+    already: nobody could have kept a place for that one."""
     compared = 0
     for seed in seeds:
         history = a_history(seed, caps=seed % 3 == 0)
@@ -44,11 +45,13 @@ def test_no_wait_depends_on_a_later_run_that_is_not_more_urgent_and_not_smaller(
         if other is None:
             continue
         without = {row.placement.run_id: row for row in history.live(without=other.run_id)}
+        since = whole[other.run_id].start
+        came = [turn_of(job) for job in history.jobs if job.submitted > since]
         for job in history.jobs:
-            if ahead_of(job, other):
+            if ahead_of(job, other) and not any(turn < turn_of(job) for turn in came):
                 compared += 1
                 assert whole[job.run_id] == without[job.run_id], (seed, job.run_id, other.run_id)
-    assert compared > len(seeds)
+    assert compared > len(seeds) // 2
 
 
 @each_part
@@ -70,9 +73,9 @@ def test_nobody_starts_where_one_ahead_of_it_would_end_sooner(seeds: Sequence[in
                     _no_sooner(job, placement, promised[job.run_id])
 
     for seed in seeds:
-        history = a_history(seed, together=True, runs=12)
+        history = a_history(seed, together=True)
         history.live(watched(look), off_by_a_factor(seed))
-    assert compared > 100
+    assert compared > 50
 
 
 def _no_sooner(job: Job, taken: Placement, promised: Interval) -> None:
@@ -104,7 +107,7 @@ def test_nothing_that_is_backfilled_delays_the_head_of_the_queue(seeds: Sequence
             assert look_ahead([head], behind) == (alone,)
 
     for seed in seeds:
-        history = a_history(seed, together=seed % 2 == 0, runs=12)
+        history = a_history(seed, together=seed % 2 == 0)
         history.live(watched(look), off_by_a_factor(seed))
     assert kept > 100
 
@@ -113,7 +116,7 @@ def test_nothing_that_is_backfilled_delays_the_head_of_the_queue(seeds: Sequence
 def test_no_cap_is_ever_exceeded_and_nobody_is_forgotten(seeds: Sequence[int]) -> None:
     capped = 0
     for seed in seeds:
-        history = a_history(seed, together=True, caps=True, runs=12)
+        history = a_history(seed, together=True, caps=True)
         intervals = history.live(takes=off_by_a_factor(seed))
         assert len(intervals) == len(history.jobs)
         jobs = {job.run_id: job for job in history.jobs}
@@ -131,7 +134,7 @@ def test_no_cap_is_ever_exceeded_and_nobody_is_forgotten(seeds: Sequence[int]) -
 def test_a_drained_node_empties_and_the_others_go_on(seeds: Sequence[int]) -> None:
     drained_runs = 0
     for seed in seeds:
-        history = a_history(seed, together=True, runs=12)
+        history = a_history(seed, together=True)
         (node,) = Random(seed).sample(history.cluster.nodes, 1)
         seen: list[str] = []
 
@@ -162,7 +165,7 @@ def test_a_drained_node_empties_and_the_others_go_on(seeds: Sequence[int]) -> No
 def test_a_shared_gpu_is_never_over_its_limit(seeds: Sequence[int]) -> None:
     side_by_side = 0
     for seed in seeds:
-        history = a_history(seed, together=True, sharing=True, caps=seed % 2 == 0, runs=12)
+        history = a_history(seed, together=True, sharing=True, caps=seed % 2 == 0)
         intervals = history.live(takes=off_by_a_factor(seed))
         assert len(intervals) == len(history.jobs)
         for now in intervals:
