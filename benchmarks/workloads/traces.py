@@ -24,7 +24,7 @@ each of the others with probability 0.8; how much faster the newer ones are is d
 
 import random
 from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ntlbg_service.domain.cluster import Cluster, Job
@@ -42,10 +42,12 @@ PHILLY_HOURS = {
 """Quantiles of the duration at `DECILES`, by GPUs."""
 PHILLY_GPUS = {1: 70447, 2: 462, 4: 1809, 8: 1613}
 PHILLY_USERS = (0.503, 0.171, 0.129, 0.099, 0.025, 0.019, 0.019, 0.015, 0.010, 0.006, 0.005)
+# fmt: off
 PHILLY_RATE = (
-    (1.32, 1.03, 1.14, 1.09, 0.72, 1.20, 1.67, 2.12, 1.13, 1.02, 0.94, 0.84)
-    + (0.66, 0.70, 0.66, 0.68, 0.93, 0.68, 0.82, 0.71, 0.96, 0.85, 1.14, 0.98)
-)  # fmt: skip
+    1.32, 1.03, 1.14, 1.09, 0.72, 1.20, 1.67, 2.12, 1.13, 1.02, 0.94, 0.84,
+    0.66, 0.70, 0.66, 0.68, 0.93, 0.68, 0.82, 0.71, 0.96, 0.85, 1.14, 0.98,
+)
+# fmt: on
 """Submissions by hour of the day, over their mean."""
 BURSTS = ((0.75, 1, 1), (0.15, 2, 2), (0.05, 3, 4), (0.05, 5, 40))
 """Share of the bursts, and from how many to how many like jobs they have."""
@@ -150,9 +152,8 @@ def _trace(
         left = runs - sum(len(jobs) for _, jobs in drawn)
         if left <= 0:
             break
-        drawn.append(
-            (burst.user, _jobs(draw, len(drawn), replace(burst, runs=min(burst.runs, left))))
-        )
+        burst = replace(burst, runs=min(burst.runs, left))
+        drawn.append((burst.user, _jobs(draw, len(drawn), burst)))
     work = sum(min(fit.gpu_hours for fit in job.fits) for _, jobs in drawn for job in jobs)
     span = work / (load * sum(cluster.capacity().values()))
     jobs, users = [], {}
@@ -202,8 +203,3 @@ def _fit(profile: str, hours: float, gpus: int) -> Fit:
         memory={},
         reasons=(),
     )
-
-
-def offered(trace: Trace) -> Sequence[float]:
-    """Device-hours of each run where it takes the fewest."""
-    return [min(fit.gpu_hours for fit in job.fits) for job in trace.jobs]

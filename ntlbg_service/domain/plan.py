@@ -13,6 +13,7 @@ from ntlbg_service.domain.fitting import Fitter
 from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.numerics import SHARE, allowed, pin
 from ntlbg_service.domain.placing import demand, ways
+from ntlbg_service.domain.sharing import share_of
 from ntlbg_service.domain.spending import Rented, rented, total_cost
 from ntlbg_service.domain.suite import Variant
 
@@ -125,6 +126,13 @@ def _widened(
     return tuple(wide)
 
 
+def _sharing(rows: Sequence[PlannedVariant]) -> tuple[PlannedVariant, ...]:
+    """Rows with parts of GPUs for what is small; like rows go on sharing their fits."""
+    known = {id(row.fits): row.fits for row in rows}
+    shared = {key: tuple(map(share_of, fits)) for key, fits in known.items()}
+    return tuple(replace(row, fits=shared[id(row.fits)]) for row in rows)
+
+
 def plan(
     variants: Sequence[Variant],
     seeds: Sequence[int],
@@ -132,15 +140,18 @@ def plan(
     estimates: Estimates = CLOSED_FORM,
     *,
     share: float = SHARE,
+    share_gpus: bool = False,
 ) -> Plan:
     """Fit every variant, and look ahead over all runs that can run.
 
     `share`: how much longer the suite may take for its groups to stay in one numerics class each.
+    `share_gpus`: its small runs may have parts of GPUs.
     """
     fitter = Fitter(inventory, estimates)
     cluster = Cluster(nodes=inventory.nodes())
     planned = tuple(_fitted(variant, fitter) for variant in variants)
     planned = _widened(planned, len(seeds), cluster, fitter)
+    planned = _sharing(planned) if share_gpus else planned
     keys: dict[str, RunKey] = {}
     jobs: list[Job] = []
     for row in planned:

@@ -22,7 +22,7 @@ def parts_of(fit: Fit) -> int:
     return round(fit.share * PARTS)
 
 
-def shared(fit: Fit) -> Fit:
+def share_of(fit: Fit) -> Fit:
     """The fit on the smallest part of its GPU that holds it, with hours for a card that is full.
 
     What takes more than half of a card, or more than one card, and what runs on a CPU, stays as it
@@ -35,11 +35,6 @@ def shared(fit: Fit) -> Fit:
             hours = fit.hours * (1 + SLOWER * (runs - 1))
             return replace(fit, share=1 / runs, hours=hours)
     return fit
-
-
-def agreed(fits: tuple[Fit, ...], share_gpus: bool) -> tuple[Fit, ...]:
-    """Fits as a suite lets them be placed."""
-    return tuple(map(shared, fits)) if share_gpus else fits
 
 
 class SharedGpu:

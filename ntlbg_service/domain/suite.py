@@ -85,6 +85,9 @@ class SuiteSpec:
     """Seeds of every variant."""
     primary_metric: Metric = "accuracy"
     """What the groups are judged by."""
+    share_gpus: bool = False
+    """Its small runs may share a GPU with others that agree: each gets the part of the card that
+    its predicted memory fills."""
 
     def __post_init__(self) -> None:
         if not self.groups:

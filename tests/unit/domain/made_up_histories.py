@@ -15,7 +15,7 @@ from ntlbg_service.domain.cluster import Cap, Cluster, Interval, Job, Placement
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.schedule import look_ahead, schedule
-from ntlbg_service.domain.sharing import shared
+from ntlbg_service.domain.sharing import share_of
 from tests.unit.domain.made_up_jobs import a_fit
 
 HOURS = (0.25, 0.5, 1.0, 2.0, 3.75, 9.0)
@@ -85,7 +85,7 @@ def _job(draw: Random, sharing: bool) -> Job:
         if sharing and draw.random() < 0.7:
             # Parts of 1, 1/2, 1/4 and 1/8, and hours that stay multiples of an eighth.
             gib = draw.choice((1.9, 0.9, 0.5, 0.2))
-            fit = shared(replace(a_fit(profile, draw.choice(HOURS)), predicted_gib=gib))
+            fit = share_of(replace(a_fit(profile, draw.choice(HOURS)), predicted_gib=gib))
         fits.append(fit)
     return Job(run_id="", fits=tuple(fits), priority=draw.choice((0, 0, 0, 1)))
 
