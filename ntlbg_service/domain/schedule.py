@@ -5,14 +5,14 @@
 reservation for every run, so nobody's start is delayed by one further back in the queue. A gang
 gets all of its devices at once, on nodes that really have them.
 
-Runs that were submitted together have one turn where nobody else's comes between. They are
-arranged so that the last of them ends early: placed from the longest to the shortest, and several
-times over. A run that takes the first free GPU may take it from one that it suits better; so each
-run goes where it ends first; where it costs the cluster least, at the prices of `bound`, among the
-places that end in time; or on nothing much dearer than what suits it best. Then those that ended
-last complain and are placed earlier ("Squeaky wheel optimization", Joslin and Clements, JAIR 10,
-1999). The schedule that ends first is kept. Where others wait behind, a run always goes where it
-ends first: a place that it left to its own would be taken by them.
+Runs that were submitted together have one turn where nobody else's comes between, and are placed
+from the longest to the shortest. Where others wait behind them, each goes where it ends first: a
+place that it left to its own would be taken by those. Where nobody does, they are arranged so that
+the last of them ends early, by placing them several times over: each where it ends first; where
+it costs the cluster least, at the prices of `bound`, among the places that end in time; and on
+nothing much dearer than what suits it best. Then those that ended last complain and are placed
+earlier ("Squeaky wheel optimization", Joslin and Clements, JAIR 10, 1999). The schedule that ends
+first is kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,16 +25,13 @@ from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.placing import Kind, Placed, Taste, demand, kind_of, place
 from ntlbg_service.domain.turn import head_apart, in_turns
 
-FIRST_END = Taste()
-TASTES = (FIRST_END, Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
+TASTES = (Taste(), Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
 CLOSE = 1.02
 """A makespan within this factor of the least possible is not improved further."""
 COMPLAINTS = 6
 """How often the runs that end last may complain."""
 LOUDER = 1.5
 """What a complaint multiplies the hours of a run with, for its turn."""
-WORTH_ARRANGING = 16
-"""Runs of one turn, from which on they are placed several times while others wait behind."""
 
 
 def schedule(waiting: Sequence[Job], cluster: Cluster) -> tuple[Placement, ...]:
@@ -65,12 +62,10 @@ def look_ahead(waiting: Sequence[Job], cluster: Cluster) -> tuple[Interval, ...]
     intervals: list[Interval] = []
     turns = head_apart(in_turns(_that_fit(waiting, board)))
     for number, jobs in enumerate(turns, start=1):
-        last = number == len(turns)
-        if len(jobs) > 1 and (last or len(jobs) >= WORTH_ARRANGING):
-            tastes = TASTES if last else (FIRST_END,)
-            placed = _best(jobs, board, lower_bound(demand(jobs), capacity, busy), tastes)
+        if number == len(turns) and len(jobs) > 1:
+            placed = _best(jobs, board, lower_bound(demand(jobs), capacity, busy))
         else:
-            placed = place(jobs, board, plain, FIRST_END)
+            placed = place(jobs, board, plain, Taste())
         board = placed.board
         intervals += placed.intervals
         busy = _add(
@@ -98,10 +93,10 @@ def _that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
     return [replace(job, fits=known[kind_of(job)]) for job in waiting if known[kind_of(job)]]
 
 
-def _best(jobs: Sequence[Job], board: Board, bound: Bound, tastes: Sequence[Taste]) -> Placed:
+def _best(jobs: Sequence[Job], board: Board, bound: Bound) -> Placed:
     target = CLOSE * bound.hours
     best: Placed | None = None
-    for taste in tastes:
+    for taste in TASTES:
         tried = place(jobs, board.copy(), bound, taste)
         if best is None or tried.makespan < best.makespan:
             best, best_taste = tried, taste
