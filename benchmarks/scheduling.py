@@ -9,8 +9,8 @@ Beside them first come, first served on the first GPU that fits, strictly and wi
 makespan also beside a bound that nothing undercuts. The `offered` load is the device-hours of all
 runs, each where it takes the fewest, over those of the cluster until the last submission.
 
-Figures are in simulated hours and the same on every machine: the means of three small traces are
-held by a test (`tests/unit/domain/test_sharing_quality.py`) at what `LIMITS` of it say plus 20 %.
+Figures are in simulated hours and the same on every machine: the means of small traces are
+held by a test (`tests/unit/domain/test_sharing_quality.py`) at what was reached plus 20 %.
 """
 
 import argparse

@@ -112,6 +112,18 @@ class Board:
             heapq.heapreplace(heap, (found, *self._rank(index)))
         return None
 
+    def find_now(self, ask: Ask) -> Spot | None:
+        """A spot where a gang could start at once; None where it would have to wait."""
+        free = sum(self._lines[index].free_gpus(0.0) >= ask.need.gpus for index in self._open(ask))
+        if free < ask.nodes and ask.parts == PARTS:
+            return None
+        found = self.find(ask)
+        return found if found is not None and found.start <= 0.0 else None
+
+    def anything_free(self) -> bool:
+        """Whether some GPU is free now, or has a part left."""
+        return any(line.free_gpus(0.0) > 0 for line in self._lines) or bool(self._shared)
+
     def _open(self, ask: Ask) -> list[int]:
         """Nodes that could hold one node's share."""
         return [

@@ -75,11 +75,13 @@ def place(
     bound: Bound,
     taste: Taste,
     weight: Mapping[Kind, float] | None = None,
+    most: float = math.inf,
 ) -> Placed:
     """Place the longest first, and promise their places on the board.
 
     Each fit must be one that the board's nodes could hold. `weight`: by kind, what its hours count
-    for in the order.
+    for in the order. `most`: how many get a place, whenever that is; those after them get one only
+    where they start at once.
     """
     weight = weight or {}
     kinds: dict[Kind, _Kind] = {}
@@ -90,11 +92,37 @@ def place(
             kind = kinds[key] = _kind(job, bound, taste.dearer)
             rank[key] = (-kind.hours * weight.get(key, 1.0), -kind.devices)
     deadline = taste.deadline * bound.hours
+    order = sorted(jobs, key=lambda job: rank[kind_of(job)])
+    first = len(order) if len(order) <= most else int(most)
     intervals = [
-        _take(job, *_choose(kinds[kind_of(job)], board, deadline), board)
-        for job in sorted(jobs, key=lambda job: rank[kind_of(job)])
+        _take(job, *_choose(kinds[kind_of(job)], board, deadline), board) for job in order[:first]
     ]
+    intervals += _fill(order[first:], kinds, board)
     return Placed(board=board, intervals=tuple(intervals), makespan=makespan(intervals))
+
+
+def _fill(jobs: Sequence[Job], kinds: Mapping[Kind, _Kind], board: Board) -> list[Interval]:
+    """Those that can start at once; of a kind of which one cannot, none is looked at again."""
+    intervals = []
+    waits: set[Kind] = set()
+    going = bool(jobs) and board.anything_free()
+    for job in jobs if going else ():
+        key = kind_of(job)
+        if key in waits:
+            continue
+        found = [
+            (option.fit.hours, option.cost, index, spot)
+            for index, option in enumerate(kinds[key].options)
+            if (spot := board.find_now(option.ask)) is not None
+        ]
+        if not found:
+            waits.add(key)
+            continue
+        _, _, index, spot = min(found)
+        intervals.append(_take(job, kinds[key].options[index], spot, board))
+        if not board.anything_free():
+            break
+    return intervals
 
 
 def _kind(job: Job, bound: Bound, dearer: float) -> _Kind:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ntlbg_service.domain.cluster import Cap, Cluster, Interval, Job, Placement
-from ntlbg_service.domain.schedule import look_ahead, something_free
+from ntlbg_service.domain.schedule import DEPTH, look_ahead, something_free
 from ntlbg_service.domain.turn import LEVEL_HOURS, in_turns, size_of
 
 NAMED = 2
@@ -42,7 +42,7 @@ def starts(waiting: Sequence[Job], cluster: Cluster, now: float) -> tuple[Start,
         return ()
     order = [job for turn in in_turns(waiting) for job in turn]
     places = {job.run_id: place for place, job in enumerate(order)}
-    ahead = look_ahead(waiting, cluster)
+    ahead = look_ahead(waiting, cluster, DEPTH)
     beginning = [row for row in ahead if row.start <= 0.0]
     left = [row for row in ahead if row.start > 0.0]
     used = _used(cluster, order, beginning)
