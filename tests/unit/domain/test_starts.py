@@ -1,6 +1,7 @@
 """Why a run starts now, in numbers; whose turn it is; caps; what shares a GPU."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from ntlbg_service.domain.schedule import look_ahead, schedule
 from ntlbg_service.domain.sharing import parts_of, share_of
 from ntlbg_service.domain.starts import starts, words_of_start
 from ntlbg_service.domain.turn import LEVEL_HOURS, MOST_PATIENCE, in_turns, turn_of
+from ntlbg_service.loading import load_caps
 from tests.unit.domain.made_up_jobs import a_cluster, a_fit, a_job, clusters, queues
 
 
@@ -133,3 +135,8 @@ def test_a_shared_gpu_is_held_until_the_last_has_ended(runs: int, gpus: int) -> 
     whole = next(row for row in ahead if row.placement.run_id == "whole")
     beside = [row for row in ahead if row.placement.device is not None]
     assert all(row.end <= whole.start or whole.end <= row.start for row in beside)
+
+
+def test_the_caps_file_that_is_shipped_is_one() -> None:
+    caps = load_caps(Path(__file__).parents[3] / "configs" / "caps.json")
+    assert caps.of("ci", "ablation_studies@laptop")[1] == Cap("suite ablation_studies@laptop", 8)
