@@ -13,7 +13,6 @@ from ntlbg_service.domain.fitting import Fitter
 from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.numerics import SHARE, allowed, pin
 from ntlbg_service.domain.placing import demand, ways
-from ntlbg_service.domain.sharing import share_of
 from ntlbg_service.domain.spending import Rented, rented, total_cost
 from ntlbg_service.domain.suite import Variant
 
@@ -126,11 +125,11 @@ def _widened(
     return tuple(wide)
 
 
-def _sharing(rows: Sequence[PlannedVariant]) -> tuple[PlannedVariant, ...]:
-    """Rows with parts of GPUs for what is small; like rows go on sharing their fits."""
-    known = {id(row.fits): row.fits for row in rows}
-    shared = {key: tuple(map(share_of, fits)) for key, fits in known.items()}
-    return tuple(replace(row, fits=shared[id(row.fits)]) for row in rows)
+def _sharing(rows: Sequence[PlannedVariant], fitter: Fitter) -> tuple[PlannedVariant, ...]:
+    """Rows with parts of GPUs for what is small; like rows go on having the same fits."""
+    known = {id(row.fits): row for row in rows}
+    parts = {key: fitter.sharing(row.variant.config, row.fits) for key, row in known.items()}
+    return tuple(replace(row, fits=parts[id(row.fits)]) for row in rows)
 
 
 def plan(
@@ -151,7 +150,7 @@ def plan(
     cluster = Cluster(nodes=inventory.nodes())
     planned = tuple(_fitted(variant, fitter) for variant in variants)
     planned = _widened(planned, len(seeds), cluster, fitter)
-    planned = _sharing(planned) if share_gpus else planned
+    planned = _sharing(planned, fitter) if share_gpus else planned
     keys: dict[str, RunKey] = {}
     jobs: list[Job] = []
     for row in planned:

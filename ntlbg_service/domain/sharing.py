@@ -1,8 +1,8 @@
-"""Several small runs on one GPU: as parts of it, by what their memory is predicted to be.
+"""Several small runs on one GPU: as parts of it, each fitted to its part as to a small card.
 
-A part is a half, a quarter or an eighth of what runs on the card may fill, the least that holds a
-run's predicted memory; so whatever runs side by side is predicted to stay within the limit. Parts
-of these sizes leave no gap that a smaller number of cards would not have.
+A part is a half, a quarter or an eighth of what runs on the card may fill. What runs side by side
+has parts that add up to the card at most, and each is predicted to stay within its own. Parts of
+these sizes leave no gap that a smaller number of cards would not have.
 """
 
 from dataclasses import replace
@@ -12,6 +12,8 @@ from ntlbg_service.domain.timeline import Need, Timeline
 
 PARTS = 8
 """What a GPU is counted in; no run has less than one."""
+SIZES = (8, 4, 2)
+"""Runs that may share a GPU, the most first."""
 SLOWER = 0.5
 """What each run that may be beside it adds to a run's hours, as a share of them. Assumed: between
 a card that was idle half of the time (0) and one that was busy all of the time (1)."""
@@ -22,19 +24,18 @@ def parts_of(fit: Fit) -> int:
     return round(fit.share * PARTS)
 
 
-def share_of(fit: Fit) -> Fit:
-    """The fit on the smallest part of its GPU that holds it, with hours for a card that is full.
+def on_part(part: Fit, runs: int) -> Fit:
+    """A fit to one of so many parts of a GPU, with hours for a card on which each part is taken,
+    and its share of the cores."""
+    hours = part.hours * (1 + SLOWER * (runs - 1))
+    return replace(part, share=1 / runs, hours=hours, cores=max(1, part.cores // runs))
 
-    What takes more than half of a card, or more than one card, and what runs on a CPU, stays as it
-    is.
-    """
-    if fit.workers > 1 or fit.profile == "cpu":
-        return fit
-    for runs in (8, 4, 2):
-        if fit.predicted_gib * runs <= fit.limit_gib:
-            hours = fit.hours * (1 + SLOWER * (runs - 1))
-            return replace(fit, share=1 / runs, hours=hours)
-    return fit
+
+def as_plain(part: Fit, whole: Fit) -> bool:
+    """Whether a run on a part does nothing to save memory that it would not do on the whole card,
+    but for how many samples and frames go through together."""
+    kept = ("workers", "numerics", "gradient_checkpointing", "zero_stage", "offload")
+    return all(getattr(part, name) == getattr(whole, name) for name in kept)
 
 
 class SharedGpu:

@@ -86,8 +86,8 @@ class SuiteSpec:
     primary_metric: Metric = "accuracy"
     """What the groups are judged by."""
     share_gpus: bool = False
-    """Its small runs may share a GPU with others that agree: each gets the part of the card that
-    its predicted memory fills."""
+    """Its small runs may share a GPU with others that agree: each is fitted to a part of the
+    card."""
 
     def __post_init__(self) -> None:
         if not self.groups:

@@ -53,6 +53,23 @@ class Wishes(Lives):
             self._event(connection, run_id, "requested", f"{wanted} by {who}")
             return state
 
+    def prioritise(self, run_id: str, priority: int, who: str) -> int:
+        """Give a run another priority; says which it had. The same again changes nothing.
+
+        Raises KeyError for an unknown run, UserError for one that ended.
+        """
+        with self._writing() as connection:
+            row = self._held(connection, run_id)
+            if RunState(row.state) in TERMINAL:
+                raise UserError(f"run {run_id} has ended: {row.state}")
+            before = int(row.priority)
+            if priority != before:
+                mine = update(runs).where(runs.c.run_id == run_id)
+                connection.execute(mine.values(priority=priority))
+                words = f"priority {before} -> {priority} by {who}"
+                self._event(connection, run_id, "requested", words)
+            return before
+
     def requeue(self, run_id: str, who: str, priority: int | None = None) -> str:
         """Queue a repetition of an ended run; says its id. The ended run stays as it is.
 

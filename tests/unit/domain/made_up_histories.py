@@ -15,7 +15,7 @@ from ntlbg_service.domain.cluster import Cap, Cluster, Interval, Job, Placement
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.schedule import look_ahead, schedule
-from ntlbg_service.domain.sharing import share_of
+from ntlbg_service.domain.sharing import on_part
 from tests.unit.domain.made_up_jobs import a_fit
 
 HOURS = (0.25, 0.5, 1.0, 2.0, 3.75, 9.0)
@@ -83,9 +83,9 @@ def _job(draw: Random, sharing: bool) -> Job:
         host = draw.choice((0.0, 0.0, 20.0, 60.0))
         fit = a_fit(profile, draw.choice(HOURS), workers, nodes=nodes, host_gib=host)
         if sharing and draw.random() < 0.7:
-            # Parts of 1, 1/2, 1/4 and 1/8, and hours that stay multiples of an eighth.
-            gib = draw.choice((1.9, 0.9, 0.5, 0.2))
-            fit = share_of(replace(a_fit(profile, draw.choice(HOURS)), predicted_gib=gib))
+            runs = draw.choice((2, 4, 8))
+            part = replace(a_fit(profile, draw.choice(HOURS)), limit_gib=8.0 / runs)
+            fit = on_part(replace(part, predicted_gib=8.0 / runs), runs)
         fits.append(fit)
     return Job(run_id="", fits=tuple(fits), priority=draw.choice((0, 0, 0, 1)))
 

@@ -189,6 +189,7 @@ def _check_devices(moment: float, intervals: Sequence[Interval], cluster: Cluste
         whole = sum(ask_of(row.fit).need.gpus for row in there if row.device is None)
         assert whole + len(devices) <= node.gpus
         for beside in devices.values():
-            assert sum(row.fit.predicted_gib for row in beside) <= beside[0].fit.limit_gib
+            assert sum(row.fit.predicted_gib for row in beside) <= 8.0
+            assert sum(row.fit.share for row in beside) <= 1.0
             most = max(most, len(beside))
     return int(most > 1)

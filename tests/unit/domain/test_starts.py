@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.cluster import Cap, Cluster, Job, Placement, Running
 from ntlbg_service.domain.schedule import look_ahead, schedule
-from ntlbg_service.domain.sharing import parts_of, share_of
+from ntlbg_service.domain.sharing import as_plain, on_part, parts_of
 from ntlbg_service.domain.starts import starts, words_of_start
 from ntlbg_service.domain.turn import LEVEL_HOURS, MOST_PATIENCE, in_turns, turn_of
 from ntlbg_service.loading import load_caps
@@ -104,17 +104,17 @@ def test_a_capped_user_leaves_gpus_to_others() -> None:
     assert look_ahead([wide], a_cluster(a=4)) == ()
 
 
-def test_small_runs_get_the_part_of_a_gpu_that_holds_them() -> None:
-    def part(gib: float, **more: int) -> int:
-        return parts_of(share_of(replace(a_fit("a", **more), predicted_gib=gib, limit_gib=8.0)))
-
-    assert [part(gib) for gib in (0.5, 1.0, 1.1, 2.0, 4.0, 4.1)] == [1, 1, 2, 2, 4, 8]
-    assert part(0.5, workers=2) == 8
-    assert share_of(a_fit("cpu")).share == 1.0
+def test_a_part_is_a_small_card_with_its_share_of_cores() -> None:
+    part = on_part(replace(a_fit("a", 2.0), cores=12), 4)
+    assert (part.share, part.cores, part.hours, parts_of(part)) == (0.25, 3, 5.0, 2)
+    assert on_part(a_fit("a"), 8).cores == 1
+    whole = a_fit("a")
+    assert as_plain(replace(whole, micro_batch=2, vision_chunk=4), whole)
+    assert not as_plain(replace(whole, gradient_checkpointing=True), whole)
 
 
 def test_runs_that_agree_share_a_gpu_and_others_do_not() -> None:
-    small = share_of(replace(a_fit("a"), predicted_gib=0.5))
+    small = on_part(a_fit("a"), 4)
     assert (small.share, small.resources["GPU"]) == (0.25, 0.25)
     sharing = [a_job(f"s{n}", small) for n in range(5)]
     placed = schedule([*sharing, a_job("whole", a_fit("a", 0.5))], a_cluster(a=2))
@@ -129,7 +129,7 @@ def test_runs_that_agree_share_a_gpu_and_others_do_not() -> None:
 
 @given(st.integers(2, 8), st.integers(1, 4))
 def test_a_shared_gpu_is_held_until_the_last_has_ended(runs: int, gpus: int) -> None:
-    small = share_of(replace(a_fit("a"), predicted_gib=0.25))
+    small = on_part(a_fit("a"), 8)
     jobs = [a_job(str(n), replace(small, hours=1.0 + n)) for n in range(runs)]
     ahead = look_ahead([*jobs, a_job("whole", a_fit("a", 0.5, gpus))], a_cluster(a=gpus))
     whole = next(row for row in ahead if row.placement.run_id == "whole")

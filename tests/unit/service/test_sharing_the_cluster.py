@@ -143,3 +143,18 @@ def test_a_caps_file_is_read_strictly_and_explained(
     monkeypatch.setenv("NTLBG_CAPS", str(caps))
     why = ntlbg("explain", run_id).out
     assert f"user {SUITE.submitter} may hold 1 GPUs at once" in why
+
+
+def test_a_run_is_moved_in_the_queue(service: Service, ntlbg: Command) -> None:
+    first, second = service.ledger.submit(SUITE, [new_run("a"), new_run("b")]).new
+    said = ntlbg("priority", second, "1").out
+    assert said == f"g/b seed 1  {second}  queued  priority 0 -> 1\n"
+    assert "had it already" in ntlbg("priority", second, "1").out
+    assert service.ledger.events_of(second)[-1].message.startswith("priority 0 -> 1 by ")
+    assert [run.run_id for run in service.ledger.queued()] == [second, first]
+    ntlbg("priority", "s", "3")
+    assert {run.priority for run in service.ledger.queued()} == {3}
+    service.run_all()
+    assert "every run has ended already" in ntlbg("priority", "s", "4").out
+    ended = ntlbg("priority", second, "5")
+    assert ended.code == 2 and f"run {second} has ended: finished" in ended.err
