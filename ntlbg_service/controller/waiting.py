@@ -7,7 +7,7 @@ from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.cluster import Cluster, Job
 from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.states import Wanted
-from ntlbg_service.domain.waiting import Wait, wait_of, words_of_wait
+from ntlbg_service.domain.waiting import Wait, full_caps, wait_of, words_of_wait
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Run
 
@@ -23,6 +23,8 @@ def reasons_to_wait(
     wait = wait_of(run.run_id, [seen.job_of(each) for each in waiting], cluster)
     if wait is None:
         words.append(_no_place(run, mine, cluster))
+    elif full := full_caps(mine, cluster.running):
+        words += [f"{cap.whose} holds {used:g} of {cap.gpus} GPUs" for cap, used in full]
     elif not words or wait.interval.start > 0:
         words.append(words_of_wait(wait, {name.run_id: name.label for name in ledger.names()}))
     return wait, tuple(words)

@@ -145,6 +145,18 @@ def test_a_caps_file_is_read_strictly_and_explained(
     assert f"user {SUITE.submitter} may hold 1 GPUs at once" in why
 
 
+def test_a_run_that_waits_for_a_cap_says_which(
+    service: Service, ntlbg: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.ledger.submit(SUITE, [new_run(seed=seed) for seed in (1, 2)])
+    replace(service.controller, caps=Caps(suites={"s": 1})).step()
+    (waits,) = service.ledger.queued()
+    caps = tmp_path / "caps.json"
+    caps.write_text(json.dumps({"suites": {"s": 1}}))
+    why = ntlbg("explain", waits.run_id, "--caps", caps).out
+    assert "why waiting: suite s holds 1 of 1 GPUs" in why
+
+
 def test_a_run_is_moved_in_the_queue(service: Service, ntlbg: Command) -> None:
     first, second = service.ledger.submit(SUITE, [new_run("a"), new_run("b")]).new
     said = ntlbg("priority", second, "1").out
