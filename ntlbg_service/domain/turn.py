@@ -2,9 +2,10 @@
 
 A run's turn is a moment: when it was submitted, sooner for each level of priority, later the
 longer it will hold devices. Whoever's turn is first is placed first. All wait at the same rate, so
-the order of two runs never changes while they wait: whoever is ahead stays ahead, and every run
-comes to the front, since nothing that is submitted a day after its turn can be before it. A later
-run that is not more urgent and not smaller is behind, always.
+the order of two runs never changes while they wait: whoever is ahead stays ahead. Every run comes
+to the front, since what is submitted after its turn is behind it: at once, or for each level that
+it is more urgent two days later. A later run that is not more urgent and not smaller is always
+behind.
 """
 
 from collections.abc import Sequence
