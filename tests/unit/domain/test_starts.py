@@ -13,8 +13,17 @@ from ntlbg_service.domain.schedule import look_ahead, schedule
 from ntlbg_service.domain.sharing import as_plain, on_part, parts_of
 from ntlbg_service.domain.starts import starts, words_of_start
 from ntlbg_service.domain.turn import LEVEL_HOURS, MOST_PATIENCE, in_turns, turn_of
+from ntlbg_service.domain.waiting import full_caps
 from ntlbg_service.loading import load_caps
-from tests.unit.domain.made_up_jobs import a_cluster, a_fit, a_job, clusters, queues
+from tests.unit.domain.made_up_jobs import (
+    a_cluster,
+    a_fit,
+    a_job,
+    check,
+    clusters,
+    could_hold,
+    queues,
+)
 
 
 @given(queues(), clusters())
@@ -140,3 +149,50 @@ def test_a_shared_gpu_is_held_until_the_last_has_ended(runs: int, gpus: int) -> 
 def test_the_caps_file_that_is_shipped_is_one() -> None:
     caps = load_caps(Path(__file__).parents[3] / "configs" / "caps.json")
     assert caps.of("ci", "ablation_studies@laptop")[1] == Cap("suite ablation_studies@laptop", 8)
+
+
+@given(queues(), clusters(), st.integers(0, 8))
+def test_beyond_a_depth_only_those_start_that_delay_none_before_it(
+    jobs: list[Job], cluster: Cluster, depth: int
+) -> None:
+    jobs = [replace(job, submitted=0.25 * place) for place, job in enumerate(jobs)]
+    whole = {row.placement.run_id: row for row in look_ahead(jobs, cluster)}
+    order = [job.run_id for turn in in_turns(_as_seen(jobs, cluster)) for job in turn]
+    cut = look_ahead(jobs, cluster, depth)
+    found = {row.placement.run_id: row for row in cut}
+    assert {name: found[name] for name in order[:depth]} == {
+        name: whole[name] for name in order[:depth]
+    }
+    assert all(found[name].start <= 0.0 for name in order[depth:] if name in found)
+    placed = [job for job in jobs if job.run_id in found]
+    check(cut, placed, cluster)
+
+
+def _as_seen(jobs: list[Job], cluster: Cluster) -> list[Job]:
+    """Jobs with the fits that the cluster could hold."""
+    fits = [tuple(fit for fit in job.fits if could_hold(cluster, fit)) for job in jobs]
+    return [replace(job, fits=held) for job, held in zip(jobs, fits, strict=True) if held]
+
+
+def test_beyond_the_depth_a_free_gpu_is_filled_and_a_full_cluster_left_alone() -> None:
+    gang = replace(a_job("gang", a_fit("a", 9.0, 4)), submitted=-100.0)
+    held = Running(placement=Placement(run_id="r", fit=a_fit("a"), nodes=("a-1",)), hours=2.0)
+    cluster = replace(a_cluster(a=4), running=(held,))
+    fits = (a_fit("a", 2.0),)
+    short = [Job(run_id=f"s{n}", fits=fits, submitted=9.0 + n) for n in range(5)]
+    long = replace(a_job("long", a_fit("a", 3.0)), submitted=7.0)
+    row = look_ahead([gang, long, *short], cluster, 1)
+    assert [found.placement.run_id for found in row] == ["s0", "s1", "s2", "gang"]
+    shared = [replace(job, fits=(on_part(fits[0], 2),)) for job in short]
+    row = look_ahead([gang, *shared], cluster, 1)
+    assert [found.placement.device for found in row] == [None]
+    assert look_ahead(short, replace(a_cluster(a=1), running=(held,)), 0) == ()
+
+
+def test_a_cap_is_full_where_it_leaves_no_room() -> None:
+    cap, other = Cap("user ann", 4), Cap("suite x", 8)
+    placement = Placement(run_id="r", fit=a_fit("a", workers=3))
+    running = [Running(placement=placement, hours=1.0, caps=(cap, other))]
+    job = replace(a_job("j", a_fit("a", workers=2)), caps=(cap, other))
+    assert full_caps(job, running) == ((cap, 3),)
+    assert full_caps(replace(job, fits=(a_fit("a"),)), running) == ()
