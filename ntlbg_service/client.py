@@ -59,7 +59,7 @@ def prepare_suite(
     UserError: an option that is not built, or a missing data set. CapacityError: a variant that
     fits no device. With `skip_refused` such variants are left out (and shown by the plan).
     """
-    planned = plan(variants, files.seeds, inventory, estimates)
+    planned = plan(variants, files.seeds, inventory, estimates, share_gpus=files.suite.share_gpus)
     rows = [_as_built(row, planned.fits_of(row)) for row in planned.variants]
     accepted = [row for row in rows if row.refusal is None]
     refused = [row for row in rows if row.refusal is not None]

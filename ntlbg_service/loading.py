@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import ntlbg_model
 from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, data_identity
+from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.profiles import Profile, including, profile_named
@@ -175,6 +176,11 @@ def load_inventory(path: Path, kinds: Sequence[Profile] = ()) -> Inventory:
     for index, group in enumerate(inventory.groups):
         profile_named(group.profile, f"{path}: groups.{index}.profile", known)
     return inventory
+
+
+def load_caps(path: Path) -> Caps:
+    """A caps file."""
+    return _parse(Caps, read_json(path), str(path))
 
 
 def load_kinds(values: Mapping[str, str]) -> tuple[Profile, ...]:

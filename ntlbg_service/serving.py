@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
+from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
@@ -36,6 +37,8 @@ class Service:
     """Monotonic seconds."""
     keep: int | None = KEPT
     """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
+    caps: Caps = field(default_factory=Caps)
+    """How many GPUs whoever may hold at once."""
     suite_key: str | None = None
     """Only the runs of this suite are started."""
     patience: Patience = field(default_factory=Patience)
@@ -105,6 +108,7 @@ class Service:
             keep=self.keep,
             suite_key=self.suite_key,
             patience=self.patience,
+            caps=self.caps,
         )
         self.publisher = Publisher(
             ledger, self.storage, self.tracker, self.workspace, self.clock, door

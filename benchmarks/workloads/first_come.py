@@ -4,17 +4,20 @@ import heapq
 from collections.abc import Sequence
 
 from ntlbg_service.domain.board import Ask, ask_of, has_room
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
+from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running
 from ntlbg_service.domain.fit import Fit
 
 
 class Free:
     """Free devices and host memory of each node, now."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, running: Sequence[Running] = ()) -> None:
         self.nodes = cluster.nodes
         self.gpus = [node.gpus for node in cluster.nodes]
         self.host = [node.host_memory_gib for node in cluster.nodes]
+        places = {node.name: index for index, node in enumerate(cluster.nodes)}
+        for held in running:
+            self.take(ask_of(held.placement.fit), [places[name] for name in held.placement.nodes])
 
     def spot(self, ask: Ask) -> tuple[int, ...] | None:
         """The first nodes of one group with room now."""
@@ -48,7 +51,7 @@ def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> 
         left: list[Job] = []
         full: set[int] = set()
         for place, job in enumerate(waiting):
-            found = None if id(job.fits) in full else _first(job, free)
+            found = None if id(job.fits) in full else first_spot(job, free)
             if found is None:
                 full.add(id(job.fits))
                 left.append(job)
@@ -68,7 +71,8 @@ def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> 
     return intervals
 
 
-def _first(job: Job, free: Free) -> tuple[Fit, Ask, tuple[int, ...]] | None:
+def first_spot(job: Job, free: Free) -> tuple[Fit, Ask, tuple[int, ...]] | None:
+    """A job's first fit that is free now, and where."""
     for fit in job.fits:
         ask = ask_of(fit)
         spot = free.spot(ask)

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.cluster import Cap, Cluster, Interval, Job, Placement, Running
 from ntlbg_service.domain.schedule import schedule
 
 OVERDUE = 0.1
@@ -25,7 +25,7 @@ def replay(
     intervals: list[Interval] = []
     now = 0.0
     while waiting:
-        running = tuple(_running(interval, now) for _, _, interval in active)
+        running = tuple(still_running(interval, now) for _, _, interval in active)
         placed = schedule(list(waiting.values()), replace(cluster, running=running))
         for placement in placed:
             del waiting[placement.run_id]
@@ -39,7 +39,8 @@ def replay(
     return intervals
 
 
-def _running(interval: Interval, now: float) -> Running:
+def still_running(interval: Interval, now: float, caps: tuple[Cap, ...] = ()) -> Running:
+    """What runs, with the hours that it is thought to need still."""
     predicted = interval.placement.fit.hours
     left = max(interval.start + predicted - now, OVERDUE * predicted, 1e-9)
-    return Running(placement=interval.placement, hours=left)
+    return Running(placement=interval.placement, hours=left, caps=caps)

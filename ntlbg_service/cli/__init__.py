@@ -21,6 +21,7 @@ COMMANDS = {
     "logs": "logs",
     "cancel": "cancel",
     "pause": "pause",
+    "priority": "priority",
     "resume": "resume",
     "retry": "retry",
     "debug": "debug",

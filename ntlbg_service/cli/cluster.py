@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.options import FILE, workspace_options
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ntlbg_service.domain.profile import Profile
     from ntlbg_service.inventory import Node
 
@@ -79,6 +81,62 @@ def rows(node: "Node", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, str, 
         yield f"{node.devices} in all", said, "-", of_node
     else:
         yield "-", f"none (NVML: {node.note or 'no GPU'})", "-", "cpu"
+
+
+@command.command()
+@click.argument("node")
+@click.option("--reason", default="", help="Why, in a few words; kept with the drain.")
+@click.option("--inventory", type=FILE, help="The nodes that there are, instead of what is found.")
+@workspace_options
+def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace) -> None:
+    """Start nothing new on NODE; what runs there goes on to its end."""
+    import getpass
+
+    from ntlbg_service.cli.options import choose_inventory, open_ledger
+    from ntlbg_service.domain.errors import UserError, nearest
+    from ntlbg_service.wake import poke
+
+    names = [found.name for found in choose_inventory(inventory, None).nodes()]
+    if node not in names:
+        raise UserError(f"cluster drain: unknown node '{node}'; {nearest(node, names)}")
+    ledger = open_ledger(workspace)
+    fresh = ledger.drain(node, getpass.getuser(), reason)
+    left = sum(node in attempt.nodes for attempt in ledger.active_attempts())
+    poke(workspace.wake)
+    still = f"{left} run{'s' * (left > 1)} there to end" if left else "nothing runs there"
+    click.echo(f"{node}: {'drained' if fresh else 'was drained already'}; {still}")
+
+
+@command.command()
+@click.argument("node")
+@workspace_options
+def undrain(node: str, workspace: Workspace) -> None:
+    """Let runs start on NODE again."""
+    from ntlbg_service.cli.targets import existing_ledger
+    from ntlbg_service.domain.errors import UserError, nearest
+    from ntlbg_service.wake import poke
+
+    ledger = existing_ledger(workspace)
+    if not ledger.undrain(node):
+        known = list(ledger.drained())
+        hint = nearest(node, known) if known else "no node is"
+        raise UserError(f"cluster undrain: '{node}' is not drained; {hint}")
+    poke(workspace.wake)
+    click.echo(f"{node}: runs may start there again")
+
+
+@command.command()
+@workspace_options
+def drained(workspace: Workspace) -> None:
+    """List drained nodes: since when, by whom and why."""
+    import time
+
+    from ntlbg_service.cli.targets import existing_ledger
+
+    for row in existing_ledger(workspace).drained().values():
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.since))
+        why = f": {row.reason}" if row.reason else ""
+        click.echo(f"{row.node}  since {since}, by {row.who}{why}")
 
 
 @command.command()

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import FILE, choose_ground, open_ledger, workspace_options
+from ntlbg_service.cli.options import (
+    FILE,
+    caps_option,
+    choose_ground,
+    open_ledger,
+    read_caps,
+    workspace_options,
+)
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
@@ -62,6 +69,7 @@ IDLE_SECONDS = 5.0
     show_default=True,
     help="Newest checkpoints of each run that stay while it goes on, beside the best; 0: all.",
 )
+@caps_option
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
 def command(
@@ -72,6 +80,7 @@ def command(
     silent: float,
     stalled: float,
     keep: int,
+    caps: Path | None,
     until_idle: bool,
     workspace: Workspace,
 ) -> None:
@@ -90,6 +99,7 @@ def command(
     from ntlbg_service.tracking import Tracker
     from ntlbg_service.wake import Wake
 
+    limits = read_caps(caps)
     ledger = open_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     learned = read_calibrations(workspace)
@@ -105,6 +115,7 @@ def command(
         clock=time.monotonic,
         patience=Patience(silent=silent, stalled=stalled),
         keep=keep or None,
+        caps=limits,
         note=_say,
     )
     serve(service, Wake(workspace.wake, ledger.news()), until_idle)

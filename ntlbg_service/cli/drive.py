@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
+from ntlbg_service.cli.options import read_caps
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller.climbing import Ground
@@ -35,6 +37,7 @@ def drive(
     before MLflow is told the rest: what it writes can go along.
     """
     storage = LocalStorage(workspace.storage)
+    caps = environment.get("NTLBG_CAPS")
     service = Service(
         ledger=ledger,
         storage=storage,
@@ -44,6 +47,7 @@ def drive(
         ground=ground,
         lease=Lease(ledger, time.monotonic),
         clock=time.monotonic,
+        caps=read_caps(Path(caps) if caps else None),
         suite_key=suite_key,
     )
     poke(workspace.wake)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.leader import who_drives
-from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.cli.options import FILE, caps_option, read_caps, workspace_options
 from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ntlbg_service.domain.caps import Caps
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Attempt, Run
     from ntlbg_service.standings import Standing
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 @click.command(short_help="Why a run waits, where it is, what it took.")
 @click.argument("run", shell_complete=complete_run)
 @click.option("--inventory", type=FILE, help="Nodes to wait for, instead of this machine's.")
+@caps_option
 @workspace_options
-def command(run: str, inventory: "Path | None", workspace: Workspace) -> None:
+def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: Workspace) -> None:
     """Say why RUN is where it is.
 
     What it waits for; every attempt, why it was made, on which GPU and why that one; its settings
@@ -43,7 +45,7 @@ def command(run: str, inventory: "Path | None", workspace: Workspace) -> None:
     console = new_console()
     _print_head(console, ledger, seen)
     if seen.run.state is RunState.QUEUED:
-        _print_wait(console, ledger, seen.run, inventory)
+        _print_wait(console, ledger, seen.run, inventory, read_caps(caps))
     for attempt in seen.attempts:
         _print_attempt(console, ledger, storage, seen, attempt)
     fit = seen.attempt.fit if seen.attempt else min(seen.run.fits, key=lambda fit: fit.gpu_hours)
@@ -69,14 +71,16 @@ def _print_head(console: "Console", ledger: "Ledger", seen: "Standing") -> None:
         say(console, 1, seen.hours.words)
 
 
-def _print_wait(console: "Console", ledger: "Ledger", run: "Run", inventory: "Path | None") -> None:
+def _print_wait(
+    console: "Console", ledger: "Ledger", run: "Run", inventory: "Path | None", caps: "Caps"
+) -> None:
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.cli.options import choose_inventory
     from ntlbg_service.cli.plan_words import duration
     from ntlbg_service.controller.waiting import reasons_to_wait
 
     nodes = choose_inventory(inventory, None).nodes()
-    wait, reasons = reasons_to_wait(ledger, run, nodes)
+    wait, reasons = reasons_to_wait(ledger, run, nodes, caps)
     for words in reasons:
         say(console, 1, f"why waiting: {_escaped(words)}")
     if wait is not None and wait.interval.start > 0:

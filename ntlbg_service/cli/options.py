@@ -13,6 +13,7 @@ from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.controller.climbing import Ground
+    from ntlbg_service.domain.caps import Caps
     from ntlbg_service.domain.estimates import Estimates
     from ntlbg_service.domain.inventory import Inventory
     from ntlbg_service.domain.profile import Profile
@@ -139,6 +140,24 @@ def open_ledger(workspace: Workspace) -> "Ledger":
     if context is not None:
         context.call_on_close(ledger.close)
     return ledger
+
+
+def caps_option(command: Command) -> Command:
+    """`--caps`, a file."""
+    return click.option(
+        "--caps",
+        type=FILE,
+        envvar="NTLBG_CAPS",
+        help="How many GPUs each user and each suite may hold at once: a JSON file.",
+    )(command)
+
+
+def read_caps(file: Path | None) -> "Caps":
+    """A caps file, else no caps."""
+    from ntlbg_service.domain.caps import Caps
+    from ntlbg_service.loading import load_caps
+
+    return load_caps(file) if file else Caps()
 
 
 def known_kinds() -> "tuple[Profile, ...]":

@@ -66,7 +66,12 @@ def command(
     files, chosen = load_selection(suite, scale, groups, variants, experiment, nodes.kinds)
     with telling(workspace, chosen, trace=not no_trace) as estimates:
         result = plan(
-            chosen, files.seeds, nodes, estimates, share=SHARE if share is None else share
+            chosen,
+            files.seeds,
+            nodes,
+            estimates,
+            share=SHARE if share is None else share,
+            share_gpus=files.suite.share_gpus,
         )
     if explained:
         row, runs = find_runs(result, explained)

@@ -7,6 +7,8 @@ from ntlbg_service.domain.fit import Fit
 def where(fit: Fit) -> str:
     """The devices of a fit."""
     gang = fit.profile if fit.workers == 1 else f"{fit.workers} x {fit.profile}"
+    if fit.share < 1:
+        gang = f"1/{round(1 / fit.share)} of {fit.profile}"
     return gang if fit.nodes == 1 else f"{gang} on {fit.nodes} nodes"
 
 

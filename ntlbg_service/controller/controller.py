@@ -2,20 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TypeVarTuple
 
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.controller.evidence import history, keys_of, measured_of
 from ntlbg_service.controller.pulse import Pulse
+from ntlbg_service.controller.seen import Seen
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.controller.tidying import Tidying
-from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
+from ntlbg_service.domain.caps import Caps
+from ntlbg_service.domain.cluster import Placement
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.gang import NOT_UP, roll_back
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.recovery import UNLIMITED, Decision, FailureClass, Hours, decide
-from ntlbg_service.domain.schedule import schedule
+from ntlbg_service.domain.starts import starts, words_of_start
 from ntlbg_service.domain.states import AttemptState, TransitionError, Wanted
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
@@ -24,11 +28,6 @@ from ntlbg_service.results import hours_of, newest_checkpoint, read_exit, signs_
 from ntlbg_service.workspace import Workspace
 
 What = TypeVarTuple("What")
-
-OVERDUE = 0.1
-"""Share of its predicted hours that a run is thought to need still when they have passed."""
-A_SECOND = 1 / 3600
-"""Least hours that something running is thought to need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,8 @@ class Controller:
     """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
     suite_key: str | None = None
     patience: Patience = field(default_factory=Patience)
+    caps: Caps = field(default_factory=Caps)
+    """How many GPUs whoever may hold at once."""
     _pulse: Pulse = field(init=False)
     _tidying: Tidying = field(init=False)
     _trouble: set[str] = field(default_factory=set, init=False)
@@ -81,7 +82,7 @@ class Controller:
     def interrupt(self) -> None:
         """Stop what runs; the same command goes on from the newest checkpoints."""
         for attempt in self.effects.ledger.active_attempts(self.suite_key):
-            self._withdraw(attempt, "stopped by the service")
+            self._withdraw(attempt, _stopped("stopped by the service"))
 
     def _despite_trouble(self, act: Callable[[*What], None], *what: *What) -> None:
         try:
@@ -105,13 +106,13 @@ class Controller:
         if record is not None:
             self._close(attempt, record)
         elif run.wanted is not Wanted.RUN:
-            self._withdraw(attempt, f"{run.wanted} was asked for")
+            self._withdraw(attempt, _stopped(f"{run.wanted} was asked for"))
         elif status is LaunchStatus.ENDED:
             self._lost(attempt, "the driver ended without an exit record")
         elif self.suite_key in (None, run.suite_key):
             self._launch(run, attempt)
         else:
-            self._withdraw(attempt, "never started; its place is wanted by others")
+            self._withdraw(attempt, _stopped("never started; its place is wanted by others"))
 
     def _look_at_running(self, run: Run, attempt: Attempt, record: ExitRecord | None) -> None:
         keys = keys_of(attempt)
@@ -130,7 +131,9 @@ class Controller:
             if still > self.patience.lingers:
                 self.effects.stop(keys)
         elif run.wanted is not Wanted.RUN:
-            self._withdraw(attempt, f"{run.wanted} was asked for")
+            self._withdraw(attempt, _stopped(f"{run.wanted} was asked for"))
+        elif not signs and (back := self._gang_rolls_back(attempt, still)):
+            self._withdraw(attempt, back, NOT_UP)
         elif hung:
             self.effects.stop(keys)
             if not self._finished(attempt):
@@ -155,17 +158,21 @@ class Controller:
         self._close(attempt, record)
         return True
 
-    def _withdraw(self, attempt: Attempt, reason: str) -> None:
+    def _gang_rolls_back(self, attempt: Attempt, still: float) -> Decision | None:
+        before = self.effects.ledger.attempts_of(attempt.run_id)[:-1]
+        earlier = takewhile(lambda past: past.message == NOT_UP, reversed(before))
+        return roll_back(attempt.fit.workers, still, len(list(earlier)), attempt.run_id)
+
+    def _withdraw(self, attempt: Attempt, decision: Decision, message: str = "") -> None:
         """Stop an attempt that has done nothing wrong. Its run waits again, or is cancelled."""
         keys = keys_of(attempt)
         self.effects.stop(keys)
         if self._finished(attempt):
             return
-        decision = Decision(retry=True, reason=reason)
         state, failure = AttemptState.INTERRUPTED, FailureClass.INTERRUPTED
         record = read_exit(self.effects.storage, keys)
         measured = measured_of(self.effects.storage, attempt, record)
-        self.effects.fail(attempt, state, failure, "", decision, measured)
+        self.effects.fail(attempt, state, failure, message, decision, measured)
 
     def _close(self, attempt: Attempt, record: ExitRecord) -> None:
         if record.finished:
@@ -209,20 +216,21 @@ class Controller:
             for run in self.effects.ledger.queued(self.suite_key)
             if run.wanted is Wanted.RUN and run.not_before <= now
         }
-        jobs = [job_of(run) for run in waiting.values()]
-        for placement in schedule(jobs, self._cluster(now)) if jobs else ():
-            self._despite_trouble(self._start, waiting[placement.run_id], placement)
+        if not waiting:
+            return
+        seen = Seen(self.effects.ledger, self.caps)
+        jobs = [seen.job_of(run) for run in waiting.values()]
+        labels = {run_id: run.label for run_id, run in waiting.items()}
+        for start in starts(jobs, seen.cluster(self.ground.inventory.nodes()), now / 3600):
+            why = words_of_start(start, labels)
+            run = waiting[start.placement.run_id]
+            self._despite_trouble(self._start, run, start.placement, why)
 
-    def _cluster(self, now: float) -> Cluster:
-        active = self.effects.ledger.active_attempts()
-        running = tuple(running_of(attempt, now) for attempt in active)
-        return Cluster(nodes=self.ground.inventory.nodes(), running=running)
-
-    def _start(self, run: Run, placement: Placement) -> None:
+    def _start(self, run: Run, placement: Placement, why: str) -> None:
         ledger, storage = self.effects.ledger, self.effects.storage
         marker = newest_checkpoint(storage, ledger.attempts_behind(run))
         try:
-            attempt = self.effects.start(run, placement, marker)
+            attempt = self.effects.start(run, placement, marker, why)
         except TransitionError:
             return  # Somebody cancelled it meanwhile.
         self._launch(run, attempt)
@@ -230,7 +238,7 @@ class Controller:
     def _launch(self, run: Run, attempt: Attempt) -> None:
         gone = self.ground.gone(attempt.nodes)
         if gone:
-            self._withdraw(attempt, f"{', '.join(gone)} went before it began")
+            self._withdraw(attempt, _stopped(f"{', '.join(gone)} went before it began"))
             return
         self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
 
@@ -240,20 +248,5 @@ def work_of(folder: str) -> str:
     return f"{folder} work"
 
 
-def job_of(run: Run) -> Job:
-    """A waiting run as the scheduler sees it."""
-    return Job(
-        run_id=run.run_id,
-        fits=(run.next_fit,) if run.next_fit else run.fits,
-        group=run.group,
-        priority=run.priority,
-        excluded=frozenset(run.excluded),
-    )
-
-
-def running_of(attempt: Attempt, now: float) -> Running:
-    """An attempt as what it still holds; one that takes longer than predicted may end any time,
-    but not at once."""
-    left = attempt.fit.hours - (now - attempt.launched_at) / 3600
-    placement = Placement(run_id=attempt.run_id, fit=attempt.fit, nodes=attempt.nodes)
-    return Running(placement=placement, hours=max(left, OVERDUE * attempt.fit.hours, A_SECOND))
+def _stopped(reason: str) -> Decision:
+    return Decision(retry=True, reason=reason)

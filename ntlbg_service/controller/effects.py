@@ -30,9 +30,11 @@ class Effects:
     note: Callable[[str], None] = lambda _: None
     """Told in one line what was done."""
 
-    def start(self, run: Run, placement: Placement, marker: CheckpointMarker | None) -> Attempt:
-        """Write the intent to start a new attempt. Raises TransitionError where the run waits no
-        more."""
+    def start(
+        self, run: Run, placement: Placement, marker: CheckpointMarker | None, why: str = ""
+    ) -> Attempt:
+        """Write the intent to start a new attempt, and `why` now. Raises TransitionError where the
+        run waits no more."""
         fit = placement.fit
         reason = f"on {fit.profile}"
         if marker is not None:
@@ -44,7 +46,7 @@ class Effects:
                 fit,
                 marker.path if marker else None,
                 self.executor.name,
-                reason,
+                f"{reason}; {why}" if why else reason,
                 placement.nodes,
             ),
         )

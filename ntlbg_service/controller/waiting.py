@@ -2,26 +2,29 @@
 
 from collections.abc import Sequence
 
-from ntlbg_service.controller.controller import job_of, running_of
-from ntlbg_service.domain.cluster import Cluster
+from ntlbg_service.controller.seen import Seen
+from ntlbg_service.domain.caps import Caps
+from ntlbg_service.domain.cluster import Cluster, Job
 from ntlbg_service.domain.inventory import Node
 from ntlbg_service.domain.states import Wanted
-from ntlbg_service.domain.waiting import Wait, wait_of, words_of_wait
+from ntlbg_service.domain.waiting import Wait, full_caps, wait_of, words_of_wait
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Run
 
 
 def reasons_to_wait(
-    ledger: Ledger, run: Run, nodes: Sequence[Node]
+    ledger: Ledger, run: Run, nodes: Sequence[Node], caps: Caps
 ) -> tuple[Wait | None, tuple[str, ...]]:
     """A queued run's predicted place and start, and everything it waits for, in words."""
     words = list(_held_back(ledger, run))
     waiting = [each for each in ledger.queued() if each.wanted is Wanted.RUN or each == run]
-    running = tuple(running_of(each, ledger.now()) for each in ledger.active_attempts())
-    cluster = Cluster(nodes=tuple(nodes), running=running)
-    wait = wait_of(run.run_id, [job_of(each) for each in waiting], cluster)
+    seen = Seen(ledger, caps)
+    cluster, mine = seen.cluster(nodes), seen.job_of(run)
+    wait = wait_of(run.run_id, [seen.job_of(each) for each in waiting], cluster)
     if wait is None:
-        words.append(_no_place(run, nodes))
+        words.append(_no_place(run, mine, cluster))
+    elif full := full_caps(mine, cluster.running):
+        words += [f"{cap.whose} holds {used:g} of {cap.gpus} GPUs" for cap, used in full]
     elif not words or wait.interval.start > 0:
         words.append(words_of_wait(wait, {name.run_id: name.label for name in ledger.names()}))
     return wait, tuple(words)
@@ -38,9 +41,13 @@ def _held_back(ledger: Ledger, run: Run) -> list[str]:
     return words
 
 
-def _no_place(run: Run, nodes: Sequence[Node]) -> str:
-    fits = (run.next_fit,) if run.next_fit else run.fits
-    wanted = " or ".join(dict.fromkeys(f"{fit.workers} x {fit.profile}" for fit in fits))
-    there = ", ".join(sorted({f"{node.gpus} x {node.profile}" for node in nodes})) or "none"
+def _no_place(run: Run, mine: Job, cluster: Cluster) -> str:
+    wanted = " or ".join(dict.fromkeys(f"{fit.workers} x {fit.profile}" for fit in mine.fits))
+    capped = [cap for cap in mine.caps if all(fit.workers > cap.gpus for fit in mine.fits)]
+    if capped:
+        return f"needs {wanted}; {capped[0].whose} may hold {capped[0].gpus} GPUs at once"
+    here = [node for node in cluster.nodes if node.name not in cluster.drained]
+    there = ", ".join(sorted({f"{node.gpus} x {node.profile}" for node in here})) or "none"
     shut = f", and not {', '.join(run.excluded)}, where it was lost" if run.excluded else ""
-    return f"needs {wanted} together{shut}; nodes here have {there}"
+    drained = f"; drained: {', '.join(sorted(cluster.drained))}" if cluster.drained else ""
+    return f"needs {wanted} together{shut}; nodes here have {there}{drained}"

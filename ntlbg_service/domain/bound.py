@@ -21,7 +21,8 @@ class Way:
     """One way to run a job."""
 
     profile: str
-    devices: int
+    devices: float
+    """Below 1 for a part of a shared one."""
     hours: float
 
     @property
@@ -80,10 +81,12 @@ def _waves(jobs: Mapping[tuple[Way, ...], int], capacity: Mapping[str, int]) -> 
     k - 1 times those devices, some device is wanted by k of them, one after another: at best by
     the k shortest.
     """
+    widths = {ways: int(min(way.devices for way in ways)) for ways in jobs}
     kinds = sorted(
         (
-            (min(way.hours for way in ways), min(way.devices for way in ways), count, ways)
+            (min(way.hours for way in ways), widths[ways], count, ways)
             for ways, count in jobs.items()
+            if widths[ways]  # Those that share a GPU are left to the bound by work.
         ),
         key=lambda kind: -kind[0],
     )

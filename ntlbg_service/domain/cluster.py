@@ -2,9 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.inventory import Node
+
+
+class Cap(NamedTuple):
+    """A number of GPUs that all runs which share it may hold at once, together."""
+
+    whose: str
+    """In words: `user ann`, `suite ablations`."""
+    gpus: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +26,15 @@ class Job:
     group: str = ""
     """What it is compared with."""
     priority: int = 0
-    """Higher ones are placed first, and none of the lower ones delays them."""
+    """Higher ones are placed first, and none of the lower ones delays them; `turn.py` says how
+    long one that waits stays behind."""
+    submitted: float = 0.0
+    """Hours, on any clock that all jobs share. Those of one suite that were submitted together
+    have the same."""
+    suite: str = ""
+    """What it was submitted with."""
+    caps: tuple[Cap, ...] = ()
+    """Those that it counts against."""
     excluded: frozenset[str] = frozenset()
     """Names of nodes that it is kept off: they lost it before."""
 
@@ -30,6 +47,8 @@ class Placement:
     fit: Fit
     nodes: tuple[str, ...] = ()
     """Names; empty where what runs was started without noting them."""
+    device: int | None = None
+    """Which of the node's shared GPUs, where the fit asks for a part of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +58,8 @@ class Running:
     placement: Placement
     hours: float
     """Predicted to be left."""
+    caps: tuple[Cap, ...] = ()
+    """Those that it counts against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +68,22 @@ class Cluster:
 
     nodes: tuple[Node, ...]
     running: tuple[Running, ...] = ()
+    drained: frozenset[str] = frozenset()
+    """Names of nodes where what runs may end and nothing new starts."""
 
     def capacity(self) -> dict[str, int]:
-        """Devices by profile."""
+        """Devices by profile, where something new may start."""
         counts: dict[str, int] = {}
         for node in self.nodes:
-            counts[node.profile] = counts.get(node.profile, 0) + node.gpus
+            if node.name not in self.drained:
+                counts[node.profile] = counts.get(node.profile, 0) + node.gpus
         return counts
+
+    def held(self) -> tuple[Running, ...]:
+        """What runs on nodes where something new may start, or may do so."""
+        return tuple(
+            row for row in self.running if not self.drained.intersection(row.placement.nodes)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,6 +78,8 @@ class Fit:
     """Factor learned from measured peaks on this profile, already in `predicted_gib`."""
     unbuilt: str | None = None
     """What of these settings the runner cannot run yet; None where it can."""
+    share: float = 1.0
+    """Part of its GPU that a run of one worker takes; below 1 others run beside it."""
 
     @property
     def numerics(self) -> str:
@@ -88,7 +90,7 @@ class Fit:
     def resources(self) -> dict[str, float]:
         """What Ray reserves for one worker."""
         cores: dict[str, float] = {"CPU": self.cores}
-        return cores if self.profile == "cpu" else cores | {"GPU": 1}
+        return cores if self.profile == "cpu" else cores | {"GPU": self.share}
 
     @property
     def step(self) -> Step:
@@ -110,8 +112,8 @@ class Fit:
 
     @property
     def gpu_hours(self) -> float:
-        """Wall time x workers."""
-        return self.hours * self.workers
+        """Wall time x workers, of a shared GPU its part."""
+        return self.hours * self.workers * self.share
 
 
 @dataclass(frozen=True, kw_only=True)

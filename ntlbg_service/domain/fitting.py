@@ -8,6 +8,7 @@ from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fit import Fit, Misfit, fit
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.profiles import CPU
+from ntlbg_service.domain.sharing import SIZES, as_plain, on_part
 
 _TRAINING, _SELECTION = TrainingConfig(), SelectionConfig()
 
@@ -88,6 +89,28 @@ class Fitter:
                     break
                 yield found
                 last = found
+
+    def sharing(self, config: Config, fits: tuple[Fit, ...]) -> tuple[Fit, ...]:
+        """Fits of a config with, for each on one GPU, the smallest part of it that holds the run
+        as plainly as the whole card; where none does, the whole card."""
+        return tuple(self._part(shape_of(config), whole) for whole in fits)
+
+    def _part(self, config: Config, whole: Fit) -> Fit:
+        if whole.workers > 1 or whole.profile == CPU.name:
+            return whole
+        alike = (
+            group
+            for group in _distinct(self.inventory)
+            if self.inventory.profile_of(group).name == whole.profile
+        )
+        group = next(alike)
+        profile = self.inventory.profile_of(group)
+        for runs in SIZES:
+            card = replace(profile, usable_gib=profile.usable_gib / runs)
+            found = fit(config, card, group.shape, estimates=self.estimates)
+            if isinstance(found, Fit) and as_plain(found, whole):
+                return on_part(found, runs)
+        return whole
 
     def _fit(self, config: Config) -> Fits:
         results = [self._on(group, config) for group in _distinct(self.inventory)]

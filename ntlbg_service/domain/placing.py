@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntlbg_service.domain.board import Ask, Board, Spot, ask_of
 from ntlbg_service.domain.bound import Bound, Way
-from ntlbg_service.domain.cluster import Interval, Job, Placement, makespan
+from ntlbg_service.domain.cluster import Cap, Interval, Job, Placement, makespan
 from ntlbg_service.domain.fit import Fit
 
 
@@ -50,7 +50,7 @@ class _Kind:
 
 def ways(fits: Iterable[Fit]) -> tuple[Way, ...]:
     """Fits as the bound sees them."""
-    return tuple(Way(fit.profile, fit.workers, fit.hours) for fit in fits)
+    return tuple(Way(fit.profile, fit.workers * fit.share, fit.hours) for fit in fits)
 
 
 def demand(jobs: Sequence[Job]) -> Counter[tuple[Way, ...]]:
@@ -60,13 +60,13 @@ def demand(jobs: Sequence[Job]) -> Counter[tuple[Way, ...]]:
     return Counter(seen[kind_of(job)] for job in jobs)
 
 
-Kind = tuple[int, frozenset[str]]
+Kind = tuple[int, frozenset[str], tuple[Cap, ...]]
 
 
 def kind_of(job: Job) -> Kind:
-    """The same for jobs that share their fits, and the nodes that they are kept off: they are
-    alike to the scheduler."""
-    return id(job.fits), job.excluded
+    """The same for jobs that share their fits, their caps, and the nodes that they are kept off:
+    they are alike to the scheduler."""
+    return id(job.fits), job.excluded, job.caps
 
 
 def place(
@@ -75,11 +75,13 @@ def place(
     bound: Bound,
     taste: Taste,
     weight: Mapping[Kind, float] | None = None,
+    most: float = math.inf,
 ) -> Placed:
     """Place the longest first, and promise their places on the board.
 
     Each fit must be one that the board's nodes could hold. `weight`: by kind, what its hours count
-    for in the order.
+    for in the order. `most`: how many get a place, whenever that is; those after them get one only
+    where they start at once.
     """
     weight = weight or {}
     kinds: dict[Kind, _Kind] = {}
@@ -90,16 +92,42 @@ def place(
             kind = kinds[key] = _kind(job, bound, taste.dearer)
             rank[key] = (-kind.hours * weight.get(key, 1.0), -kind.devices)
     deadline = taste.deadline * bound.hours
+    order = sorted(jobs, key=lambda job: rank[kind_of(job)])
+    first = len(order) if len(order) <= most else int(most)
     intervals = [
-        _take(job, *_choose(kinds[kind_of(job)], board, deadline), board)
-        for job in sorted(jobs, key=lambda job: rank[kind_of(job)])
+        _take(job, *_choose(kinds[kind_of(job)], board, deadline), board) for job in order[:first]
     ]
+    intervals += _fill(order[first:], kinds, board)
     return Placed(board=board, intervals=tuple(intervals), makespan=makespan(intervals))
+
+
+def _fill(jobs: Sequence[Job], kinds: Mapping[Kind, _Kind], board: Board) -> list[Interval]:
+    """Those that can start at once; of a kind of which one cannot, none is looked at again."""
+    intervals = []
+    waits: set[Kind] = set()
+    going = bool(jobs) and board.anything_free()
+    for job in jobs if going else ():
+        key = kind_of(job)
+        if key in waits:
+            continue
+        found = [
+            (option.fit.hours, option.cost, index, spot)
+            for index, option in enumerate(kinds[key].options)
+            if (spot := board.find_now(option.ask)) is not None
+        ]
+        if not found:
+            waits.add(key)
+            continue
+        _, _, index, spot = min(found)
+        intervals.append(_take(job, kinds[key].options[index], spot, board))
+        if not board.anything_free():
+            break
+    return intervals
 
 
 def _kind(job: Job, bound: Bound, dearer: float) -> _Kind:
     options = [
-        _Option(fit=fit, ask=ask_of(fit, job.excluded), cost=bound.cost(way))
+        _Option(fit=fit, ask=ask_of(fit, job.excluded, job.caps), cost=bound.cost(way))
         for fit, way in zip(job.fits, ways(job.fits), strict=True)
     ]
     if not math.isinf(dearer):
@@ -124,7 +152,7 @@ def _take(job: Job, option: _Option, spot: Spot, board: Board) -> Interval:
     board.take(option.ask, spot)
     names = tuple(board.nodes[index].name for index in spot.nodes)
     return Interval(
-        placement=Placement(run_id=job.run_id, fit=option.fit, nodes=names),
+        placement=Placement(run_id=job.run_id, fit=option.fit, nodes=names, device=spot.device),
         start=spot.start,
         end=spot.start + option.fit.hours,
     )

@@ -125,6 +125,13 @@ def _widened(
     return tuple(wide)
 
 
+def _sharing(rows: Sequence[PlannedVariant], fitter: Fitter) -> tuple[PlannedVariant, ...]:
+    """Rows with parts of GPUs for what is small; like rows go on having the same fits."""
+    known = {id(row.fits): row for row in rows}
+    parts = {key: fitter.sharing(row.variant.config, row.fits) for key, row in known.items()}
+    return tuple(replace(row, fits=parts[id(row.fits)]) for row in rows)
+
+
 def plan(
     variants: Sequence[Variant],
     seeds: Sequence[int],
@@ -132,15 +139,18 @@ def plan(
     estimates: Estimates = CLOSED_FORM,
     *,
     share: float = SHARE,
+    share_gpus: bool = False,
 ) -> Plan:
     """Fit every variant, and look ahead over all runs that can run.
 
     `share`: how much longer the suite may take for its groups to stay in one numerics class each.
+    `share_gpus`: its small runs may have parts of GPUs.
     """
     fitter = Fitter(inventory, estimates)
     cluster = Cluster(nodes=inventory.nodes())
     planned = tuple(_fitted(variant, fitter) for variant in variants)
     planned = _widened(planned, len(seeds), cluster, fitter)
+    planned = _sharing(planned, fitter) if share_gpus else planned
     keys: dict[str, RunKey] = {}
     jobs: list[Job] = []
     for row in planned:

@@ -1,27 +1,35 @@
 """Who runs next, and where. The plan is its look-ahead; the controller starts its first step.
 
-`look_ahead` gives every waiting run a place and a start. Runs are placed from the longest to the
-shortest, into the holes that those before it leave and never in their way: backfilling with a
+`look_ahead` gives every waiting run a place and a start. Runs are placed in their turns
+(`turn.py`), into the holes that those before them leave and never in their way: backfilling with a
 reservation for every run, so nobody's start is delayed by one further back in the queue. A gang
 gets all of its devices at once, on nodes that really have them.
 
-A run that takes the first free GPU may take it from one that it suits better. So the queue is
-placed several times over: each run where it ends first; where it costs the cluster least, at the
-prices of `bound`, among the places that end in time; and on nothing much dearer than what suits
-it best. Then those that ended last complain and are placed earlier ("Squeaky wheel
-optimization", Joslin and Clements, JAIR 10, 1999). The schedule that ends first is kept.
+Runs that were submitted together have one turn where nobody else's comes between, and are placed
+from the longest to the shortest. Where others wait behind them, each goes where it ends first: a
+place that it left to its own would be taken by those. Where nobody does, they are arranged so that
+the last of them ends early, by placing them several times over: each where it ends first; where
+it costs the cluster least, at the prices of `bound`, among the places that end in time; and on
+nothing much dearer than what suits it best. Then those that ended last complain and are placed
+earlier ("Squeaky wheel optimization", Joslin and Clements, JAIR 10, 1999). The schedule that ends
+first is kept.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ntlbg_service.domain.board import Board, ask_of
-from ntlbg_service.domain.bound import lower_bound
+from ntlbg_service.domain.bound import Bound, lower_bound
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.placing import Kind, Placed, Taste, demand, kind_of, place
+from ntlbg_service.domain.turn import head_apart, in_turns
 
 TASTES = (Taste(), Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
+DEPTH = 1000
+"""Runs that have a place reserved while it is decided who starts now. Those behind them start only
+where they delay none of these. A deeper look costs more time than it wins hours."""
 CLOSE = 1.02
 """A makespan within this factor of the least possible is not improved further."""
 COMPLAINTS = 6
@@ -32,32 +40,45 @@ LOUDER = 1.5
 
 def schedule(waiting: Sequence[Job], cluster: Cluster) -> tuple[Placement, ...]:
     """Who starts now. The others wait for a better place, or for the reservation of another."""
-    if not _anything_free(cluster):
+    if not something_free(cluster):
         return ()
-    return tuple(
-        interval.placement for interval in look_ahead(waiting, cluster) if interval.start <= 0.0
-    )
+    ahead = look_ahead(waiting, cluster, DEPTH)
+    return tuple(interval.placement for interval in ahead if interval.start <= 0.0)
 
 
-def _anything_free(cluster: Cluster) -> bool:
-    busy = _add({}, ((held.placement.fit, 1.0) for held in cluster.running))
+def something_free(cluster: Cluster) -> bool:
+    """Whether some GPU may be; where none is, nobody starts."""
+    busy = _add({}, ((row.placement.fit, 1.0) for row in cluster.held()))
     return any(count > busy.get(name, 0.0) for name, count in cluster.capacity().items())
 
 
-def look_ahead(waiting: Sequence[Job], cluster: Cluster) -> tuple[Interval, ...]:
+def look_ahead(
+    waiting: Sequence[Job], cluster: Cluster, depth: float = math.inf
+) -> tuple[Interval, ...]:
     """When and where every waiting run would be, in the order of their starts.
 
-    Jobs that the cluster could never hold are left out.
+    Jobs that the cluster could never hold, or their caps never allow, are left out. So are, beyond
+    `depth` jobs, those that cannot start at once.
     """
-    board = Board(cluster.nodes)
+    board = Board(cluster.nodes, cluster.drained)
     board.occupy(cluster.running)
-    busy = _add({}, ((held.placement.fit, held.hours) for held in cluster.running))
+    capacity = cluster.capacity()
+    plain = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
+    busy = _add({}, ((row.placement.fit, row.hours) for row in cluster.held()))
     intervals: list[Interval] = []
-    for level in _levels(_that_fit(waiting, board)):
-        best = _best(level, board, cluster.capacity(), busy)
-        board = best.board
-        intervals += best.intervals
-        busy = _add(busy, ((row.placement.fit, row.placement.fit.hours) for row in best.intervals))
+    turns = head_apart(in_turns(_that_fit(waiting, board)))
+    for number, jobs in enumerate(turns, start=1):
+        left = max(depth - len(intervals), 0)
+        if number == len(turns) and len(jobs) > 1 and left:
+            bound = lower_bound(demand(jobs), capacity, busy)
+            placed = _best(jobs, board, bound, left)
+        else:
+            placed = place(jobs, board, plain, Taste(), most=left)
+        board = placed.board
+        intervals += placed.intervals
+        busy = _add(
+            busy, ((row.placement.fit, row.placement.fit.hours) for row in placed.intervals)
+        )
     return tuple(sorted(intervals, key=lambda interval: interval.start))
 
 
@@ -65,7 +86,7 @@ def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[s
     """Device-hours by profile with those of what is held besides."""
     total = dict(busy)
     for fit, hours in held:
-        total[fit.profile] = total.get(fit.profile, 0.0) + hours * fit.workers
+        total[fit.profile] = total.get(fit.profile, 0.0) + hours * fit.workers * fit.share
     return total
 
 
@@ -74,28 +95,17 @@ def _that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
     known: dict[Kind, tuple[Fit, ...]] = {}
     for job in waiting:
         if kind_of(job) not in known:
-            asked = [(fit, ask_of(fit, job.excluded)) for fit in job.fits]
+            asked = [(fit, ask_of(fit, job.excluded, job.caps)) for fit in job.fits]
             held = tuple(fit for fit, ask in asked if board.find(ask) is not None)
             known[kind_of(job)] = job.fits if len(held) == len(job.fits) else held
     return [replace(job, fits=known[kind_of(job)]) for job in waiting if known[kind_of(job)]]
 
 
-def _levels(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs of each priority, the highest first."""
-    levels: dict[int, list[Job]] = {}
-    for job in jobs:
-        levels.setdefault(job.priority, []).append(job)
-    return [levels[priority] for priority in sorted(levels, reverse=True)]
-
-
-def _best(
-    jobs: Sequence[Job], board: Board, capacity: Mapping[str, int], busy: Mapping[str, float]
-) -> Placed:
-    bound = lower_bound(demand(jobs), capacity, busy)
+def _best(jobs: Sequence[Job], board: Board, bound: Bound, most: float) -> Placed:
     target = CLOSE * bound.hours
     best: Placed | None = None
     for taste in TASTES:
-        tried = place(jobs, board.copy(), bound, taste)
+        tried = place(jobs, board.copy(), bound, taste, most=most)
         if best is None or tried.makespan < best.makespan:
             best, best_taste = tried, taste
         if best.makespan <= target:
@@ -105,7 +115,7 @@ def _best(
     for _ in range(COMPLAINTS):
         for kind in _late(jobs, tried, bound.hours):
             weight[kind] *= LOUDER
-        tried = place(jobs, board.copy(), bound, best_taste, weight)
+        tried = place(jobs, board.copy(), bound, best_taste, weight, most)
         best = min(best, tried, key=lambda placed: placed.makespan)
         if best.makespan <= target:
             break

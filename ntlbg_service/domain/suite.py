@@ -88,6 +88,9 @@ class SuiteSpec:
     max_hours: float | None = None
     """Hours that each run may be on devices, all its attempts together; null: as long as it
     takes."""
+    share_gpus: bool = False
+    """Its small runs may share a GPU with others that agree: each is fitted to a part of the
+    card."""
 
     def __post_init__(self) -> None:
         if not self.groups:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Running
+from ntlbg_service.domain.cluster import Cap, Cluster, Interval, Job, Running
 from ntlbg_service.domain.schedule import look_ahead
 
 A_MOMENT = 1e-6
@@ -50,6 +50,18 @@ def _behind(
         # A running attempt need not say its nodes; it may be the one.
         and (not placement.nodes or nodes & set(placement.nodes))
     )
+
+
+def full_caps(job: Job, running: Sequence[Running]) -> tuple[tuple[Cap, float], ...]:
+    """Caps that leave a job no room now, with the GPUs that count against each."""
+    held = [
+        (cap, row.placement.fit.workers * row.placement.fit.share)
+        for row in running
+        for cap in row.caps
+    ]
+    used = {cap: sum(gpus for other, gpus in held if other == cap) for cap in job.caps}
+    least = min(fit.workers * fit.share for fit in job.fits)
+    return tuple((cap, gpus) for cap, gpus in used.items() if gpus + least > cap.gpus)
 
 
 def words_of_wait(wait: Wait, names: dict[str, str]) -> str:

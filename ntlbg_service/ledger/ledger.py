@@ -1,6 +1,7 @@
 """The ledger, whole. Each operation is one transaction; intent is written before side effects."""
 
 from ntlbg_service.ledger.database import is_sqlite
+from ntlbg_service.ledger.draining import Draining
 from ntlbg_service.ledger.leadership import Leadership
 from ntlbg_service.ledger.news import PostgresNews
 from ntlbg_service.ledger.queries import Queries
@@ -10,7 +11,7 @@ from ntlbg_service.ledger.trying import Trying
 from ntlbg_service.ledger.wishes import Wishes
 
 
-class Ledger(Submitting, Trying, Wishes, Queries, Leadership):
+class Ledger(Submitting, Trying, Wishes, Draining, Queries, Leadership):
     """The durable queue and its history."""
 
     def now(self) -> float:

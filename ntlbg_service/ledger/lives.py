@@ -46,9 +46,7 @@ class Lives(Outbox):
                 identity=asdict(identity),
                 state=RunState.QUEUED.value,
                 reason="",
-                created_at=now,
-                updated_at=now,
-                **values,
+                **{"created_at": now, "updated_at": now, **values},
             )
         )
 

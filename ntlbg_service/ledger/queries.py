@@ -80,6 +80,22 @@ class Queries(Transactions):
         with self._reading() as connection:
             return tuple(RunName(**row) for row in connection.execute(query).mappings())
 
+    def submitters(self) -> dict[str, str]:
+        """Who submitted each suite."""
+        with self._reading() as connection:
+            found = connection.execute(select(suites.c.key, suites.c.submitter))
+            return {row.key: row.submitter for row in found}
+
+    def suites_of_active(self) -> dict[str, str]:
+        """The suite of each run that has an attempt whose end the ledger does not know yet."""
+        query = (
+            select(runs.c.run_id, runs.c.suite_key)
+            .join(attempts)
+            .where(attempts.c.state == AttemptState.LAUNCHED.value)
+        )
+        with self._reading() as connection:
+            return {row.run_id: row.suite_key for row in connection.execute(query)}
+
     def suite(self, suite_key: str) -> NewSuite | None:
         """A suite as submitted last."""
         with self._reading() as connection:

@@ -144,6 +144,18 @@ class OutboxEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drain:
+    """A node that nothing new is to start on."""
+
+    node: str
+    since: float
+    """Unix time."""
+    who: str
+    reason: str
+    """In the words of who asked for it; may be empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """Why something happened to a run."""
 

@@ -26,7 +26,7 @@ class Submitting(Lives):
         superseded: list[str] = []
         with self._writing() as connection:
             self._save_suite(connection, suite)
-            number = self._next_submission(connection, suite.key)
+            number, now = self._next_submission(connection, suite.key), self._clock()
             for position, run in enumerate(new_runs):
                 run_id = run.identity.run_id
                 order = {"submission": number, "position": position}
@@ -40,7 +40,8 @@ class Submitting(Lives):
                     if last.state == RunState.QUEUED:
                         self._cancel(connection, last.run_id, "superseded by a newer run")
                         superseded.append(last.run_id)
-                self._insert_run(connection, suite.key, run, order)
+                # What is submitted together is of one age: nobody's turn comes between.
+                self._insert_run(connection, suite.key, run, order | {"created_at": now})
                 fresh.append(run_id)
             announce(connection)
         return Submission(
@@ -79,7 +80,7 @@ class Submitting(Lives):
         return connection.execute(query).first()
 
     def _insert_run(
-        self, connection: Connection, suite_key: str, run: NewRun, order: Mapping[str, int]
+        self, connection: Connection, suite_key: str, run: NewRun, order: Mapping[str, float]
     ) -> None:
         values = {
             "suite_key": suite_key,

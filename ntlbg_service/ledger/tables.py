@@ -125,6 +125,15 @@ outbox = Table(
     Index("ix_outbox_sent_at", "sent_at"),
 )
 
+drains = Table(
+    "drains",
+    metadata,
+    Column("node", String(200), primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 leadership = Table(
     "leadership",
     metadata,

@@ -30,7 +30,7 @@ KEPT = (
 
 
 class Wishes(Lives):
-    """Cancelling, pausing, resuming and repeating runs."""
+    """Cancelling, pausing, resuming, moving and repeating runs."""
 
     def request(self, run_id: str, wanted: Wanted, who: str) -> RunState:
         """Note what a person wants of a run; says the state that it is in then.
@@ -56,6 +56,24 @@ class Wishes(Lives):
                 return RunState.CANCELLED
             self._event(connection, run_id, "requested", f"{wanted} by {who}")
             return state
+
+    def prioritise(self, run_id: str, priority: int, who: str) -> int:
+        """Give a run another priority; says which it had. The same again changes nothing.
+
+        Raises KeyError for an unknown run, UserError for one that ended.
+        """
+        with self._writing() as connection:
+            announce(connection)
+            row = self._held(connection, run_id)
+            if RunState(row.state) in TERMINAL:
+                raise UserError(f"run {run_id} has ended: {row.state}")
+            before = int(row.priority)
+            if priority != before:
+                mine = update(runs).where(runs.c.run_id == run_id)
+                connection.execute(mine.values(priority=priority))
+                words = f"priority {before} -> {priority} by {who}"
+                self._event(connection, run_id, "requested", words)
+            return before
 
     def requeue(
         self,

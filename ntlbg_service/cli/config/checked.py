@@ -10,6 +10,7 @@ from ntlbg_service.domain.profiles import Profile, including
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import ScaleSpec, Variant, expand
 from ntlbg_service.loading import (
+    load_caps,
     load_inventory,
     load_kind,
     load_main,
@@ -32,7 +33,8 @@ class Checked:
 
 
 def check_file(file: Path) -> Checked:
-    """Read a main config, a suite (at every scale), a sweep, a scale, an inventory or a GPU kind.
+    """Read a main config, a suite (at every scale), a sweep, a scale, an inventory, a GPU kind or
+    caps.
 
     Raises UserError for the first thing that is wrong.
     """
@@ -41,6 +43,9 @@ def check_file(file: Path) -> Checked:
         kind = load_kind(file)
         including(kinds, kind, str(file))
         return Checked(what=f"GPU kind {kind.name}")
+    if "users" in values or "suites" in values:
+        load_caps(file)
+        return Checked(what="caps")
     if "space" in values:
         return _sweep(file, kinds)
     if "groups" in values and isinstance(values["groups"], list):

@@ -8,13 +8,14 @@ import click
 @click.command()
 @click.option(
     "--kind",
-    type=click.Choice(["config", "suite", "sweep", "scale", "inventory", "profile"]),
+    type=click.Choice(["config", "suite", "sweep", "scale", "inventory", "profile", "caps"]),
     default="config",
     show_default=True,
 )
 def command(kind: str) -> None:
     """Print the JSON schema, with the documentation of every option."""
     from ntlbg_model.config import Config
+    from ntlbg_service.domain.caps import Caps
     from ntlbg_service.domain.inventory import Inventory
     from ntlbg_service.domain.profile import Profile
     from ntlbg_service.domain.resolve import json_schema
@@ -28,5 +29,6 @@ def command(kind: str) -> None:
         "scale": ScaleSpec,
         "inventory": Inventory,
         "profile": Profile,
+        "caps": Caps,
     }
     click.echo(json.dumps(json_schema(kinds[kind]), indent=1))

@@ -248,3 +248,32 @@ def test_a_run_on_a_slower_gpu_says_that_the_suite_ends_sooner_so() -> None:
     made = plan([variant(str(n), config()) for n in range(12)], [1, 2, 3], LAB, share=0.0)
     slow = [row for row in made.intervals.values() if row.placement.fit.profile == "V100-32GB"]
     assert why_here(made, made.variants[0], slow[0]).startswith("the suite ends sooner so: A100-")
+
+
+def test_small_runs_of_a_suite_that_agrees_share_gpus() -> None:
+    one = Inventory(name="one", groups=(NodeGroup(profile="A100-80GB", gpus=1, cores=16),))
+    short = config(video=VideoConfig(max_frames=64))
+    apart = plan([variant("a", short)], [1, 2], one)
+    together = plan([variant("a", short)], [1, 2], one, share_gpus=True)
+    whole = [row.placement for row in apart.intervals.values()]
+    parts = [row.placement for row in together.intervals.values()]
+    assert [row.device for row in whole] == [None, None]
+    assert [row.device for row in parts] == [0, 0]
+    assert [row.start for row in together.intervals.values()] == [0.0, 0.0]
+    assert sum(row.fit.share for row in parts) <= 1
+    assert sum(row.fit.predicted_gib for row in parts) <= whole[0].fit.limit_gib
+    assert sum(row.fit.cores for row in parts) <= 16
+    assert parts[0].fit.micro_batch <= whole[0].fit.micro_batch
+
+
+def test_what_needs_the_whole_card_keeps_it() -> None:
+    one = Inventory(
+        name="one",
+        groups=(
+            NodeGroup(profile="V100-32GB", gpus=1, host_memory_gib=256.0),
+            NodeGroup(profile="cpu", gpus=4, host_memory_gib=256.0),
+        ),
+    )
+    large = config(model=replace(Config().model, base_model="Qwen/Qwen2-VL-7B-Instruct"))
+    made = plan([variant("a", large)], [1], one, share_gpus=True)
+    assert {fit.share for fit in made.variants[0].fits} == {1.0}

@@ -42,6 +42,7 @@ def refusals(plan: Plan) -> dict[str, str]:
 def test_every_json_file_is_known_to_this_test() -> None:
     known = {
         CONFIGS / "longvideo_config.json",
+        CONFIGS / "caps.json",
         *SUITES,
         *INVENTORIES,
         *(CONFIGS / "scales").glob("*.json"),

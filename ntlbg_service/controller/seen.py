@@ -1,0 +1,57 @@
+"""Runs and attempts of the ledger as the scheduler sees them."""
+
+from collections.abc import Sequence
+
+from ntlbg_service.domain.caps import Caps
+from ntlbg_service.domain.cluster import Cap, Cluster, Job, Placement, Running
+from ntlbg_service.domain.inventory import Node
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Attempt, Run
+
+OVERDUE = 0.1
+"""Share of its predicted hours that a run is thought to need still when they have passed."""
+A_SECOND = 1 / 3600
+"""Least hours that something running is thought to need."""
+
+
+class Seen:
+    """One look at the ledger: who submitted what, what runs, which nodes are drained."""
+
+    def __init__(self, ledger: Ledger, caps: Caps) -> None:
+        self._now = ledger.now()
+        self._submitters = ledger.submitters()
+        self._active = ledger.active_attempts()
+        self._suites = ledger.suites_of_active()
+        self._drained = frozenset(ledger.drained())
+        self._caps = caps
+
+    def cluster(self, nodes: Sequence[Node]) -> Cluster:
+        """The nodes, with what runs on them."""
+        running = tuple(self._running(attempt) for attempt in self._active)
+        return Cluster(nodes=tuple(nodes), running=running, drained=self._drained)
+
+    def job_of(self, run: Run) -> Job:
+        """A waiting run."""
+        return Job(
+            run_id=run.run_id,
+            fits=(run.next_fit,) if run.next_fit else run.fits,
+            group=run.group,
+            priority=run.priority,
+            submitted=run.created_at / 3600,
+            suite=run.suite_key,
+            caps=self._caps_of(run.suite_key),
+            excluded=frozenset(run.excluded),
+        )
+
+    def _running(self, attempt: Attempt) -> Running:
+        """An attempt as what it still holds; one that takes longer than predicted may end any
+        time, but not at once."""
+        left = attempt.fit.hours - (self._now - attempt.launched_at) / 3600
+        return Running(
+            placement=Placement(run_id=attempt.run_id, fit=attempt.fit, nodes=attempt.nodes),
+            hours=max(left, OVERDUE * attempt.fit.hours, A_SECOND),
+            caps=self._caps_of(self._suites.get(attempt.run_id, "")),
+        )
+
+    def _caps_of(self, suite: str) -> tuple[Cap, ...]:
+        return self._caps.of(self._submitters.get(suite, ""), suite)
