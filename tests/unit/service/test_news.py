@@ -49,6 +49,12 @@ def test_what_people_write_wakes_a_controller_elsewhere(here: Ledger, wake: Wake
     (run_id,) = here.submit(SUITE, [new_run()]).new
     assert wake.wait(LONG)
     assert not wake.wait(0.0)
+    here.prioritise(run_id, 1, "ada")
+    assert wake.wait(LONG)
+    assert here.drain("n1", "ada")
+    assert wake.wait(LONG)
+    assert here.undrain("n1")
+    assert wake.wait(LONG)
     here.request(run_id, Wanted.PAUSE, "ada")
     assert wake.wait(LONG)
     assert here.request(run_id, Wanted.CANCEL, "ada") is RunState.CANCELLED
