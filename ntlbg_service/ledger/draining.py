@@ -18,7 +18,7 @@ class Draining(Transactions):
         with self._writing() as connection:
             announce(connection)
             add = insert_of(connection)(drains).values(values).on_conflict_do_nothing()
-            return connection.execute(add).rowcount > 0
+            return connection.execute(add.returning(drains.c.node)).first() is not None
 
     def undrain(self, node: str) -> bool:
         """Let runs start on a node again. False where it was not drained."""

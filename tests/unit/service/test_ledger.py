@@ -125,3 +125,17 @@ def test_a_higher_priority_goes_first(ledger: Ledger) -> None:
     urgent = replace(new_run("uniform"), priority=5)
     ids = ledger.submit(SUITE, [new_run(), urgent]).new
     assert [run.run_id for run in ledger.queued()] == [ids[1], ids[0]]
+
+
+def test_the_first_drain_of_a_node_stands_until_it_is_taken_back(ledger: Ledger) -> None:
+    assert ledger.drain("n1", "ada", "a fan")
+    assert not ledger.drain("n1", "bob")
+    assert ledger.drain("n2", "bob")
+    drained = ledger.drained()
+    assert [(row.node, row.who, row.reason) for row in drained.values()] == [
+        ("n1", "ada", "a fan"),
+        ("n2", "bob", ""),
+    ]
+    assert ledger.undrain("n1")
+    assert not ledger.undrain("n1")
+    assert list(ledger.drained()) == ["n2"]
