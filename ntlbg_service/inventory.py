@@ -2,35 +2,28 @@
 
 import os
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import psutil
 
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.gpu import Gpu, offered
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.labels import PROFILE, simulated
-from ntlbg_service.domain.profiles import Profile, profile_named, recognise
+from ntlbg_service.domain.profiles import Profile, profile_named
+from ntlbg_service.domain.resolve import parse
 from ntlbg_service.executors.job_client import JobClient
-from ntlbg_service.ray_nodes import GIB, ray_nodes
+from ntlbg_service.node_readings import NodeReadings
+from ntlbg_service.nvml import GIB, descendant_of, read_gpus
+from ntlbg_service.ray_nodes import ray_nodes
 
-
-@dataclass(frozen=True, kw_only=True)
-class Gpu:
-    """One GPU as NVML reports it."""
-
-    index: int
-    product: str
-    memory_gib: float
-    used_gib: float
-    driver: str
-
-    def planned_as(self, kinds: Sequence[Profile] = ()) -> str | None:
-        """The kind it is planned as, built in or of `kinds`; None for a GPU that none describes."""
-        found = recognise(self.product, self.memory_gib, kinds)
-        return found.name if found else None
+DRIVER = "ntlbg_service.runner"
+"""What the command line of each local run says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,22 +42,44 @@ class Node:
     """Ray's and the operator's labels."""
     devices: int = 0
     """GPUs that Ray hands out."""
+    visible: tuple[str, ...] | None = None
+    """CUDA_VISIBLE_DEVICES of what hands them out; None where it is not set or not known."""
+    disk_gib: float | None = None
+    """Free where temporary files go."""
+
+    @property
+    def offered(self) -> tuple[Gpu, ...]:
+        """The GPUs that runs are given, whatever their health."""
+        devices = len(self.gpus) if self.ray_id is None else self.devices
+        return offered(self.gpus, devices, self.visible)
 
     def kinds(self, known: Sequence[Profile] = ()) -> dict[str, int]:
-        """How many GPUs of which kind it has for runs; those that no kind describes are left out.
+        """How many GPUs of which kind it has for runs. Left out are those that no kind describes,
+        and those that are sick or that others use.
 
         The label says what all its GPUs are; without one NVML does. On a cluster no more count
         than Ray hands out, nor more than there are cores to go with them.
         """
+        usable = [gpu for gpu in self.offered if gpu.health.usable]
         if PROFILE in self.labels:
-            found = Counter(dict.fromkeys(self._labelled(known), self.devices))
+            count = self.devices - (len(self.offered) - len(usable))
+            found = Counter(dict.fromkeys(self._labelled(known), count))
         else:
-            found = Counter(name for gpu in self.gpus if (name := gpu.planned_as(known)))
-        if self.ray_id is None:
-            return dict(found)
-        most = min(self.devices, self.cores)
+            found = Counter(name for gpu in usable if (name := gpu.planned_as(known)))
+        most = sum(found.values()) if self.ray_id is None else min(self.devices, self.cores)
         held = {kind: min(count, most) for kind, count in found.items()}
-        return {kind: count for kind, count in held.items() if count}
+        return {kind: count for kind, count in held.items() if count > 0}
+
+    def use_of(self, gpu: Gpu, known: Sequence[Profile] = ()) -> str:
+        """What plans make of one of its GPUs: a kind, or why it is not used."""
+        if not gpu.health.usable:
+            return gpu.health.words
+        if gpu not in self.offered:
+            return "not handed out by Ray" if self.ray_id else "not in CUDA_VISIBLE_DEVICES"
+        kind = next(iter(self._labelled(known)), None) if PROFILE in self.labels else None
+        if PROFILE not in self.labels:
+            kind = gpu.planned_as(known)
+        return kind or "no kind: 'ntlbg config schema --kind profile' describes one"
 
     def _labelled(self, known: Sequence[Profile]) -> list[str]:
         with suppress(UserError):
@@ -79,59 +94,59 @@ class Node:
 
 def read_node() -> Node:
     """This machine."""
-    gpus, note = _read_gpus()
+    found = read_gpus(descendant_of(_is_driver))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return Node(
         name=socket.gethostname(),
         cores=os.cpu_count() or 1,
         host_memory_gib=psutil.virtual_memory().total / GIB,
-        gpus=gpus,
-        note=note,
+        gpus=tuple(map(gpu_of, found.gpus)),
+        note=found.note,
+        visible=None if visible is None else tuple(filter(None, visible.split(","))),
+        disk_gib=psutil.disk_usage(tempfile.gettempdir()).free / GIB,
     )
 
 
-def _read_gpus() -> tuple[tuple[Gpu, ...], str]:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return (), str(error)
-    try:
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        return tuple(_gpu(i, driver) for i in range(pynvml.nvmlDeviceGetCount())), ""
-    except pynvml.NVMLError as error:
-        return (), str(error)
-    finally:
-        pynvml.nvmlShutdown()
+def _is_driver(process: psutil.Process) -> bool:
+    """A run of a local executor: its own Ray and all workers are started by it."""
+    return DRIVER in process.cmdline()
 
 
-def _gpu(index: int, driver: str) -> Gpu:
-    import pynvml
-
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return Gpu(
-        index=index,
-        product=pynvml.nvmlDeviceGetName(handle),
-        memory_gib=memory.total / GIB,
-        used_gib=memory.used / GIB,
-        driver=driver,
-    )
+def gpu_of(row: Mapping[str, Any]) -> Gpu:
+    """A GPU from the plain values of `nvml` or of Ray's dashboard."""
+    return parse(Gpu, row, f"GPU {row.get('index')}")
 
 
-def read_nodes(environment: Mapping[str, str], client: JobClient | None = None) -> tuple[Node, ...]:
+def read_nodes(
+    environment: Mapping[str, str],
+    client: JobClient | None = None,
+    readings: NodeReadings | None = None,
+) -> tuple[Node, ...]:
     """Every live node of the Ray cluster in RAY_ADDRESS, else this machine alone. Raises
     InfrastructureError where the cluster does not answer.
 
-    `client` is one that is connected to the cluster, for those who ask often.
+    `client` is one that is connected to the cluster, for those who ask often. With `readings`,
+    what the nodes themselves have said goes before what Ray's dashboard knows of their GPUs.
     """
     address = environment.get("RAY_ADDRESS")
     if not address:
         return (read_node(),)
-    return tuple(
-        Node(**{**row, "gpus": tuple(Gpu(**gpu) for gpu in row["gpus"])})
-        for row in ray_nodes(address, client)
-    )
+    rows = ray_nodes(address, client)
+    said = readings.newest([row["ray_id"] for row in rows]) if readings else {}
+    return tuple(_joined(row, said.get(row["ray_id"])) for row in rows)
+
+
+def _joined(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> Node:
+    """What Ray tells of a node, with the node's own word. Memory in use is the newer of the two,
+    Ray's."""
+    gpus = tuple(map(gpu_of, row["gpus"]))
+    if said is None:
+        return Node(**{**row, "gpus": gpus})
+    used = {gpu.uuid: gpu.used_gib for gpu in gpus if gpu.uuid}
+    own = (gpu_of(each) for each in said["gpus"])
+    gpus = tuple(replace(gpu, used_gib=used.get(gpu.uuid, gpu.used_gib)) for gpu in own)
+    visible = None if said["visible"] is None else tuple(said["visible"])
+    return Node(**{**row, "gpus": gpus, "note": said["note"], "visible": visible})
 
 
 def inventory_of(

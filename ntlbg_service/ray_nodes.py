@@ -46,6 +46,7 @@ def _node(row: Mapping[str, Any]) -> dict[str, Any]:
         "host_memory_gib": memory / GIB,
         "gpus": [_gpu(gpu) for gpu in row.get("gpus") or ()],
         "note": "" if reported else NO_REPORT,
+        "disk_gib": _free_disk(row),
     }
 
 
@@ -59,13 +60,21 @@ def _name(raylet: Mapping[str, Any]) -> str:
     return str(raylet["nodeManagerHostname"])
 
 
+def _free_disk(row: Mapping[str, Any]) -> float | None:
+    """Free on the disk of the machine's root, where Ray says so."""
+    free = ((row.get("disk") or {}).get("/") or {}).get("free")
+    return None if free is None else free / GIB
+
+
 def _gpu(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "index": row["index"],
         "product": row["name"],
         "memory_gib": row["memoryTotal"] / 1024,
         "used_gib": row["memoryUsed"] / 1024,
-        "driver": "",
+        "uuid": row.get("uuid", ""),
+        "temperature_c": row.get("temperatureC"),
+        "power_watts": None if row.get("powerMw") is None else row["powerMw"] / 1000,
     }
 
 

@@ -167,9 +167,12 @@ def known_kinds() -> "tuple[Profile, ...]":
     return load_kinds(os.environ)
 
 
-def choose_inventory(file: Path | None, slots: int | None) -> "Inventory":
-    """An inventory file, else what is there now; NTLBG_PROFILES names further GPU kinds."""
-    return choose_ground(file, slots).inventory
+def choose_inventory(file: Path | None, slots: int | None, thorough: bool = False) -> "Inventory":
+    """An inventory file, else what is there now; NTLBG_PROFILES names further GPU kinds.
+
+    `thorough`: have each node of a cluster read, which takes some seconds.
+    """
+    return choose_ground(file, slots, thorough=thorough).inventory
 
 
 def choose_ground(
@@ -177,15 +180,17 @@ def choose_ground(
     slots: int | None,
     estimates: "Estimates | None" = None,
     executor: str | None = None,
+    thorough: bool = False,
 ) -> "Ground":
     """The nodes of an inventory file, else those there now for an executor: read anew, where they
-    are a cluster's."""
+    are a cluster's. `thorough`: each node is read by a task on it, now and every so often."""
     from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.domain.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
     from ntlbg_service.executors.job_client import JobClient
     from ntlbg_service.inventory import inventory_of, ray_ids_of, read_nodes
     from ntlbg_service.loading import load_inventory
+    from ntlbg_service.node_readings import NodeReadings
     from ntlbg_service.survey import Seen, Survey
 
     kinds = known_kinds()
@@ -195,9 +200,12 @@ def choose_ground(
     on_cluster = chosen(os.environ, executor) != "local"
     environment = os.environ if on_cluster else {}
     client = JobClient(os.environ.get("RAY_ADDRESS", "")) if on_cluster else None
+    readings = NodeReadings(client, os.environ) if client and thorough else None
+    if readings is not None:
+        readings.read()
 
     def read() -> Seen:
-        nodes = read_nodes(environment, client)
+        nodes = read_nodes(environment, client, readings)
         return Seen(inventory_of(nodes, slots, kinds), ray_ids_of(nodes, kinds))
 
     first = read()

@@ -62,7 +62,7 @@ def command(
     from ntlbg_service.domain.plan import plan
     from ntlbg_service.domain.plan_record import to_json
 
-    nodes = choose_inventory(inventory, parallel)
+    nodes = choose_inventory(inventory, parallel, thorough=True)
     files, chosen = load_selection(suite, scale, groups, variants, experiment, nodes.kinds)
     with telling(workspace, chosen, trace=not no_trace) as estimates:
         result = plan(

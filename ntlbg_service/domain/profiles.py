@@ -28,8 +28,9 @@ EFFICIENCY = 0.35
 """Share of the peak rate assumed for a training step."""
 CLOSE = 0.06
 """How far NVML's total may be from a profile's, as a share: driver and ECC take some."""
-OTHER_CARDS = frozenset({"d", "ti", "super", "laptop"})
-"""Words after a GeForce's number that make it another card."""
+OTHER_CARDS = frozenset({"d", "ti", "super", "laptop", "mig"})
+"""Words after a GeForce's number that make it another card, and the one that makes a part of a
+card: a slice of an A100 has the memory of a smaller one, and a share of its speed."""
 TENSOR_CORES: Mapping[tuple[int, int], tuple[TensorCores, ...]] = MappingProxyType(
     {
         (7, 0): ("fp16",),

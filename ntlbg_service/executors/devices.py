@@ -12,6 +12,7 @@ from typing import Any
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import Whereabouts
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.nvml import compute_processes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -46,9 +47,7 @@ def held_here(workers: Sequence[Whereabouts]) -> list[str]:
         return [
             f"process {process.pid} holds memory of GPU {index} of {host}"
             for index in range(pynvml.nvmlDeviceGetCount())
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(
-                pynvml.nvmlDeviceGetHandleByIndex(index)
-            )
+            for process in compute_processes(pynvml.nvmlDeviceGetHandleByIndex(index))
             if process.pid in pids
         ]
     except pynvml.NVMLError as error:

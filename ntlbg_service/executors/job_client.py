@@ -79,6 +79,17 @@ class JobClient:
                     return None
                 raise
 
+    def logs(self, submission_id: str) -> str:
+        """All that a job has printed."""
+        with self._asked() as client:
+            return str(client.get_job_logs(submission_id))
+
+    def forget(self, submission_id: str) -> None:
+        """Take an ended job from Ray's list of jobs; one that is not there is forgotten."""
+        if self.find(submission_id) is not None:
+            with self._asked() as client:
+                client.delete_job(submission_id)
+
     def get(self, endpoint: str) -> Any:
         """What the head's dashboard says at an endpoint, as parsed JSON."""
         with self._asked() as client:
