@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.gpu import Gpu, offered
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.labels import PROFILE, simulated
@@ -155,7 +155,7 @@ def inventory_of(
     """The inventory that a plan counts on. Without any GPU, CPU slots of the machines.
 
     `slots`: small runs at once on a CPU; by default one for every two cores. `kinds`: GPU kinds
-    beside those built in.
+    beside those built in. Raises InfrastructureError where there are GPUs and none can be used.
     """
     found = [
         (_name(node, kind, kinds), kind, count, node)
@@ -165,6 +165,16 @@ def inventory_of(
     ]
     if found:
         return Inventory(name="this cluster", groups=_alike(found), kinds=tuple(kinds))
+    kept_off = [
+        f"{node.name} GPU {gpu.called}: {gpu.health.words}"
+        for node in nodes
+        for gpu in node.offered
+        if not gpu.health.usable
+    ]
+    if kept_off:
+        raise InfrastructureError(
+            f"no GPU can be used now: {'; '.join(kept_off)} (--inventory names other nodes)"
+        )
     places = [(node.name, "cpu", _slots(node, slots), node) for node in _for_cpu(nodes)]
     return Inventory(name="this machine", groups=_alike(places), kinds=tuple(kinds))
 

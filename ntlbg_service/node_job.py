@@ -18,7 +18,7 @@ NODE_SECONDS = 45.0
 def read_here() -> dict[str, Any]:
     """What this node says, from a task on it: ours are all processes of this node's Ray."""
     import psutil
-    from nvml import descendant_of, read_gpus
+    from nvml import descendant_of, read_gpus  # type: ignore[import-not-found]
 
     raylet = psutil.Process(os.getppid())
     found = read_gpus(descendant_of(lambda process: process == raylet))

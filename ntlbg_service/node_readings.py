@@ -46,12 +46,13 @@ class NodeReadings:
     _begun: float | None = field(default=None, init=False)
 
     def newest(self, nodes: Collection[str]) -> Mapping[str, Any]:
-        """What is known of these nodes now, without waiting. Begins a reading where what is known
-        is old or does not know one of them."""
+        """What is known of these nodes: the first time waited for, later as it is, and a reading is
+        begun where that is old or does not know one of them."""
+        if self._begun is None:
+            return self.read()
         self._look()
-        age = None if self._begun is None else self.clock() - self._begun
         unknown = not self.found.keys() >= set(nodes)
-        if age is None or age > (AGAIN_SECONDS if unknown else EVERY_SECONDS):
+        if self.clock() - self._begun > (AGAIN_SECONDS if unknown else EVERY_SECONDS):
             self._begin()
         return self.found
 

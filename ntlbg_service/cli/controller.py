@@ -110,7 +110,7 @@ def command(
         executor=executor(storage, os.environ, executor_name),
         tracker=Tracker(workspace.tracking_uri, workspace.artifact_root),
         workspace=workspace,
-        ground=choose_ground(inventory, parallel, estimates, executor_name, thorough=True),
+        ground=choose_ground(inventory, parallel, estimates, executor_name),
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
         patience=Patience(silent=silent, stalled=stalled),

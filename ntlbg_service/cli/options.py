@@ -183,7 +183,8 @@ def choose_ground(
     thorough: bool = False,
 ) -> "Ground":
     """The nodes of an inventory file, else those there now for an executor: read anew, where they
-    are a cluster's. `thorough`: each node is read by a task on it, now and every so often."""
+    are a cluster's. What they are from the first look on is read by a task on each; `thorough`:
+    before that, too. Without it a GPU that is sick or busy now counts: it can be planned for."""
     from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.domain.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
@@ -200,15 +201,13 @@ def choose_ground(
     on_cluster = chosen(os.environ, executor) != "local"
     environment = os.environ if on_cluster else {}
     client = JobClient(os.environ.get("RAY_ADDRESS", "")) if on_cluster else None
-    readings = NodeReadings(client, os.environ) if client and thorough else None
-    if readings is not None:
-        readings.read()
+    readings = NodeReadings(client, os.environ) if client else None
 
-    def read() -> Seen:
+    def read(readings: NodeReadings | None = readings) -> Seen:
         nodes = read_nodes(environment, client, readings)
         return Seen(inventory_of(nodes, slots, kinds), ray_ids_of(nodes, kinds))
 
-    first = read()
+    first = read() if thorough else read(None)
     survey = Survey(read, time.monotonic) if on_cluster else None
     return Ground(
         inventory=first.inventory, estimates=estimates, ray_ids=first.ray_ids, survey=survey

@@ -61,7 +61,7 @@ def command(
     from ntlbg_service.storage.local import LocalStorage
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
-    ground = choose_ground(None, parallel, thorough=True)
+    ground = choose_ground(None, parallel)
     with telling(workspace, chosen) as estimates:
         prepared = prepare_suite(
             files,

@@ -37,7 +37,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.measured import read_calibrations
     from ntlbg_service.storage.local import LocalStorage
 
-    ground = choose_ground(None, None, thorough=True)
+    ground = choose_ground(None, None)
     learned = read_calibrations(workspace)
     estimates = open_estimates(workspace.home, trace=False, learned=learned)
     prepared = prepare_sweep(file, workspace, ground.inventory, estimates=estimates)
