@@ -1,20 +1,17 @@
 """`ntlbg cluster`: the nodes and GPUs that are there, and what runs on them measured."""
 
 import json
-import os
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.gpus import gpus
+from ntlbg_service.cli.label import label
 from ntlbg_service.cli.options import FILE, workspace_options
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from ntlbg_service.domain.profile import Profile
-    from ntlbg_service.inventory import Node
 
 
 @click.group()
@@ -22,65 +19,8 @@ def command() -> None:
     """The GPUs that a plan counts on, and what is known of them."""
 
 
-@command.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def gpus(as_json: bool) -> None:
-    """List nodes and GPUs: NVML on this machine, or on every node of RAY_ADDRESS.
-
-    A node's label ntlbg.io/profile says what its GPUs are planned as, whatever NVML says.
-    """
-    from dataclasses import asdict
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from ntlbg_service.inventory import inventory_of, read_nodes
-    from ntlbg_service.loading import load_kinds
-
-    kinds = load_kinds(os.environ)
-    nodes = read_nodes(os.environ)
-    if as_json:
-        click.echo(json.dumps([asdict(node) for node in nodes], indent=1))
-        return
-    console = Console()
-    table = Table(box=None, pad_edge=False)
-    for heading in (
-        "node",
-        "cores",
-        "host GiB",
-        "gpu",
-        "product",
-        "GiB used / total",
-        "planned as",
-    ):
-        table.add_column(heading)
-    for node in nodes:
-        shape = (node.name, str(node.cores), f"{node.host_memory_gib:.0f}")
-        for row in rows(node, kinds):
-            table.add_row(*shape, *row)
-    console.print(table)
-    capacity = inventory_of(nodes, kinds=kinds).capacity()
-    planned = ", ".join(f"{count} x {name}" for name, count in capacity.items())
-    console.print(f"Plans count on {planned}.", highlight=False)
-
-
-def rows(node: "Node", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, str, str, str]]":
-    """GPU, product, memory and what it is planned as."""
-    from ntlbg_service.domain.labels import PROFILE
-
-    label = node.labels.get(PROFILE)
-    of_node = next(iter(node.kinds(kinds)), "no profile: not used") if label else None
-    for gpu in node.gpus:
-        memory = f"{gpu.used_gib:.1f} / {gpu.memory_gib:.1f}"
-        planned = of_node or gpu.planned_as(kinds) or "no profile: not used"
-        yield str(gpu.index), gpu.product, memory, planned
-    if node.gpus:
-        return
-    if of_node is not None and node.devices:
-        said = "simulated" if node.simulated else f"label {label}"
-        yield f"{node.devices} in all", said, "-", of_node
-    else:
-        yield "-", f"none (NVML: {node.note or 'no GPU'})", "-", "cpu"
+command.add_command(gpus)
+command.add_command(label)
 
 
 @command.command()

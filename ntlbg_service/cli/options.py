@@ -160,6 +160,27 @@ def read_caps(file: Path | None) -> "Caps":
     return load_caps(file) if file else Caps()
 
 
+def autoscaler_option(command: Command) -> Command:
+    """`--autoscaler`, a file."""
+    return click.option(
+        "--autoscaler",
+        type=FILE,
+        envvar="NTLBG_AUTOSCALER",
+        help="Count on the nodes that an autoscaler may add: Ray's cluster YAML, or a RayCluster, "
+        "RayJob or RayService of KubeRay.",
+    )(command)
+
+
+def grown(inventory: "Inventory", autoscaler: Path | None) -> "Inventory":
+    """An inventory with what an autoscaler's file lets it add."""
+    from ntlbg_service.domain.growth import with_node_types
+    from ntlbg_service.node_types import load_node_types
+
+    if autoscaler is None:
+        return inventory
+    return with_node_types(inventory, load_node_types(autoscaler, inventory.kinds))
+
+
 def known_kinds() -> "tuple[Profile, ...]":
     """GPU kinds beside those built in: the files that NTLBG_PROFILES names."""
     from ntlbg_service.loading import load_kinds

@@ -7,7 +7,9 @@ import click
 
 from ntlbg_service.cli.options import (
     FILE,
+    autoscaler_option,
     choose_inventory,
+    grown,
     load_selection,
     selection_options,
     workspace_options,
@@ -18,6 +20,7 @@ from ntlbg_service.workspace import Workspace
 @click.command()
 @selection_options
 @click.option("--inventory", type=FILE, help="Plan for this inventory instead of this machine's.")
+@autoscaler_option
 @click.option("--parallel", type=click.IntRange(min=1), help="Runs at once on a CPU.")
 @click.option(
     "--explain",
@@ -43,6 +46,7 @@ def command(
     variants: tuple[str, ...],
     experiment: str | None,
     inventory: Path | None,
+    autoscaler: Path | None,
     parallel: int | None,
     explained: str | None,
     no_trace: bool,
@@ -62,7 +66,7 @@ def command(
     from ntlbg_service.domain.plan import plan
     from ntlbg_service.domain.plan_record import to_json
 
-    nodes = choose_inventory(inventory, parallel, thorough=True)
+    nodes = grown(choose_inventory(inventory, parallel, thorough=True), autoscaler)
     files, chosen = load_selection(suite, scale, groups, variants, experiment, nodes.kinds)
     with telling(workspace, chosen, trace=not no_trace) as estimates:
         result = plan(

@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
-from ntlbg_service.cli.cluster import rows
-from ntlbg_service.inventory import Gpu, Node, inventory_of, ray_ids_of
+import pytest
+
+from ntlbg_service.cli.gpus_table import rows
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.gpu import Gpu
+from ntlbg_service.inventory import Node, inventory_of, ray_ids_of
 
 
 def a_node(name: str, *products: tuple[str, float], host: float = 500.0) -> Node:
@@ -102,8 +106,32 @@ def test_the_list_of_nodes_says_whose_word_a_kind_is() -> None:
     """A label's, NVML's, or nobody's."""
     labelled = ray_node("a", ntlbg_io__profile="V100-32GB")
     pretended = ray_node("b", ntlbg_io__profile="V100-32GB", ntlbg_io__gpus="simulated")
-    assert list(rows(labelled, ())) == [("4 in all", "label V100-32GB", "-", "V100-32GB")]
-    assert list(rows(pretended, ())) == [("4 in all", "simulated", "-", "V100-32GB")]
+    (whole,), (simulated,) = rows(labelled, ()), rows(pretended, ())
+    assert (whole[:2], whole[-1]) == (("4 in all", "label V100-32GB"), "V100-32GB")
+    assert (simulated[:2], simulated[-1]) == (("4 in all", "simulated"), "V100-32GB")
     seen = replace(a_node("c", A100), labels={"ntlbg.io/profile": "V1000"}, devices=1)
-    assert list(rows(seen, ())) == [("0", A100[0], "0.0 / 79.2", "no profile: not used")]
-    assert next(rows(a_node("d"), ()))[3] == "cpu"
+    (row,) = rows(seen, ())
+    assert row[:4] == ("0", A100[0], "0.0 / 79.2", "- °C, - W") and row[-1].startswith("no kind")
+    assert next(rows(a_node("d"), ()))[-1] == "cpu"
+
+
+def sick(node: Node, *which: int) -> Node:
+    """The node with some of its GPUs lost."""
+    lost = [replace(gpu, error="GPU is lost" * (gpu.index in which)) for gpu in node.gpus]
+    return replace(node, gpus=tuple(lost))
+
+
+def test_a_sick_gpu_takes_one_from_what_ray_hands_out() -> None:
+    node = sick(replace(a_node("n1", *[A100] * 4), ray_id="id", devices=4), 1)
+    assert node.kinds() == {"A100-80GB": 3}
+    assert replace(node, labels={"ntlbg.io/profile": "A100-80GB"}).kinds() == {"A100-80GB": 3}
+    # One that Ray does not hand out takes nothing away, whether by its number or by its name.
+    assert replace(node, devices=1).kinds() == {"A100-80GB": 1}
+    assert replace(node, devices=3, visible=("0", "2", "3")).kinds() == {"A100-80GB": 3}
+    (_, hidden, *_) = rows(replace(node, gpus=(*a_node("n", *[A100] * 4).gpus,), devices=1), ())
+    assert hidden[-1] == "not handed out by Ray"
+
+
+def test_where_no_gpu_can_be_used_nothing_goes_to_cpus_instead() -> None:
+    with pytest.raises(InfrastructureError, match=r"no GPU can be used now: n1 GPU 0: sick: NVML"):
+        inventory_of([sick(a_node("n1", A100), 0)])

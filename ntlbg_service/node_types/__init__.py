@@ -1,0 +1,50 @@
+"""Node types that an autoscaler could add, from the file that it is configured with.
+
+Ray has no call that tells them. `NodeTypes` is what a reader of one more kind of file is; each
+gives groups of which nothing is there yet.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.inventory import NodeGroup
+from ntlbg_service.domain.profiles import Profile
+from ntlbg_service.node_types.documents import documents_of
+from ntlbg_service.node_types.kuberay import KubeRay
+from ntlbg_service.node_types.ray_file import RayFile
+
+__all__ = ["NodeTypes", "load_node_types"]
+
+
+class NodeTypes(Protocol):
+    """A file that says what could be added."""
+
+    def groups(self) -> tuple[NodeGroup, ...]:
+        """One group a type that has GPUs, `nodes` 0. Raises UserError with the place in the
+        file."""
+
+
+def load_node_types(path: Path, kinds: Sequence[Profile] = ()) -> tuple[NodeGroup, ...]:
+    """The types of an autoscaler's file: Ray's cluster YAML, or a KubeRay resource. `kinds` are
+    GPU kinds beside those built in. Raises UserError in one line."""
+    groups = reader_of(path, documents_of(path), tuple(kinds)).groups()
+    if not groups:
+        raise UserError(f"{path}: no worker type that has GPUs may be added")
+    return groups
+
+
+def reader_of(
+    path: Path, documents: Sequence[dict[str, Any]], kinds: tuple[Profile, ...]
+) -> NodeTypes:
+    """The reader of what a file holds. Raises UserError where it is neither."""
+    for document in documents:
+        if "available_node_types" in document:
+            return RayFile(path, document, kinds)
+        if str(document.get("apiVersion", "")).startswith("ray.io/"):
+            return KubeRay(path, document, kinds)
+    raise UserError(
+        f"{path}: holds neither 'available_node_types' (Ray's cluster YAML) nor a resource of "
+        "'apiVersion: ray.io/...' (KubeRay)"
+    )

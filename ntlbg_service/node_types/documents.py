@@ -1,0 +1,82 @@
+"""Reading YAML as other tools' files are read: what is used is checked, the rest is theirs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ntlbg_service.domain.errors import UserError
+
+
+def documents_of(path: Path) -> list[dict[str, Any]]:
+    """The mappings of a YAML file, of plain values alone. Raises UserError in one line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    try:
+        found = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not understood"
+        raise UserError(f"{path}{place}: not YAML: {problem}") from None
+    except (RecursionError, ValueError) as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())[:100]}") from None
+    return [document for document in found if isinstance(document, dict)]
+
+
+@dataclass(frozen=True)
+class At:
+    """A value of a file, and where it stands there."""
+
+    path: Path
+    place: str
+    value: Any
+
+    def at(self, key: str) -> "At":
+        """What a mapping has under a key; None where it has nothing or is nothing itself."""
+        place = f"{self.place}.{key}" if self.place else key
+        if self.value is None:
+            return At(self.path, place, None)
+        if not isinstance(self.value, Mapping):
+            raise self.wrong("must be a mapping")
+        return At(self.path, place, self.value.get(key))
+
+    def items(self) -> "list[tuple[str, At]]":
+        """Every key of a mapping."""
+        if not isinstance(self.value, Mapping):
+            raise self.wrong("must be a mapping")
+        pairs = self.value.items()
+        return [(str(key), At(self.path, f"{self.place}.{key}", of)) for key, of in pairs]
+
+    def each(self) -> "list[At]":
+        """Every element of a list."""
+        if not isinstance(self.value, Sequence) or isinstance(self.value, str):
+            raise self.wrong("must be a list")
+        return [At(self.path, f"{self.place}.{n}", of) for n, of in enumerate(self.value)]
+
+    def count(self, otherwise: int) -> int:
+        """A whole number from 0; `otherwise` where nothing is said."""
+        if self.value is None:
+            return otherwise
+        try:
+            number = float(self.value)
+        except (TypeError, ValueError):
+            raise self.wrong(f"must be a number, got {self.value!r}") from None
+        if number < 0 or not number.is_integer():
+            raise self.wrong(f"must be a whole number from 0, got {self.value!r}")
+        return int(number)
+
+    def texts(self) -> dict[str, str]:
+        """A mapping of texts; empty where nothing is said."""
+        return {} if self.value is None else {key: str(of.value) for key, of in self.items()}
+
+    def wrong(self, what: str) -> UserError:
+        """The error of this place."""
+        where = f"{self.path}: {self.place}" if self.place else str(self.path)
+        return UserError(f"{where}: {what}")
