@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +24,7 @@ from ntlbg_service.ray_nodes import ray_nodes
 
 DRIVER = "ntlbg_service.runner"
 """What the command line of each local run says."""
+NO_KIND = "no kind: 'ntlbg config schema --kind profile' describes one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +77,16 @@ class Node:
             return gpu.health.words
         if gpu not in self.offered:
             return "not handed out by Ray" if self.ray_id else "not in CUDA_VISIBLE_DEVICES"
-        kind = next(iter(self._labelled(known)), None) if PROFILE in self.labels else None
-        if PROFILE not in self.labels:
-            kind = gpu.planned_as(known)
-        return kind or "no kind: 'ntlbg config schema --kind profile' describes one"
+        return (
+            self.kind_of(gpu, known)
+            or "no kind: 'ntlbg config schema --kind profile' describes one"
+        )
+
+    def kind_of(self, gpu: Gpu, known: Sequence[Profile] = ()) -> str | None:
+        """The kind of one of its GPUs, by the label or by NVML; None for one that nobody knows."""
+        if PROFILE in self.labels:
+            return next(iter(self._labelled(known)), None)
+        return gpu.planned_as(known)
 
     def _labelled(self, known: Sequence[Profile]) -> list[str]:
         with suppress(UserError):
@@ -150,12 +157,16 @@ def _joined(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> Node:
 
 
 def inventory_of(
-    nodes: Sequence[Node], slots: int | None = None, kinds: Sequence[Profile] = ()
+    nodes: Sequence[Node],
+    slots: int | None = None,
+    kinds: Sequence[Profile] = (),
+    hopeful: bool = False,
 ) -> Inventory:
     """The inventory that a plan counts on. Without any GPU, CPU slots of the machines.
 
     `slots`: small runs at once on a CPU; by default one for every two cores. `kinds`: GPU kinds
-    beside those built in. Raises InfrastructureError where there are GPUs and none can be used.
+    beside those built in. `hopeful`: where no GPU of a kind can be used now, one is there a day
+    from now. Raises InfrastructureError where there are GPUs and none can be used.
     """
     found = [
         (_name(node, kind, kinds), kind, count, node)
@@ -163,20 +174,44 @@ def inventory_of(
         for kind, count in sorted(node.kinds(kinds).items())
         if kind != "cpu"
     ]
-    if found:
-        return Inventory(name="this cluster", groups=_alike(found), kinds=tuple(kinds))
-    kept_off = [
-        f"{node.name} GPU {gpu.called}: {gpu.health.words}"
-        for node in nodes
-        for gpu in node.offered
-        if not gpu.health.usable
-    ]
+    kept_off = [(node, gpu) for node in nodes for gpu in node.offered if not gpu.health.usable]
+    later = _later(kept_off, {kind for _, kind, _, _ in found}, kinds) if hopeful else ()
+    if found or later:
+        groups = (*_alike(found), *later)
+        return Inventory(name="this cluster", groups=groups, kinds=tuple(kinds))
     if kept_off:
+        words = "; ".join(f"{n.name} GPU {gpu.called}: {gpu.health.words}" for n, gpu in kept_off)
         raise InfrastructureError(
-            f"no GPU can be used now: {'; '.join(kept_off)} (--inventory names other nodes)"
+            f"no GPU can be used now: {words} (--inventory names other nodes)"
         )
     places = [(node.name, "cpu", _slots(node, slots), node) for node in _for_cpu(nodes)]
     return Inventory(name="this machine", groups=_alike(places), kinds=tuple(kinds))
+
+
+def _later(
+    kept_off: Sequence[tuple[Node, Gpu]], usable: Collection[str], kinds: Sequence[Profile]
+) -> tuple[NodeGroup, ...]:
+    """For each kind of which no GPU can be used now, those of one node, a day from now."""
+    counts: dict[str, Counter[str]] = {}
+    shapes: dict[str, Node] = {}
+    for node, gpu in kept_off:
+        kind = node.kind_of(gpu, kinds)
+        if kind is not None and kind not in usable:
+            counts.setdefault(kind, Counter())[node.name] += 1
+            shapes.setdefault(kind, node)
+    return tuple(
+        NodeGroup(
+            profile=kind,
+            gpus=max(of_node.values()),
+            nodes=0,
+            max_nodes=len(of_node),
+            cores=max(1, shapes[kind].cores),
+            host_memory_gib=shapes[kind].host_memory_gib,
+            name=f"{kind.lower()}-not-usable-now",
+            start_minutes=24 * 60,
+        )
+        for kind, of_node in counts.items()
+    )
 
 
 def ray_ids_of(nodes: Sequence[Node], kinds: Sequence[Profile] = ()) -> dict[str, str]:

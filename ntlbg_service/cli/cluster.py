@@ -36,7 +36,7 @@ def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace
     from ntlbg_service.domain.errors import UserError, nearest
     from ntlbg_service.wake import poke
 
-    names = [found.name for found in choose_inventory(inventory, None).nodes()]
+    names = [found.name for found in choose_inventory(inventory, None, thorough=False).nodes()]
     if node not in names:
         raise UserError(f"cluster drain: unknown node '{node}'; {nearest(node, names)}")
     ledger = open_ledger(workspace)

@@ -188,12 +188,15 @@ def known_kinds() -> "tuple[Profile, ...]":
     return load_kinds(os.environ)
 
 
-def choose_inventory(file: Path | None, slots: int | None, thorough: bool = False) -> "Inventory":
+def choose_inventory(
+    file: Path | None, slots: int | None, *, hopeful: bool = False, thorough: bool = True
+) -> "Inventory":
     """An inventory file, else what is there now; NTLBG_PROFILES names further GPU kinds.
 
-    `thorough`: have each node of a cluster read, which takes some seconds.
+    `hopeful`: kinds of which no GPU can be used now are there too, for much later. Not `thorough`:
+    names of nodes will do, and a cluster's GPUs are as Ray's dashboard knows them.
     """
-    return choose_ground(file, slots, thorough=thorough).inventory
+    return choose_ground(file, slots, hopeful=hopeful, thorough=thorough).inventory
 
 
 def choose_ground(
@@ -201,11 +204,12 @@ def choose_ground(
     slots: int | None,
     estimates: "Estimates | None" = None,
     executor: str | None = None,
-    thorough: bool = False,
+    *,
+    hopeful: bool = False,
+    thorough: bool = True,
 ) -> "Ground":
     """The nodes of an inventory file, else those there now for an executor: read anew, where they
-    are a cluster's. What they are from the first look on is read by a task on each; `thorough`:
-    before that, too. Without it a GPU that is sick or busy now counts: it can be planned for."""
+    are a cluster's. The other options are those of `choose_inventory`."""
     from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.domain.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
@@ -222,13 +226,13 @@ def choose_ground(
     on_cluster = chosen(os.environ, executor) != "local"
     environment = os.environ if on_cluster else {}
     client = JobClient(os.environ.get("RAY_ADDRESS", "")) if on_cluster else None
-    readings = NodeReadings(client, os.environ) if client else None
+    readings = NodeReadings(client, os.environ) if client and thorough else None
 
-    def read(readings: NodeReadings | None = readings) -> Seen:
+    def read() -> Seen:
         nodes = read_nodes(environment, client, readings)
-        return Seen(inventory_of(nodes, slots, kinds), ray_ids_of(nodes, kinds))
+        return Seen(inventory_of(nodes, slots, kinds, hopeful), ray_ids_of(nodes, kinds))
 
-    first = read() if thorough else read(None)
+    first = read()
     survey = Survey(read, time.monotonic) if on_cluster else None
     return Ground(
         inventory=first.inventory, estimates=estimates, ray_ids=first.ray_ids, survey=survey

@@ -66,7 +66,7 @@ def command(
     from ntlbg_service.domain.plan import plan
     from ntlbg_service.domain.plan_record import to_json
 
-    nodes = grown(choose_inventory(inventory, parallel, thorough=True), autoscaler)
+    nodes = grown(choose_inventory(inventory, parallel), autoscaler)
     files, chosen = load_selection(suite, scale, groups, variants, experiment, nodes.kinds)
     with telling(workspace, chosen, trace=not no_trace) as estimates:
         result = plan(

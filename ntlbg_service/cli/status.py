@@ -30,12 +30,18 @@ if TYPE_CHECKING:
     help="Only runs in this state. Repeatable.",
 )
 @click.option("--events", is_flag=True, help="Show what happened to each run, and why.")
+@click.option(
+    "--planned",
+    is_flag=True,
+    help="Where runs were planned to be when they were submitted, where they were, and why.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options
 def command(
     target: str | None,
     states: tuple[str, ...],
     events: bool,
+    planned: bool,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
@@ -52,6 +58,9 @@ def command(
         return
     ledger = existing_ledger(workspace)
     runs = [run for run in _chosen(ledger, target) if not states or run.state in states]
+    if planned:
+        _print_planned(ledger, runs, as_json)
+        return
     seen = standings(ledger, LocalStorage(workspace.storage), runs)
     if as_json:
         click.echo(json.dumps([_row(ledger, each, events) for each in seen], indent=1))
@@ -63,6 +72,21 @@ def command(
         for line, each in zip(_lines(members), members, strict=True):
             click.echo(line)
             _print_events(ledger, each.run if events else None)
+
+
+def _print_planned(ledger: "Ledger", runs: "Sequence[Run]", in_json: bool) -> None:
+    from ntlbg_service.cli.planned import as_json, compared, print_compared
+
+    keys = dict.fromkeys(run.suite_key for run in runs)
+    found = {
+        key: compared(ledger, key, [run for run in runs if run.suite_key == key]) for key in keys
+    }
+    if in_json:
+        click.echo(json.dumps({key: as_json(rows) for key, rows in found.items()}, indent=1))
+        return
+    for key, rows in found.items():
+        click.echo(f"{key}:")
+        print_compared(rows)
 
 
 def counted(runs: "Sequence[Run]") -> str:

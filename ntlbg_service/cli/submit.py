@@ -73,7 +73,7 @@ def command(
     from ntlbg_service.loading import is_sweep
     from ntlbg_service.storage.local import LocalStorage
 
-    nodes = choose_inventory(inventory, parallel)
+    nodes = choose_inventory(inventory, parallel, hopeful=True)
     if is_sweep(suite):
         if scale or groups or variants or experiment or skip_refused:
             raise UserError(f"{suite}: a sweep says itself which variant and scale; no options do")

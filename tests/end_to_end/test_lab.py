@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -127,8 +128,10 @@ def write_kind(path: Path) -> Path:
     return path
 
 
-def write_lab_suite(folder: Path, seeds: list[int]) -> Path:
-    """A few steps of the tiny base for every variant."""
+def write_lab_suite(
+    folder: Path, seeds: list[int], variants: Mapping[str, Mapping[str, Any]] = VARIANTS
+) -> Path:
+    """A few steps of the tiny base for every variant, by its group."""
     scale = json.loads((REPOSITORY / "configs/scales/laptop.json").read_text())
     scale["seeds"] = seeds
     scale["overrides"] |= {
@@ -145,12 +148,12 @@ def write_lab_suite(folder: Path, seeds: list[int]) -> Path:
     (folder / "scale.json").write_text(json.dumps(scale))
     groups = {
         group: {
-            "baseline": next(iter(variants)),
+            "baseline": next(iter(members)),
             "variants": [
-                {"name": name, "overrides": overrides} for name, overrides in variants.items()
+                {"name": name, "overrides": overrides} for name, overrides in members.items()
             ],
         }
-        for group, variants in VARIANTS.items()
+        for group, members in variants.items()
     }
     suite = {
         "name": "lab",

@@ -14,12 +14,20 @@ from ntlbg_service.domain.plan import Plan, plan
 from ntlbg_service.domain.profiles import Profile, including, recognise
 from ntlbg_service.domain.resolve import Layer, leaves, parse, resolve
 from ntlbg_service.domain.suite import SuiteSpec, Variant, base_layers, expand, pick
-from ntlbg_service.loading import load_inventory, load_main, load_suite, load_sweep, read_json
+from ntlbg_service.loading import (
+    load_inventory,
+    load_kind,
+    load_main,
+    load_suite,
+    load_sweep,
+    read_json,
+)
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "configs"
 SUITES = [CONFIGS / "quickstart.json", *sorted((CONFIGS / "experiments").glob("*.json"))]
 EXPERIMENTS = [path.stem for path in SUITES[1:]]
+PROFILES = sorted((CONFIGS / "profiles").glob("*.json"))
 INVENTORIES = sorted((CONFIGS / "inventories").glob("*.json"))
 
 
@@ -39,6 +47,12 @@ def refusals(plan: Plan) -> dict[str, str]:
     return {row.variant.name: row.refusal for row in plan.variants if row.refusal}
 
 
+def test_gpu_kinds_of_files_are_known_by_what_nvml_says() -> None:
+    kinds = [load_kind(path) for path in PROFILES]
+    found = recognise("NVIDIA A100-SXM4-80GB MIG 3g.40gb", 39.25, kinds)
+    assert found and found.name == "A100-3G-40GB"
+
+
 def test_every_json_file_is_known_to_this_test() -> None:
     known = {
         CONFIGS / "longvideo_config.json",
@@ -47,6 +61,7 @@ def test_every_json_file_is_known_to_this_test() -> None:
         *INVENTORIES,
         *(CONFIGS / "scales").glob("*.json"),
         *(CONFIGS / "sweeps").glob("*.json"),
+        *PROFILES,
     }
     assert set(CONFIGS.rglob("*.json")) == known
     assert EXPERIMENTS == [

@@ -135,3 +135,12 @@ def test_a_sick_gpu_takes_one_from_what_ray_hands_out() -> None:
 def test_where_no_gpu_can_be_used_nothing_goes_to_cpus_instead() -> None:
     with pytest.raises(InfrastructureError, match=r"no GPU can be used now: n1 GPU 0: sick: NVML"):
         inventory_of([sick(a_node("n1", A100), 0)])
+
+
+def test_what_is_submitted_may_wait_for_a_gpu_that_cannot_be_used_now() -> None:
+    nodes = [sick(a_node("n1", A100, A100), 0, 1), sick(a_node("n2", V100, V100), 1)]
+    later, now = {}, {}
+    for node in inventory_of(nodes, hopeful=True).nodes():
+        (now if node.ready_hours == 0 else later)[node.profile] = (node.gpus, node.ready_hours)
+    assert now == {"V100-32GB": (1, 0.0)} and later == {"A100-80GB": (2, 24.0)}
+    assert inventory_of(nodes[:1], hopeful=True).capacity() == {"A100-80GB": 2}
