@@ -49,6 +49,25 @@ def loses(service: Service, keys: AttemptKeys) -> AttemptKeys:
     raise AssertionError("no further attempt")
 
 
+def test_status_says_where_runs_were_planned_and_where_they_are(
+    service: Service, ntlbg: Command
+) -> None:
+    """Of a submission whose plan has one of its runs, and on another kind."""
+    started(service)
+    fit = {"profile": "V100-32GB", "workers": 1}
+    times = {"start_hours": 0.0, "end_hours": 1.0}
+    row = {"group": "g", "variant": "uniform", "seed": 1, "nodes": ["v1"], "fit": fit, **times}
+    service.ledger.submit(replace(SUITE, spec={"plan": {"runs": [row]}}), [])
+    said = ntlbg("status", "s", "--planned")
+    lines = said.out.splitlines()
+    assert lines[:2] == ["s:", "  g/uniform:1  cpu on cpu-1; planned: V100-32GB on v1"]
+    assert "v1 was not there" in lines[2]
+    assert lines[3] == "  g/ntlbg:1  nowhere yet; planned: not planned"
+    assert lines[-1] == "0 of 1 runs that started are where they were planned."
+    (rows,) = ntlbg("status", "--planned", "--json").json.values()
+    assert [each["agrees"] for each in rows] == [False] * 4
+
+
 def test_status_shows_every_run_and_why(service: Service, ntlbg: Command) -> None:
     started(service)
     said = ntlbg("status")
