@@ -78,4 +78,5 @@ def _joined(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> Node:
     own = (gpu_of(each) for each in said["gpus"])
     gpus = tuple(replace(gpu, used_gib=used.get(gpu.uuid, gpu.used_gib)) for gpu in own)
     visible = None if said["visible"] is None else tuple(said["visible"])
-    return Node(**{**row, "gpus": gpus, "note": said["note"], "visible": visible})
+    own_word = {"note": said["note"], "visible": visible, "held": tuple(said["held"])}
+    return Node(**{**row, "gpus": gpus, **own_word})

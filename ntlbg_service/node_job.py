@@ -1,7 +1,8 @@
 """A Ray Job that reads every live node: a task on each says what NVML and the machine say there.
 
-It is sent to the cluster with `nvml` beside it and nothing else of this package, and prints one
-line of JSON: readings by Ray's id of the node.
+It is sent to the cluster with `nvml` and `node_holding` beside it and nothing else of this package.
+It is told which GPUs of which node to keep from runs (JSON; null: as they are), and prints one line
+of JSON: readings by Ray's id of the node.
 """
 
 import json
@@ -32,11 +33,13 @@ def read_here() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read all nodes at once."""
+    """Hold what is to be held, and read all nodes at once."""
     import ray
+    from node_holding import NAMESPACE, held_after  # type: ignore[import-not-found]
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ray.init(log_to_driver=False)
+    ray.init(namespace=NAMESPACE, log_to_driver=False)
+    held = held_after(json.loads(sys.argv[1]))
     task = ray.remote(num_cpus=0, max_retries=0)(read_here)
     asked = {
         task.options(
@@ -49,7 +52,8 @@ def main() -> None:
     found: dict[str, Any] = {}
     for answer in ready:
         try:
-            found[asked[answer]] = ray.get(answer)
+            node = asked[answer]
+            found[node] = {**ray.get(answer), "held": held.get(node, [])}
         except ray.exceptions.RayError as error:
             words = " ".join(str(error).split())[-200:]
             print(f"node {asked[answer]}: {words}", file=sys.stderr)

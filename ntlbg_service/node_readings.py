@@ -12,16 +12,19 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service import node_job, nvml
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.environment import cluster_driver
 from ntlbg_service.executors.job_client import ENDED, JobClient
+from ntlbg_service.node_job import MARK
 
+HERE = Path(__file__).parent
+FILES = ("node_job.py", "nvml.py", "node_holding.py")
+"""What a cluster is sent; the first is run."""
 EVERY_SECONDS = 600.0
 """How old a reading may become."""
 AGAIN_SECONDS = 60.0
@@ -41,9 +44,13 @@ class NodeReadings:
     pause: Callable[[float], None] = time.sleep
     trouble: str = ""
     """Why the last reading failed; empty where it did not."""
+    holds: bool = False
+    """GPUs that nobody should be given are kept from runs: what steers a cluster does that."""
     found: dict[str, Any] = field(default_factory=dict, init=False)
     _job: str | None = field(default=None, init=False)
     _begun: float | None = field(default=None, init=False)
+    _wanted: dict[str, list[str]] = field(default_factory=dict, init=False)
+    _told: dict[str, list[str]] = field(default_factory=dict, init=False)
 
     def newest(self, nodes: Collection[str]) -> Mapping[str, Any]:
         """What is known of these nodes: the first time waited for, later as it is, and a reading is
@@ -51,10 +58,20 @@ class NodeReadings:
         if self._begun is None:
             return self.read()
         self._look()
-        unknown = not self.found.keys() >= set(nodes)
-        if self.clock() - self._begun > (AGAIN_SECONDS if unknown else EVERY_SECONDS):
+        if self.clock() - self._begun > self._patience(nodes):
             self._begin()
         return self.found
+
+    def _patience(self, nodes: Collection[str]) -> float:
+        """How old what is known may be."""
+        if self.unheld:
+            return 0.0
+        return EVERY_SECONDS if self.found.keys() >= set(nodes) else AGAIN_SECONDS
+
+    @property
+    def unheld(self) -> bool:
+        """Whether the cluster was not told yet what to keep from runs, or what to let go."""
+        return self.holds and self._wanted != self._told
 
     def read(self) -> Mapping[str, Any]:
         """A new reading, waited for."""
@@ -69,20 +86,25 @@ class NodeReadings:
             self.trouble = f"no answer of all nodes within {WAIT_SECONDS:g} s"
         return self.found
 
+    def keep_off(self, gpus: Mapping[str, Sequence[str]]) -> None:
+        """These are to be kept from runs from the next reading on, all others are not: names by
+        Ray's id of the node."""
+        self._wanted = {node: sorted(names) for node, names in gpus.items() if names}
+
     def _begin(self) -> None:
         if self._job is not None:
             return
         self._begun = self.clock()
+        told = self._wanted if self.holds else None
         name = f"ntlbg-nodes-{secrets.token_hex(4)}"
         python = self.environment.get("NTLBG_PYTHON", sys.executable)
         try:
             with tempfile.TemporaryDirectory() as folder:
-                for module in (node_job, nvml):
-                    source = Path(str(module.__file__))
-                    shutil.copyfile(source, Path(folder) / source.name)
+                for name_of_file in FILES:
+                    shutil.copyfile(HERE / name_of_file, Path(folder) / name_of_file)
                 self.client.submit(
                     name,
-                    entrypoint=shlex.join([python, Path(str(node_job.__file__)).name]),
+                    entrypoint=shlex.join([python, FILES[0], json.dumps(told)]),
                     runtime_env={
                         "working_dir": folder,
                         "env_vars": cluster_driver(self.environment),
@@ -91,7 +113,7 @@ class NodeReadings:
         except InfrastructureError as error:
             self.trouble = str(error)
         else:
-            self._job = name
+            self._job, self._told = name, dict(self._wanted)
 
     def _look(self) -> None:
         """Take the answer of a reading that has ended."""
@@ -111,9 +133,9 @@ class NodeReadings:
 
     def _take(self, said: str) -> None:
         lines = said.splitlines()
-        marked = [line for line in lines if line.startswith(node_job.MARK)]
+        marked = [line for line in lines if line.startswith(MARK)]
         if marked:
-            self.found = json.loads(marked[-1].removeprefix(node_job.MARK))
+            self.found = json.loads(marked[-1].removeprefix(MARK))
             self.trouble = ""
         else:
             self.trouble = lines[-1].strip()[:200] if lines else "the reading said nothing"

@@ -196,7 +196,8 @@ def choose_inventory(
     `hopeful`: kinds of which no GPU can be used now are there too, for much later. Not `thorough`:
     names of nodes will do, and a cluster's GPUs are as Ray's dashboard knows them.
     """
-    return choose_ground(file, slots, hopeful=hopeful, thorough=thorough).inventory
+    ground = choose_ground(file, slots, hopeful=hopeful, thorough=thorough, holds=False)
+    return ground.inventory
 
 
 def choose_ground(
@@ -207,9 +208,11 @@ def choose_ground(
     *,
     hopeful: bool = False,
     thorough: bool = True,
+    holds: bool = True,
 ) -> "Ground":
     """The nodes of an inventory file, else those there now for an executor: read anew, where they
-    are a cluster's. The other options are those of `choose_inventory`."""
+    are a cluster's. `holds`: GPUs that cannot be used are kept from runs. The other options are
+    those of `choose_inventory`."""
     from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.domain.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
@@ -226,13 +229,17 @@ def choose_ground(
     on_cluster = chosen(os.environ, executor) != "local"
     environment = os.environ if on_cluster else {}
     client = JobClient(os.environ.get("RAY_ADDRESS", "")) if on_cluster else None
-    readings = NodeReadings(client, os.environ) if client and thorough else None
+    readings = NodeReadings(client, os.environ, holds=holds) if client and thorough else None
 
     def read() -> Seen:
         nodes = read_nodes(environment, client, readings)
+        if readings is not None:
+            readings.keep_off({str(node.ray_id): node.kept_off(kinds) for node in nodes})
         return Seen(inventory_of(nodes, slots, kinds, hopeful), ray_ids_of(nodes, kinds))
 
     first = read()
+    if readings is not None and readings.unheld:
+        readings.read()
     survey = Survey(read, time.monotonic) if on_cluster else None
     return Ground(
         inventory=first.inventory, estimates=estimates, ray_ids=first.ray_ids, survey=survey

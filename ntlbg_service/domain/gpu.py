@@ -133,6 +133,11 @@ def offered(gpus: Sequence[Gpu], devices: int, visible: Sequence[str] | None) ->
     return tuple(named)[:devices]
 
 
+def ray_name(gpu: Gpu, place: int, visible: Sequence[str] | None) -> str:
+    """What Ray calls a GPU that it hands out, `place` being its number among those."""
+    return next((name for name in visible or () if _is(gpu, name)), str(place))
+
+
 def _is(gpu: Gpu, name: str) -> bool:
     """Whether CUDA means this GPU by a name: a number, or the beginning of a UUID."""
     if name.isdigit():

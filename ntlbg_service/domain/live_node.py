@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.gpu import Gpu, offered
+from ntlbg_service.domain.gpu import Gpu, offered, ray_name
 from ntlbg_service.domain.labels import PROFILE, simulated
 from ntlbg_service.domain.profiles import Profile, profile_named
 
@@ -33,12 +33,24 @@ class Node:
     """CUDA_VISIBLE_DEVICES of what hands them out; None where it is not set or not known."""
     disk_gib: float | None = None
     """Free where temporary files go."""
+    held: tuple[str, ...] = ()
+    """GPUs that are kept from runs, as Ray calls them."""
 
     @property
     def offered(self) -> tuple[Gpu, ...]:
         """The GPUs that runs are given, whatever their health."""
         devices = len(self.gpus) if self.ray_id is None else self.devices
         return offered(self.gpus, devices, self.visible)
+
+    def kept_off(self, known: Sequence[Profile] = ()) -> tuple[str, ...]:
+        """GPUs that Ray hands out and that no run should be given, as Ray calls them: sick and busy
+        ones, and where others are of a known kind, those of none."""
+        known_kind = bool(self.kinds(known))
+        return tuple(
+            ray_name(gpu, place, self.visible)
+            for place, gpu in enumerate(self.offered)
+            if not gpu.health.usable or (known_kind and self.kind_of(gpu, known) is None)
+        )
 
     def kinds(self, known: Sequence[Profile] = ()) -> dict[str, int]:
         """How many GPUs of which kind it has for runs. Left out are those that no kind describes,

@@ -30,6 +30,8 @@ USABLE = {
     "half": {"A100-40GB": 1},
     "big": {"A100-80GB": 1},
 }
+KEPT_OFF = {"volta": ["0"], "ampere": [], "half": ["1"], "big": ["0", "2"]}
+"""GPUs that Ray must not hand out, though it has them."""
 VARIANTS = {
     "kinds": {
         "volta": {"hardware.profile": "V100-32GB"},
@@ -123,6 +125,8 @@ def test_a_mixed_suite_goes_where_it_was_planned_to_go(lab: Cli, tmp_path: Path)
     assert places(submitted["plan"]) == planned
     controller = lab.start("controller", "--until-idle")
     assert controller.wait(timeout=900) == 0, (lab.home.parent / "home.log").read_text()
+    shown = {node["name"]: node for node in read(lab, "cluster", "gpus")["nodes"]}
+    assert {name: sorted(shown[name]["held"]) for name in NODES} == KEPT_OFF
     (rows,) = read(lab, "status", suite, "--planned").values()
     assert len(rows) == 5
     at_once = {name for name, (_, _, start) in planned.items() if start == 0.0}
@@ -133,8 +137,8 @@ def test_a_mixed_suite_goes_where_it_was_planned_to_go(lab: Cli, tmp_path: Path)
         assert nodes and profile in USABLE[nodes[0]]
         assert row["agrees"] == ((profile, sorted(nodes)) == of_plan(planned[run]))
         assert row["agrees"] or (run not in at_once and row["why"])
-    shown = lab("status", suite, "--planned").stdout
-    assert "as planned" in shown and f"of {len(rows)} runs that started" in shown
+    said = lab("status", suite, "--planned").stdout
+    assert "as planned" in said and f"of {len(rows)} runs that started" in said
 
 
 def of_plan(place: tuple[str, list[str], float]) -> tuple[str, list[str]]:

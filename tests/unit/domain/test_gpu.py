@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.gpu import Gpu, GpuProcess, offered
+from ntlbg_service.domain.gpu import Gpu, GpuProcess, offered, ray_name
 from ntlbg_service.domain.node_label import start_words
 
 
@@ -75,6 +75,8 @@ def test_ray_hands_out_the_first_of_the_visible_ones() -> None:
     assert indices(2, "3", "GPU-1", "0") == [3, 1]
     assert indices(4, "7", "3") == [3]
     assert offered(gpus, 4, ()) == ()
+    assert ray_name(gpus[3], 0, None) == "0"
+    assert ray_name(gpus[3], 1, ("0", "GPU-3")) == "GPU-3"
 
 
 def test_a_node_is_started_with_the_kind_that_most_of_its_gpus_are_of() -> None:

@@ -1,14 +1,16 @@
 """A reading of nodes is begun, taken when it is there, and never loses the one before."""
 
 import json
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ntlbg_service import node_job
 from ntlbg_service.executors.job_client import ClusterAwayError, JobClient
 from ntlbg_service.inventory import read_nodes
+from ntlbg_service.node_job import MARK
 from ntlbg_service.node_readings import AGAIN_SECONDS, EVERY_SECONDS, WAIT_SECONDS, NodeReadings
 from tests.unit.service.test_survey import node_row
 
@@ -25,14 +27,15 @@ class Ray:
 
     jobs: dict[str, Job] = field(default_factory=dict)
     files: list[set[str]] = field(default_factory=list)
+    told: list[Any] = field(default_factory=list)
     away: bool = False
 
     def submit_job(self, submission_id: str, **job: Any) -> None:
         self._ask()
-        from pathlib import Path
-
         self.files.append({path.name for path in Path(job["runtime_env"]["working_dir"]).iterdir()})
-        assert job["entrypoint"].endswith("node_job.py")
+        _, file, told = shlex.split(job["entrypoint"])
+        assert file == "node_job.py"
+        self.told.append(json.loads(told))
         self.jobs[submission_id] = Job("RUNNING")
 
     def get_job_info(self, submission_id: str) -> Job:
@@ -72,8 +75,11 @@ class World:
 
 
 def told(**nodes: list[dict[str, Any]]) -> str:
-    found = {node: {"gpus": gpus, "note": "", "visible": None} for node, gpus in nodes.items()}
-    return f"Ray says something\n{node_job.MARK}{json.dumps(found)}\nand more\n"
+    found = {
+        node: {"gpus": gpus, "note": "", "visible": None, "held": []}
+        for node, gpus in nodes.items()
+    }
+    return f"Ray says something\n{MARK}{json.dumps(found)}\nand more\n"
 
 
 @pytest.fixture
@@ -84,7 +90,7 @@ def world() -> World:
 def test_the_first_is_waited_for_and_later_ones_are_not(world: World) -> None:
     world.on_pause = lambda: world.ray.end(told(a=[]))
     assert world.readings.newest(["a"]).keys() == {"a"}
-    assert world.ray.files == [{"node_job.py", "nvml.py"}]
+    assert world.ray.files == [{"node_job.py", "node_holding.py", "nvml.py"}]
     assert not world.ray.jobs, "an ended one is taken from Ray's list"
     world.on_pause = pytest.fail
     world.now = EVERY_SECONDS
@@ -103,6 +109,28 @@ def test_a_node_that_came_is_read_soon(world: World) -> None:
     world.now += AGAIN_SECONDS + 1
     world.readings.newest(["a", "b"])
     assert len(world.ray.jobs) == 1
+
+
+def test_what_steers_a_cluster_keeps_gpus_from_runs_and_lets_them_go(world: World) -> None:
+    world.readings.holds = True
+    world.on_pause = lambda: world.ray.end(told(a=[]))
+    world.readings.newest(["a"])
+    for wanted in ({"a": ["1", "0"], "b": []}, {"a": []}):
+        world.readings.keep_off(wanted)
+        world.now += 1
+        world.readings.newest(["a"])
+        world.ray.end(told(a=[]))
+        world.readings.newest(["a"])
+    assert world.ray.told == [{}, {"a": ["0", "1"]}, {}]
+
+
+def test_what_only_looks_leaves_what_is_held_as_it_is(world: World) -> None:
+    world.on_pause = lambda: world.ray.end(told(a=[]))
+    world.readings.keep_off({"a": ["0"]})
+    world.readings.newest(["a"])
+    world.now = AGAIN_SECONDS + 1
+    world.readings.newest(["a"])
+    assert world.ray.told == [None]
 
 
 def test_what_fails_leaves_what_was_known_and_is_said(world: World) -> None:
@@ -145,6 +173,7 @@ def test_a_nodes_own_word_goes_before_the_dashboards(world: World) -> None:
     client = Dashboard("HOST:6379")
     first, second = read_nodes({"RAY_ADDRESS": "HOST:6379"}, client, world.readings)
     assert [gpu.health.words for gpu in first.gpus] == ["", "sick: NVML says 'GPU is lost'"]
+    assert first.kept_off() == ("1",) and replace(first, devices=1).kept_off() == ()
     assert first.gpus[0].used_gib == 2.0 and first.kinds() == {"V100-32GB": 1}
     # Of one that could not be read, the dashboard's word is what there is.
     assert second.kinds() == {"V100-32GB": 1}
