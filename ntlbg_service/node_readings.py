@@ -95,7 +95,8 @@ class NodeReadings:
         if self._job is not None:
             return
         self._begun = self.clock()
-        told = self._wanted if self.holds else None
+        # Before anything is known, what another controller has held stays so.
+        told = self._wanted if self.holds and self.found else None
         name = f"ntlbg-nodes-{secrets.token_hex(4)}"
         python = self.environment.get("NTLBG_PYTHON", sys.executable)
         try:

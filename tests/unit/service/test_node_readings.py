@@ -121,7 +121,7 @@ def test_what_steers_a_cluster_keeps_gpus_from_runs_and_lets_them_go(world: Worl
         world.readings.newest(["a"])
         world.ray.end(told(a=[]))
         world.readings.newest(["a"])
-    assert world.ray.told == [{}, {"a": ["0", "1"]}, {}]
+    assert world.ray.told == [None, {"a": ["0", "1"]}, {}]
 
 
 def test_what_only_looks_leaves_what_is_held_as_it_is(world: World) -> None:
