@@ -6,6 +6,7 @@ begins a reading, goes on, and takes it when it is there.
 """
 
 import json
+import logging
 import secrets
 import shlex
 import shutil
@@ -32,6 +33,8 @@ AGAIN_SECONDS = 60.0
 WAIT_SECONDS = 90.0
 """How long somebody who wants one waits for it."""
 TICK_SECONDS = 0.3
+CHATTER = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+"""Ray's loggers that tell of each file sent."""
 
 
 @dataclass
@@ -95,6 +98,8 @@ class NodeReadings:
         if self._job is not None:
             return
         self._begun = self.clock()
+        for logger in CHATTER:
+            logging.getLogger(logger).setLevel(logging.WARNING)
         # Before anything is known, what another controller has held stays so.
         told = self._wanted if self.holds and self.found else None
         name = f"ntlbg-nodes-{secrets.token_hex(4)}"
