@@ -160,6 +160,15 @@ def read_caps(file: Path | None) -> "Caps":
     return load_caps(file) if file else Caps()
 
 
+def _hide_unusable(kinds: "Sequence[Profile]") -> None:
+    """Let runs of this machine, each with a Ray of its own, see only GPUs that can be used."""
+    from ntlbg_service.inventory import read_node
+
+    left = read_node().left_for_runs(kinds)
+    if left is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = left
+
+
 def autoscaler_option(command: Command) -> Command:
     """`--autoscaler`, a file."""
     return click.option(
@@ -238,6 +247,8 @@ def choose_ground(
         return Seen(inventory_of(nodes, slots, kinds, hopeful), ray_ids_of(nodes, kinds))
 
     first = read()
+    if holds and not on_cluster:
+        _hide_unusable(kinds)
     if readings is not None and readings.unheld:
         readings.read()
     survey = Survey(read, time.monotonic) if on_cluster else None

@@ -52,6 +52,15 @@ class Node:
             if not gpu.health.usable or (known_kind and self.kind_of(gpu, known) is None)
         )
 
+    def left_for_runs(self, known: Sequence[Profile] = ()) -> str | None:
+        """CUDA_VISIBLE_DEVICES without those; None where it may stay as it is."""
+        off = self.kept_off(known)
+        if not off:
+            return None
+        names = [ray_name(gpu, place, self.visible) for place, gpu in enumerate(self.offered)]
+        kept = [gpu for name, gpu in zip(names, self.offered, strict=True) if name not in off]
+        return ",".join(gpu.uuid or str(gpu.index) for gpu in kept)
+
     def kinds(self, known: Sequence[Profile] = ()) -> dict[str, int]:
         """How many GPUs of which kind it has for runs. Left out are those that no kind describes,
         and those that are sick or that others use.

@@ -152,6 +152,23 @@ def test_our_own_run_does_not_make_its_gpu_busy(library: Path) -> None:
         run.kill()
 
 
+def test_runs_of_this_machine_see_only_gpus_that_can_be_used(library: Path) -> None:
+    look = "import os; from ntlbg_service.cli.options import choose_ground as choose;"
+    look += "choose(None, None); print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    seen = [
+        subprocess.run(
+            [sys.executable, "-c", look],
+            env={**environment, **described(library, *gpus)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for gpus in ((f"{A100_80},fail={LOST}", A100_80, A100_80), (A100_80, A100_80))
+    ]
+    assert seen == ["GPU-2,GPU-3", "None"]
+
+
 def test_only_gpus_that_are_visible_count(library: Path) -> None:
     node = read(library, V100_32, A100_80, A100_80, CUDA_VISIBLE_DEVICES="GPU-3,0")
     assert node.kinds() == {"V100-32GB": 1, "A100-80GB": 1}
