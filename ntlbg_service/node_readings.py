@@ -141,7 +141,8 @@ class NodeReadings:
         lines = said.splitlines()
         marked = [line for line in lines if line.startswith(MARK)]
         if marked:
-            self.found = json.loads(marked[-1].removeprefix(MARK))
+            # A node that did not answer this time is what it said last.
+            self.found = {**self.found, **json.loads(marked[-1].removeprefix(MARK))}
             self.trouble = ""
         else:
             self.trouble = lines[-1].strip()[:200] if lines else "the reading said nothing"

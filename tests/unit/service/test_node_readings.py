@@ -111,6 +111,14 @@ def test_a_node_that_came_is_read_soon(world: World) -> None:
     assert len(world.ray.jobs) == 1
 
 
+def test_a_node_that_does_not_answer_is_what_it_said_last(world: World) -> None:
+    world.on_pause = lambda: world.ray.end(told(a=[{"index": 0, "error": "GPU is lost"}], b=[]))
+    world.readings.read()
+    world.on_pause = lambda: world.ray.end(told(b=[{"index": 0}]))
+    found = world.readings.read()
+    assert found["a"]["gpus"][0]["error"] == "GPU is lost" and found["b"]["gpus"]
+
+
 def test_what_steers_a_cluster_keeps_gpus_from_runs_and_lets_them_go(world: World) -> None:
     world.readings.holds = True
     world.on_pause = lambda: world.ray.end(told(a=[]))
