@@ -33,6 +33,7 @@ COMMANDS = {
     "config": "config",
     "data": "data",
     "cluster": "cluster",
+    "users": "users",
     "db": "db",
     "gc": "gc",
     "mlflow": "mlflow",

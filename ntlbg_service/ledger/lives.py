@@ -20,9 +20,9 @@ class Lives(Outbox):
         with self._writing() as connection:
             self._post_suite_end(connection, self._cancel(connection, run_id, reason))
 
-    def _cancel(self, connection: Connection, run_id: str, reason: str) -> str:
+    def _cancel(self, connection: Connection, run_id: str, reason: str, who: str = "") -> str:
         suite_key = self._set_state(connection, run_id, RunState.CANCELLED, reason)
-        self._event(connection, run_id, "cancelled", reason)
+        self._event(connection, run_id, "cancelled", reason, who)
         tried = select(attempts.c.number).where(attempts.c.run_id == run_id)
         if connection.execute(tried).first() is not None:
             self._post(connection, "run_finished", suite_key, run_id)

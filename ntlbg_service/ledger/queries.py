@@ -80,24 +80,24 @@ class Queries(Transactions):
         with self._reading() as connection:
             return tuple(RunName(**row) for row in connection.execute(query).mappings())
 
-    def submitters(self) -> dict[str, str]:
-        """Who submitted each suite."""
+    def submitters(self) -> dict[str, int]:
+        """Whose runs there are, and how many of each user."""
+        query = select(runs.c.submitter, func.count()).group_by(runs.c.submitter)
         with self._reading() as connection:
-            found = connection.execute(select(suites.c.key, suites.c.submitter))
-            return {row.key: row.submitter for row in found}
+            return {row[0]: row[1] for row in connection.execute(query.order_by(runs.c.submitter))}
 
-    def suites_of_active(self) -> dict[str, str]:
-        """The suite of each run that has an attempt whose end the ledger does not know yet."""
+    def owners_of_active(self) -> dict[str, tuple[str, str]]:
+        """User and suite of each run that has an attempt whose end the ledger does not know yet."""
         query = (
-            select(runs.c.run_id, runs.c.suite_key)
+            select(runs.c.run_id, runs.c.submitter, runs.c.suite_key)
             .join(attempts)
             .where(attempts.c.state == AttemptState.LAUNCHED.value)
         )
         with self._reading() as connection:
-            return {row.run_id: row.suite_key for row in connection.execute(query)}
+            return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
     def suite(self, suite_key: str) -> NewSuite | None:
-        """A suite as submitted last."""
+        """A suite as submitted last, and by whom first."""
         with self._reading() as connection:
             row = connection.execute(select(suites).where(suites.c.key == suite_key)).first()
         if row is None:
@@ -164,6 +164,6 @@ class Queries(Transactions):
         query = select(events).where(events.c.run_id == run_id).order_by(events.c.id)
         with self._reading() as connection:
             return tuple(
-                Event(time=row.time, kind=row.kind, message=row.message)
+                Event(time=row.time, kind=row.kind, message=row.message, who=row.who)
                 for row in connection.execute(query)
             )
