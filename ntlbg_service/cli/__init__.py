@@ -34,6 +34,7 @@ COMMANDS = {
     "data": "data",
     "cluster": "cluster",
     "users": "users",
+    "usage": "usage",
     "db": "db",
     "gc": "gc",
     "mlflow": "mlflow",
