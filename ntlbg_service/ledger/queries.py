@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, or_, select
 
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.naming import RunName
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.ledger.newest import among_newest
 from ntlbg_service.ledger.records import Attempt, Event, NewSuite, Run
 from ntlbg_service.ledger.rows import attempt_of, run_of
 from ntlbg_service.ledger.tables import attempts, events, runs, suites
@@ -19,30 +20,8 @@ class Queries(Transactions):
 
     def current_runs(self, suite_key: str) -> tuple[Run, ...]:
         """The newest run of every group, variant and seed of a suite, in submission order."""
-        newest = (
-            select(
-                runs.c.group_name,
-                runs.c.variant,
-                runs.c.seed,
-                func.max(runs.c.submission).label("submission"),
-            )
-            .where(runs.c.suite_key == suite_key)
-            .group_by(runs.c.group_name, runs.c.variant, runs.c.seed)
-            .subquery()
-        )
-        same = and_(
-            runs.c.group_name == newest.c.group_name,
-            runs.c.variant == newest.c.variant,
-            runs.c.seed == newest.c.seed,
-            runs.c.submission == newest.c.submission,
-        )
-        query = (
-            select(runs)
-            .join(newest, same)
-            .where(runs.c.suite_key == suite_key)
-            .order_by(runs.c.submission, runs.c.position)
-        )
-        return self._runs(query)
+        query = among_newest(select(runs), suite_key)
+        return self._runs(query.order_by(runs.c.submission, runs.c.position))
 
     def queued(self, suite_key: str | None = None) -> tuple[Run, ...]:
         """Runs that wait, paused ones too: by priority, then in the order of submission."""

@@ -1,9 +1,10 @@
 """Several people on one ledger: whose a run is, and who may change it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -17,6 +18,7 @@ from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
+from ntlbg_service.publishing import Publisher
 from tests.builders import SUITE, Service, Ticks, new_run
 from tests.unit.service.life import Command, command_on
 
@@ -165,6 +167,38 @@ def test_old_lines_of_a_backup_belong_to_who_submitted_their_suite(
     back_up(engine, tmp_path / "old.jsonl")
     restore(engine, tmp_path / "old.jsonl", force=True)
     assert ledger.submitters() == {"ada": 1}
+
+
+class Tags:
+    """A tracker that keeps the tags it is told."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Mapping[str, str]] = {}
+
+    def suite(self, suite_key: str, name: str, tags: Mapping[str, str], **_: Any) -> None:
+        self.of[suite_key] = tags
+
+    def run_started(
+        self, _: str, run_id: str, __: str, ___: Any, tags: Mapping[str, str], **____: Any
+    ) -> None:
+        self.of[run_id] = tags
+
+    def run_metrics(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def test_mlflow_is_told_whose_each_run_is(service: Service) -> None:
+    service.controller.step()
+    tracker: Any = Tags()
+    storage, clock = service.storage, service.ledger.now
+    assert Publisher(service.ledger, storage, tracker, service.workspace, clock).flush()
+    assert tracker.of["s"]["mlflow.user"] == tracker.of["s"]["ntlbg.submitter"] == "ada"
+    owners = {run.run_id: run.submitter for run in service.ledger.current_runs("s")}
+    assert {"ada", "bob"} == set(owners.values())
+    for run_id, owner in owners.items():
+        tags = tracker.of[run_id]
+        assert (tags["mlflow.user"], tags["ntlbg.submitter"]) == (owner, owner)
+        assert tags["ntlbg.suite_submitter"] == "ada"
 
 
 def test_a_refusal_is_one_line_that_names_the_owner(service: Service, ntlbg: Command) -> None:
