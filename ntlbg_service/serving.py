@@ -62,12 +62,7 @@ class Service:
             if not self.lease.hold():
                 return True
             self._take_office()
-            going = self.controller.step()
-            # The end of the one suite is told by `flush`, with what is written of it then.
-            if going or self.suite_key is None:
-                self.publisher.step()
-            if self.notifier is not None:
-                self.notifier.step()
+            going = self._work()
             self._trouble = ""
         except DeposedError as error:
             self.lease.term = None
@@ -79,6 +74,17 @@ class Service:
         else:
             return going
         return True
+
+    def _work(self) -> bool:
+        try:
+            going = self.controller.step()
+            # The end of the one suite is told by `flush`, with what is written of it then.
+            if going or self.suite_key is None:
+                self.publisher.step()
+            return going
+        finally:
+            if self.notifier is not None and self.leads:
+                self.notifier.step()
 
     @property
     def leads(self) -> bool:

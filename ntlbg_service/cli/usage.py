@@ -98,10 +98,11 @@ def _cells(used: "Used") -> tuple[str, ...]:
         for cause, hours in sorted(used.wasted.items(), key=lambda item: -item[1])
         if hours > 0
     ]
+    words = ", ".join(parts)
     if used.redone > 0:
-        parts.append(f"({_hours(used.redone)} after a checkpoint, done again)")
+        words += f" ({_hours(used.redone)} of that after a checkpoint, done again)"
     hours = (used.hours, used.useful, used.running, used.lost)
-    return (str(used.runs), str(used.attempts), *map(_hours, hours), ", ".join(parts))
+    return (str(used.runs), str(used.attempts), *map(_hours, hours), words)
 
 
 def _hours(hours: float) -> str:

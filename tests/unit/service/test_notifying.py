@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 
+from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import RunState, Wanted
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.checking import check
@@ -217,6 +218,18 @@ def test_a_receiver_that_says_nothing_holds_nobody_up(home: Home, receiver: Rece
     assert {home.ledger.run(run_id).state for run_id in home.run_ids} == {RunState.FINISHED}
     release.set()
     assert sends(service) and len(receiver.taken) == 7
+
+
+def test_trouble_elsewhere_holds_no_news_up(home: Home, receiver: Receiver) -> None:
+    def away() -> None:
+        raise InfrastructureError("MLflow's disk is full")
+
+    home.tracker.fails = away
+    service = home.notifying()
+    service.step()
+    assert sends(service)
+    assert receiver.states == [("run", "running")] * 2
+    assert home.said[-1] == "MLflow's disk is full; tried again"
 
 
 def test_a_deposed_controller_strikes_nothing_off(home: Home, receiver: Receiver) -> None:
