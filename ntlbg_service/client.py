@@ -1,7 +1,7 @@
 """Submitting and reading suites, for the CLI and for programs."""
 
-import getpass
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from ntlbg_service.domain.suite import (
     expand,
 )
 from ntlbg_service.domain.sweep import SweepSpec
+from ntlbg_service.identity import acting_user
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
 from ntlbg_service.loading import DataIdentities, check_data, code_version, load_suite, load_sweep
@@ -78,7 +79,7 @@ def prepare_suite(
         key=files.key,
         name=files.suite.name,
         description=files.suite.description,
-        submitter=getpass.getuser(),
+        submitter=acting_user(os.environ),
         spec={"suite": asdict(files.suite), "plan": to_json(planned)},
     )
     return Prepared(suite, runs, planned)
@@ -192,7 +193,7 @@ def prepare_sweep(
         key=identity.suite,
         name=spec.name,
         description=spec.description,
-        submitter=getpass.getuser(),
+        submitter=acting_user(os.environ),
         spec={"sweep": asdict(spec), "plan": to_json(planned)},
     )
     return Prepared(suite, (run,), planned, tuple(refused.words for refused in skipped))

@@ -106,7 +106,11 @@ class Publisher:
         self.tracker.suite(
             suite_key,
             suite.name,
-            {"ntlbg.submitter": suite.submitter, "ntlbg.description": suite.description},
+            {
+                "mlflow.user": suite.submitter,
+                "ntlbg.submitter": suite.submitter,
+                "ntlbg.description": suite.description,
+            },
         )
 
     def _run(self, run: Run) -> None:
@@ -138,7 +142,11 @@ class Publisher:
             trial_id,
             trial.name,
             _params(leaves(config), run.seed),
-            {"ntlbg.trial_of": run.run_id, "ntlbg.point": json.dumps(trial.point)},
+            {
+                "mlflow.user": run.submitter,
+                "ntlbg.trial_of": run.run_id,
+                "ntlbg.point": json.dumps(trial.point),
+            },
         )
         self.tracker.run_metrics(trial_id, _rows(trial.history))
         if trial.exit is not None:
@@ -147,7 +155,11 @@ class Publisher:
 
     def _tags(self, run: Run) -> dict[str, str]:
         attempts = self.ledger.attempts_of(run.run_id)
+        suite = self.ledger.suite(run.suite_key)
         tags = {
+            "mlflow.user": run.submitter,
+            "ntlbg.submitter": run.submitter,
+            "ntlbg.suite_submitter": suite.submitter if suite else "",
             "ntlbg.suite": run.suite_key,
             "ntlbg.group": run.group,
             "ntlbg.variant": run.variant,

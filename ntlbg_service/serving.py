@@ -1,6 +1,6 @@
 """Leading for as long as it may: take the lease, drive the runs, tell MLflow, stand by else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -11,14 +11,17 @@ from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
+from ntlbg_service.domain.states import RunState
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.leadership import Lease, in_words
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
+from ntlbg_service.notifying import ALL, Notifier
 from ntlbg_service.publishing import Publisher
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.tracking import Tracker
+from ntlbg_service.webhook import Webhook
 from ntlbg_service.workspace import Workspace
 
 
@@ -39,6 +42,10 @@ class Service:
     """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
     caps: Caps = field(default_factory=Caps)
     """How many GPUs whoever may hold at once."""
+    webhook: Webhook | None = None
+    """Who is told what becomes of runs."""
+    notify_on: Collection[RunState] = ALL
+    """In which states."""
     suite_key: str | None = None
     """Only the runs of this suite are started."""
     patience: Patience = field(default_factory=Patience)
@@ -55,10 +62,7 @@ class Service:
             if not self.lease.hold():
                 return True
             self._take_office()
-            going = self.controller.step()
-            # The end of the one suite is told by `flush`, with what is written of it then.
-            if going or self.suite_key is None:
-                self.publisher.step()
+            going = self._work()
             self._trouble = ""
         except DeposedError as error:
             self.lease.term = None
@@ -71,10 +75,30 @@ class Service:
             return going
         return True
 
+    def _work(self) -> bool:
+        try:
+            going = self.controller.step()
+            # The end of the one suite is told by `flush`, with what is written of it then.
+            if going or self.suite_key is None:
+                self.publisher.step()
+            return going
+        finally:
+            if self.notifier is not None and self.leads:
+                self.notifier.step()
+
     @property
     def leads(self) -> bool:
         """Whether it led when it looked last."""
         return self.lease.term is not None
+
+    def flush(self) -> bool:
+        """Tell MLflow and receivers the rest. False where MLflow did not take some; receivers are
+        waited for a moment, and the next controller tells them what is left."""
+        told = self.publisher.flush()
+        if told and self.notifier is not None:
+            with suppress(InfrastructureError):
+                self.notifier.flush()
+        return told
 
     def leader(self) -> str:
         """Who leads, for people."""
@@ -91,8 +115,8 @@ class Service:
         term = self.lease.term
         if term is None or term == self._term:
             return
-        self._term = term
         ledger = self.ledger.under(term)
+        ledger.pass_on_notices(self.webhook is not None)
         door = Door(knock=self.knock, leads=self.lease.check)
         self.controller = Controller(
             effects=Effects(
@@ -113,3 +137,10 @@ class Service:
         self.publisher = Publisher(
             ledger, self.storage, self.tracker, self.workspace, self.clock, door
         )
+        self.notifier = self._notifier(ledger, door)
+        self._term = term
+
+    def _notifier(self, ledger: Ledger, door: Door) -> Notifier | None:
+        if self.webhook is None:
+            return None
+        return Notifier(ledger, self.webhook, self.clock, self.notify_on, door, self.note)

@@ -33,6 +33,8 @@ COMMANDS = {
     "config": "config",
     "data": "data",
     "cluster": "cluster",
+    "users": "users",
+    "usage": "usage",
     "db": "db",
     "gc": "gc",
     "mlflow": "mlflow",

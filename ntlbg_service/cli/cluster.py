@@ -30,8 +30,7 @@ command.add_command(label)
 @workspace_options
 def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace) -> None:
     """Start nothing new on NODE; what runs there goes on to its end."""
-    import getpass
-
+    from ntlbg_service.cli.acting import actor
     from ntlbg_service.cli.options import choose_inventory, open_ledger
     from ntlbg_service.domain.errors import UserError, nearest
     from ntlbg_service.wake import poke
@@ -40,7 +39,7 @@ def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace
     if node not in names:
         raise UserError(f"cluster drain: unknown node '{node}'; {nearest(node, names)}")
     ledger = open_ledger(workspace)
-    fresh = ledger.drain(node, getpass.getuser(), reason)
+    fresh = ledger.drain(node, actor(), reason)
     left = sum(node in attempt.nodes for attempt in ledger.active_attempts())
     poke(workspace.wake)
     still = f"{left} run{'s' * (left > 1)} there to end" if left else "nothing runs there"
@@ -52,12 +51,13 @@ def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace
 @workspace_options
 def undrain(node: str, workspace: Workspace) -> None:
     """Let runs start on NODE again."""
+    from ntlbg_service.cli.acting import actor
     from ntlbg_service.cli.targets import existing_ledger
     from ntlbg_service.domain.errors import UserError, nearest
     from ntlbg_service.wake import poke
 
     ledger = existing_ledger(workspace)
-    if not ledger.undrain(node):
+    if not ledger.undrain(node, actor()):
         known = list(ledger.drained())
         hint = nearest(node, known) if known else "no node is"
         raise UserError(f"cluster undrain: '{node}' is not drained; {hint}")

@@ -14,8 +14,11 @@ from ntlbg_service.cli.options import (
     FILE,
     caps_option,
     choose_ground,
+    notify_options,
     open_ledger,
     read_caps,
+    read_states,
+    read_webhook,
     workspace_options,
 )
 from ntlbg_service.domain.patience import Patience
@@ -70,6 +73,7 @@ IDLE_SECONDS = 5.0
     help="Newest checkpoints of each run that stay while it goes on, beside the best; 0: all.",
 )
 @caps_option
+@notify_options
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
 def command(
@@ -81,6 +85,8 @@ def command(
     stalled: float,
     keep: int,
     caps: Path | None,
+    notify: str | None,
+    notify_on: tuple[str, ...],
     until_idle: bool,
     workspace: Workspace,
 ) -> None:
@@ -100,6 +106,7 @@ def command(
     from ntlbg_service.wake import Wake
 
     limits = read_caps(caps)
+    webhook, states = read_webhook(notify, "--notify"), read_states(notify_on, "--notify-on")
     ledger = open_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     learned = read_calibrations(workspace)
@@ -116,6 +123,8 @@ def command(
         patience=Patience(silent=silent, stalled=stalled),
         keep=keep or None,
         caps=limits,
+        webhook=webhook,
+        notify_on=states,
         note=_say,
     )
     serve(service, Wake(workspace.wake, ledger.news()), until_idle)
@@ -132,7 +141,7 @@ def serve(service: "Service", wake: "Wake", until_idle: bool) -> None:
                 if service.leads is not known:
                     known = service.leads
                     _say("leads" if known else f"stands by: {service.leader()} leads")
-                if until_idle and not going and service.publisher.flush():
+                if until_idle and not going and service.flush():
                     break
                 wake.wait(BUSY_SECONDS if going and service.leads else IDLE_SECONDS)
         finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ntlbg_service.cli.options import read_caps
+from ntlbg_service.cli.options import NOTIFY, NOTIFY_ON, read_caps, read_states, read_webhook
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller.climbing import Ground
@@ -49,6 +49,8 @@ def drive(
         clock=time.monotonic,
         caps=read_caps(Path(caps) if caps else None),
         suite_key=suite_key,
+        webhook=read_webhook(environment.get(NOTIFY), NOTIFY),
+        notify_on=read_states(environment.get(NOTIFY_ON, "").split(), NOTIFY_ON),
     )
     poke(workspace.wake)
     with Progress(ledger, storage, suite_key) as progress, terminable():
@@ -58,7 +60,7 @@ def drive(
             if not service.leads:
                 ledger.post("suite_finished", suite_key)  # With what `at_end` wrote.
                 poke(workspace.wake)
-            elif not service.publisher.flush():
+            elif not service.flush():
                 progress.note("MLflow did not answer; it is told when the command runs again")
         except KeyboardInterrupt:
             _leave(service, progress)

@@ -43,7 +43,7 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
     storage = LocalStorage(workspace.storage)
     seen = standing(ledger, storage, run_of(ledger, run))
     console = new_console()
-    _print_head(console, ledger, seen)
+    _print_head(console, seen)
     if seen.run.state is RunState.QUEUED:
         _print_wait(console, ledger, seen.run, inventory, read_caps(caps))
     for attempt in seen.attempts:
@@ -55,7 +55,7 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
         say(console, 2, _escaped(f"{_when(event.time)}  {event.kind}: {event.message}"))
 
 
-def _print_head(console: "Console", ledger: "Ledger", seen: "Standing") -> None:
+def _print_head(console: "Console", seen: "Standing") -> None:
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.domain.states import RunState
 
@@ -63,9 +63,7 @@ def _print_head(console: "Console", ledger: "Ledger", seen: "Standing") -> None:
     say(console, 0, f"[bold]{_escaped(run.label)}[/]  {run.run_id}  {_escaped(run.suite_key)}")
     if run.details.get("description"):
         say(console, 0, _escaped(run.details["description"]))
-    suite = ledger.suite(run.suite_key)
-    by = f" by {suite.submitter}" if suite else ""
-    say(console, 1, f"submitted {_when(run.created_at)}{_escaped(by)}")
+    say(console, 1, f"submitted {_when(run.created_at)} by {_escaped(run.submitter)}")
     say(console, 1, f"now {_escaped(seen.doing)}")
     if seen.hours.words and run.state is not RunState.RUNNING:
         say(console, 1, seen.hours.words)

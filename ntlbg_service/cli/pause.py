@@ -2,6 +2,7 @@
 
 import click
 
+from ntlbg_service.cli.acting import mine_option
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import complete_any
 from ntlbg_service.workspace import Workspace
@@ -9,8 +10,9 @@ from ntlbg_service.workspace import Workspace
 
 @click.command(short_help="Stop a run or a suite until it is resumed.")
 @click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
+@mine_option
 @workspace_options
-def command(target: str, workspace: Workspace) -> None:
+def command(target: str, mine: bool, workspace: Workspace) -> None:
     """Stop RUN, or every run of SUITE that has not ended, until `ntlbg resume`.
 
     What runs is stopped by the controller and goes on later from its newest checkpoint; what waits
@@ -19,4 +21,4 @@ def command(target: str, workspace: Workspace) -> None:
     from ntlbg_service.cli.wanting import want
     from ntlbg_service.domain.states import Wanted
 
-    want(workspace, target, Wanted.PAUSE, "is stopped, then paused")
+    want(workspace, target, Wanted.PAUSE, "is stopped, then paused", mine)

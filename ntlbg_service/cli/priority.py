@@ -2,6 +2,7 @@
 
 import click
 
+from ntlbg_service.cli.acting import actor, allowed, mine_option
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import complete_any
 from ntlbg_service.workspace import Workspace
@@ -10,18 +11,18 @@ from ntlbg_service.workspace import Workspace
 @click.command(short_help="Move a run or a suite in the queue.")
 @click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
 @click.argument("priority", type=int)
+@mine_option
 @workspace_options
-def command(target: str, priority: int, workspace: Workspace) -> None:
+def command(target: str, priority: int, mine: bool, workspace: Workspace) -> None:
     """Give RUN, or every run of SUITE that has not ended, another PRIORITY.
 
     A level is worth two days of waiting. What runs keeps running; its next attempt would have it.
     """
-    import getpass
-
     from ntlbg_service.cli.targets import existing_ledger, targets_of
     from ntlbg_service.domain.states import TERMINAL
     from ntlbg_service.wake import poke
 
+    who = actor()
     ledger = existing_ledger(workspace)
     found = targets_of(ledger, target)
     runs = [ledger.run(name.run_id) for name in found.names]
@@ -29,8 +30,8 @@ def command(target: str, priority: int, workspace: Workspace) -> None:
         runs = [run for run in runs if run.state not in TERMINAL]
         if not runs:
             click.echo(f"{found.suite}: every run has ended already")
-    for run in runs:
-        before = ledger.prioritise(run.run_id, priority, getpass.getuser())
+    for run in allowed(ledger, runs, who, "move", mine):
+        before = ledger.prioritise(run.run_id, priority, who)
         change = f"priority {before} -> {priority}" if before != priority else "had it already"
         click.echo(f"{run.label}  {run.run_id}  {run.state}  {change}")
     poke(workspace.wake)

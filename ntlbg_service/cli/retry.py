@@ -1,9 +1,8 @@
 """`ntlbg retry`: queue a repetition of runs that ended badly."""
 
-import getpass
-
 import click
 
+from ntlbg_service.cli.acting import actor, allowed, mine_option
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import max_hours_option, workspace_options
 from ntlbg_service.cli.targets import complete_any, existing_ledger
@@ -18,12 +17,14 @@ from ntlbg_service.workspace import Workspace
 )
 @click.option("--priority", type=int, help="A higher one goes first. [default: as before]")
 @max_hours_option("as before")
+@mine_option
 @workspace_options
 def command(
     target: str,
     failed: bool,
     priority: int | None,
     max_hours: float | None,
+    mine: bool,
     workspace: Workspace,
 ) -> None:
     """Run again RUN, or every run of SUITE, that failed, was lost or was cancelled.
@@ -35,11 +36,12 @@ def command(
     from ntlbg_service.cli.wanting import repeatable
     from ntlbg_service.domain.states import TERMINAL, UNSUCCESSFUL, RunState
 
+    who = actor()
     ledger = existing_ledger(workspace)
     states = UNSUCCESSFUL if failed else TERMINAL - {RunState.FINISHED}
-    runs = repeatable(ledger, target, states)
+    runs = allowed(ledger, repeatable(ledger, target, states), who, "repeat", mine)
     for run in runs:
-        repetition = ledger.requeue(run.run_id, getpass.getuser(), priority, max_hours)
+        repetition = ledger.requeue(run.run_id, who, priority, max_hours)
         click.echo(f"{run.label}  {run.run_id}  {run.state}: queued again as {repetition}")
     poke(workspace.wake)
     click.echo(f"Queued; {who_drives(ledger)}" if runs else "Nothing to repeat.")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     type=click.Choice([state.value for state in RunState]),
     help="Only runs in this state. Repeatable.",
 )
+@click.option("--user", "users", multiple=True, help="Only runs of this user. Repeatable.")
 @click.option("--events", is_flag=True, help="Show what happened to each run, and why.")
 @click.option(
     "--planned",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 def command(
     target: str | None,
     states: tuple[str, ...],
+    users: tuple[str, ...],
     events: bool,
     planned: bool,
     as_json: bool,
@@ -57,7 +59,11 @@ def command(
         click.echo("[]" if as_json else f"{workspace.home}: nothing was submitted here yet")
         return
     ledger = existing_ledger(workspace)
-    runs = [run for run in _chosen(ledger, target) if not states or run.state in states]
+    runs = [
+        run
+        for run in _chosen(ledger, target)
+        if (not states or run.state in states) and (not users or run.submitter in users)
+    ]
     if planned:
         _print_planned(ledger, runs, as_json)
         return
@@ -116,6 +122,7 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
         (
             f"{each.run.group}/{each.run.variant}:{each.run.seed}",
             each.run.run_id,
+            each.run.submitter,
             each.run.state.value,
             f"attempt {len(each.attempts)}" if each.attempts else "-",
             each.attempt.fit.profile if each.attempt else "-",
@@ -123,7 +130,7 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
         )
         for each in members
     ]
-    widths = [max(len(row[place]) for row in rows) for place in range(5)]
+    widths = [max(len(row[place]) for row in rows) for place in range(6)]
     return [
         "  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)).rstrip()
         for row in rows
@@ -148,6 +155,7 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "suite": run.suite_key,
         "run": run.label,
         "run_id": run.run_id,
+        "submitter": run.submitter,
         "group": run.group,
         "variant": run.variant,
         "seed": run.seed,
@@ -171,7 +179,7 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "training_seconds_left": standing.training_left,
         "heartbeat_age_seconds": standing.heartbeat_age,
         "events": [
-            {"time": event.time, "kind": event.kind, "message": event.message}
+            {"time": event.time, "kind": event.kind, "who": event.who, "message": event.message}
             for event in (ledger.events_of(run.run_id) if events else ())
         ],
     }

@@ -138,6 +138,7 @@ def _as_json(ledger: "Ledger", prepared: "Prepared", submission: "Submission") -
         "runs": [
             {
                 "run_id": run.run_id,
+                "submitter": run.submitter,
                 "group": run.group,
                 "variant": run.variant,
                 "seed": run.seed,

@@ -1,11 +1,11 @@
 """What a person wants of runs: noted for each, then what became of it in one line a run."""
 
-import getpass
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.acting import actor, allowed
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.targets import existing_ledger, targets_of
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.records import Run
 
 
-def want(workspace: Workspace, target: str, wanted: Wanted, doing: str) -> None:
+def want(workspace: Workspace, target: str, wanted: Wanted, doing: str, mine: bool) -> None:
     """Ask for `wanted` of a run, or of each run of a suite that has not ended.
 
     `doing`: what happens to a run whose wish a controller has to fulfil, for example 'is stopped'.
-    Raises UserError for one run that ended another way.
+    With `mine`, those of who acts. Raises UserError for one run that ended another way, and for
+    another user's.
     """
+    who = actor()
     ledger = existing_ledger(workspace)
     found = targets_of(ledger, target)
     runs = [ledger.run(name.run_id) for name in found.names]
@@ -30,9 +32,10 @@ def want(workspace: Workspace, target: str, wanted: Wanted, doing: str) -> None:
         runs = [run for run in runs if run.state not in TERMINAL]
         if not runs:
             click.echo(f"{found.suite}: every run has ended already")
+    runs = allowed(ledger, runs, who, wanted.verb, mine)
     waits = False
     for run in runs:
-        state = ledger.request(run.run_id, wanted, getpass.getuser())
+        state = ledger.request(run.run_id, wanted, who)
         pending = state is RunState.RUNNING and wanted is not Wanted.RUN
         waits |= pending
         click.echo(f"{run.label}  {run.run_id}  {doing if pending else _now(state, wanted)}")

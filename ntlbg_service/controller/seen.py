@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ntlbg_service.domain.caps import Caps
-from ntlbg_service.domain.cluster import Cap, Cluster, Job, Placement, Running
+from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.inventory import Node
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
@@ -19,9 +19,8 @@ class Seen:
 
     def __init__(self, ledger: Ledger, caps: Caps) -> None:
         self._now = ledger.now()
-        self._submitters = ledger.submitters()
         self._active = ledger.active_attempts()
-        self._suites = ledger.suites_of_active()
+        self._owners = ledger.owners_of_active()
         self._drained = frozenset(ledger.drained())
         self._caps = caps
 
@@ -39,7 +38,7 @@ class Seen:
             priority=run.priority,
             submitted=run.created_at / 3600,
             suite=run.suite_key,
-            caps=self._caps_of(run.suite_key),
+            caps=self._caps.of(run.submitter, run.suite_key),
             excluded=frozenset(run.excluded),
         )
 
@@ -50,8 +49,5 @@ class Seen:
         return Running(
             placement=Placement(run_id=attempt.run_id, fit=attempt.fit, nodes=attempt.nodes),
             hours=max(left, OVERDUE * attempt.fit.hours, A_SECOND),
-            caps=self._caps_of(self._suites.get(attempt.run_id, "")),
+            caps=self._caps.of(*self._owners.get(attempt.run_id, ("", ""))),
         )
-
-    def _caps_of(self, suite: str) -> tuple[Cap, ...]:
-        return self._caps.of(self._submitters.get(suite, ""), suite)

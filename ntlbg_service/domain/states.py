@@ -46,6 +46,11 @@ class Wanted(StrEnum):
     PAUSE = "pause"
     """Stop it, or do not start it, until `run` is wanted again."""
 
+    @property
+    def verb(self) -> str:
+        """What somebody who wants it does."""
+        return "resume" if self is Wanted.RUN else self.value
+
 
 TERMINAL = frozenset({RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.LOST})
 UNSUCCESSFUL = frozenset({RunState.FAILED, RunState.LOST})

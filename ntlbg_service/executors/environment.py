@@ -25,9 +25,13 @@ HANDED_ON = ("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "PYTHON
 environment to everyone who sees the cluster, so tokens are none of it: they belong to the nodes."""
 
 
+KEPT_BACK = ("RAY_ADDRESS", "NTLBG_NOTIFY")
+"""What a driver on this machine does not take along: another Ray, a secret of the service."""
+
+
 def local_driver(environment: Mapping[str, str]) -> dict[str, str]:
     """For a driver on this machine with a Ray of its own: on loopback alone, without tokens."""
-    own = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
+    own = {name: value for name, value in environment.items() if name not in KEPT_BACK}
     return {**own, **DRIVER, "RAY_AUTH_MODE": "disabled", FOLDER: str(Path.cwd())}
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.ledger.schema import HEAD, revision
-from ntlbg_service.ledger.tables import attempts, launches, outbox, runs
+from ntlbg_service.ledger.tables import attempts, launches, notices, outbox, runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class Soundness:
     """Number by state."""
     unsent: int
     """What MLflow was not told yet."""
+    notices: int = 0
+    """What no receiver was told yet."""
     problems: tuple[str, ...]
     """Each in one line; none in a sound ledger."""
 
@@ -37,6 +39,7 @@ def check(engine: Engine) -> Soundness:
             schema=schema,
             runs={row[0]: row[1] for row in connection.execute(states)},
             unsent=connection.execute(waiting).scalar_one(),
+            notices=connection.execute(select(func.count()).select_from(notices)).scalar_one(),
             problems=(*_file(connection), *_active(connection), *_newest(connection)),
         )
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, or_, select
 
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.naming import RunName
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.ledger.newest import among_newest
 from ntlbg_service.ledger.records import Attempt, Event, NewSuite, Run
 from ntlbg_service.ledger.rows import attempt_of, run_of
 from ntlbg_service.ledger.tables import attempts, events, runs, suites
@@ -19,30 +20,8 @@ class Queries(Transactions):
 
     def current_runs(self, suite_key: str) -> tuple[Run, ...]:
         """The newest run of every group, variant and seed of a suite, in submission order."""
-        newest = (
-            select(
-                runs.c.group_name,
-                runs.c.variant,
-                runs.c.seed,
-                func.max(runs.c.submission).label("submission"),
-            )
-            .where(runs.c.suite_key == suite_key)
-            .group_by(runs.c.group_name, runs.c.variant, runs.c.seed)
-            .subquery()
-        )
-        same = and_(
-            runs.c.group_name == newest.c.group_name,
-            runs.c.variant == newest.c.variant,
-            runs.c.seed == newest.c.seed,
-            runs.c.submission == newest.c.submission,
-        )
-        query = (
-            select(runs)
-            .join(newest, same)
-            .where(runs.c.suite_key == suite_key)
-            .order_by(runs.c.submission, runs.c.position)
-        )
-        return self._runs(query)
+        query = among_newest(select(runs), suite_key)
+        return self._runs(query.order_by(runs.c.submission, runs.c.position))
 
     def queued(self, suite_key: str | None = None) -> tuple[Run, ...]:
         """Runs that wait, paused ones too: by priority, then in the order of submission."""
@@ -80,24 +59,24 @@ class Queries(Transactions):
         with self._reading() as connection:
             return tuple(RunName(**row) for row in connection.execute(query).mappings())
 
-    def submitters(self) -> dict[str, str]:
-        """Who submitted each suite."""
+    def submitters(self) -> dict[str, int]:
+        """Whose runs there are, and how many of each user."""
+        query = select(runs.c.submitter, func.count()).group_by(runs.c.submitter)
         with self._reading() as connection:
-            found = connection.execute(select(suites.c.key, suites.c.submitter))
-            return {row.key: row.submitter for row in found}
+            return {row[0]: row[1] for row in connection.execute(query.order_by(runs.c.submitter))}
 
-    def suites_of_active(self) -> dict[str, str]:
-        """The suite of each run that has an attempt whose end the ledger does not know yet."""
+    def owners_of_active(self) -> dict[str, tuple[str, str]]:
+        """User and suite of each run that has an attempt whose end the ledger does not know yet."""
         query = (
-            select(runs.c.run_id, runs.c.suite_key)
+            select(runs.c.run_id, runs.c.submitter, runs.c.suite_key)
             .join(attempts)
             .where(attempts.c.state == AttemptState.LAUNCHED.value)
         )
         with self._reading() as connection:
-            return {row.run_id: row.suite_key for row in connection.execute(query)}
+            return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
     def suite(self, suite_key: str) -> NewSuite | None:
-        """A suite as submitted last."""
+        """A suite as submitted last, and by whom first."""
         with self._reading() as connection:
             row = connection.execute(select(suites).where(suites.c.key == suite_key)).first()
         if row is None:
@@ -164,6 +143,6 @@ class Queries(Transactions):
         query = select(events).where(events.c.run_id == run_id).order_by(events.c.id)
         with self._reading() as connection:
             return tuple(
-                Event(time=row.time, kind=row.kind, message=row.message)
+                Event(time=row.time, kind=row.kind, message=row.message, who=row.who)
                 for row in connection.execute(query)
             )

@@ -19,6 +19,7 @@ class NewSuite:
     name: str
     description: str
     submitter: str
+    """Who submits; of a suite that is there already, who submitted it first."""
     spec: Mapping[str, Any]
     """The file's content and its plan, kept for the record."""
 
@@ -71,6 +72,8 @@ class Run:
     """What the next attempt runs with in place of `fits`, once memory ran out."""
     max_hours: float | None
     """Hours that all of its attempts together may be on devices; None: as long as it takes."""
+    submitter: str
+    """Whose it is: counts against this user's caps, and only this user and operators change it."""
 
     @property
     def label(self) -> str:
@@ -156,9 +159,22 @@ class Drain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A user who may act on everybody's runs."""
+
+    name: str
+    since: float
+    """Unix time."""
+    who: str
+    """By whom."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """Why something happened to a run."""
 
     time: float
     kind: str
     message: str
+    who: str = ""
+    """The user whose doing it was; empty where it was the service's."""

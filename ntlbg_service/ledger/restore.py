@@ -12,7 +12,15 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, u
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.ledger.backup import TABLES, check_lines, in_pieces, read_lines, rows_of
 from ntlbg_service.ledger.database import open_database
-from ntlbg_service.ledger.tables import events, leadership, metadata, outbox, suites
+from ntlbg_service.ledger.tables import (
+    events,
+    leadership,
+    metadata,
+    notices,
+    outbox,
+    runs,
+    suites,
+)
 from ntlbg_service.ledger.transactions import WRITES
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
@@ -32,6 +40,7 @@ def restore(engine: Engine, file: Path, *, force: bool = False) -> int:
                 raise UserError("the ledger is not empty; --force replaces what is in it")
             epoch = _empty(connection)
             count = _fill(connection, rows)
+            _own(connection)
             _depose(connection, epoch)
             _count_on(connection)
     return count
@@ -87,6 +96,12 @@ def _fill(connection: Connection, rows: Rows) -> int:
     return count
 
 
+def _own(connection: Connection) -> None:
+    """Lines of before runs had a submitter: they belong to who submitted their suite."""
+    mine = select(suites.c.submitter).where(suites.c.key == runs.c.suite_key).scalar_subquery()
+    connection.execute(update(runs).where(runs.c.submitter == "").values(submitter=mine))
+
+
 def _depose(connection: Connection, epoch: int) -> None:
     """A new term that nobody holds, later than any that was, here or in the backup."""
     restored = connection.execute(select(leadership.c.epoch)).scalar()
@@ -99,7 +114,7 @@ def _count_on(connection: Connection) -> None:
     """Let PostgreSQL's counters go on after the rows that came with their numbers."""
     if connection.dialect.name != "postgresql":
         return
-    for table in (events, outbox):
+    for table in (events, outbox, notices):
         newest = connection.execute(select(func.max(table.c.id))).scalar()
         sequence = func.pg_get_serial_sequence(table.name, "id")
         connection.execute(select(func.setval(sequence, newest or 1, newest is not None)))

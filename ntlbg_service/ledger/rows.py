@@ -37,6 +37,7 @@ def run_of(row: Row[*tuple[Any, ...]]) -> Run:
         excluded=tuple(row.excluded),
         next_fit=None if row.next_fit is None else parse(Fit, row.next_fit, source),
         max_hours=row.max_hours,
+        submitter=row.submitter,
     )
 
 

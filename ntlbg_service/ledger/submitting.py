@@ -11,15 +11,20 @@ from ntlbg_service.domain.suite import changes
 from ntlbg_service.ledger.database import insert_of
 from ntlbg_service.ledger.lives import Lives
 from ntlbg_service.ledger.news import announce
+from ntlbg_service.ledger.operators import Operators
 from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
 from ntlbg_service.ledger.tables import runs, suites
 
 
-class Submitting(Lives):
+class Submitting(Lives, Operators):
     """Taking in runs."""
 
     def submit(self, suite: NewSuite, new_runs: Sequence[NewRun]) -> Submission:
-        """Make a suite's runs durable. The same runs again change nothing but their order."""
+        """Make a suite's runs durable. The same runs again change nothing but their order.
+
+        New runs are the submitter's. Raises NotAllowedError where one would take the place of what
+        another user has queued.
+        """
         fresh: list[str] = []
         known: list[str] = []
         changed: dict[str, tuple[str, ...]] = {}
@@ -38,15 +43,21 @@ class Submitting(Lives):
                 if last is not None:
                     changed[run_id] = tuple(changes(last.identity, run.identity))
                     if last.state == RunState.QUEUED:
-                        self._cancel(connection, last.run_id, "superseded by a newer run")
+                        self._supersede(connection, last, suite.submitter)
                         superseded.append(last.run_id)
                 # What is submitted together is of one age: nobody's turn comes between.
-                self._insert_run(connection, suite.key, run, order | {"created_at": now})
+                self._insert_run(connection, suite, run, order | {"created_at": now})
                 fresh.append(run_id)
             announce(connection)
         return Submission(
             new=tuple(fresh), known=tuple(known), changed=changed, superseded=tuple(superseded)
         )
+
+    def _supersede(self, connection: Connection, last: Row[*tuple[Any, ...]], who: str) -> None:
+        name = f"{last.group_name}/{last.variant} seed {last.seed}"
+        words = f"{name}, queued in another version as run {last.run_id},"
+        self._check_owner(connection, who, last.submitter, words, "replace")
+        self._cancel(connection, last.run_id, "superseded by a newer run", who)
 
     def _save_suite(self, connection: Connection, suite: NewSuite) -> None:
         """Keep a suite as it is submitted now. Its row is held until the submission is whole, so
@@ -68,7 +79,10 @@ class Submitting(Lives):
     def _latest(self, connection: Connection, run: NewRun) -> Row[*tuple[Any, ...]] | None:
         identity = run.identity
         query = (
-            select(runs.c.run_id, runs.c.identity, runs.c.state)
+            select(
+                *(runs.c.run_id, runs.c.identity, runs.c.state, runs.c.submitter),
+                *(runs.c.group_name, runs.c.variant, runs.c.seed),
+            )
             .where(
                 runs.c.suite_key == identity.suite,
                 runs.c.group_name == identity.group,
@@ -80,10 +94,11 @@ class Submitting(Lives):
         return connection.execute(query).first()
 
     def _insert_run(
-        self, connection: Connection, suite_key: str, run: NewRun, order: Mapping[str, float]
+        self, connection: Connection, suite: NewSuite, run: NewRun, order: Mapping[str, float]
     ) -> None:
         values = {
-            "suite_key": suite_key,
+            "suite_key": suite.key,
+            "submitter": suite.submitter,
             "work": run.work.value,
             "group_name": run.identity.group,
             "variant": run.identity.variant,
@@ -96,4 +111,4 @@ class Submitting(Lives):
             "max_hours": run.max_hours,
         }
         self._add(connection, run.identity, {**values, **order})
-        self._event(connection, run.identity.run_id, "submitted", "queued")
+        self._event(connection, run.identity.run_id, "submitted", "queued", suite.submitter)

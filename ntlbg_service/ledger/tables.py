@@ -65,6 +65,7 @@ runs = Table(
     Column("excluded", JSON, nullable=False, server_default="[]"),
     Column("next_fit", JSON(none_as_null=True)),
     Column("max_hours", Float),
+    Column("submitter", String(200), nullable=False, server_default=""),
     Index("ix_runs_suite_key_submission", "suite_key", "submission"),
     Index("ix_runs_state", "state"),
 )
@@ -107,6 +108,7 @@ events = Table(
     Column("run_id", String(16), ForeignKey("runs.run_id"), nullable=False),
     Column("kind", String(32), nullable=False),
     Column("message", Text, nullable=False),
+    Column("who", String(200), nullable=False, server_default=""),
     Index("ix_events_run_id", "run_id"),
 )
 
@@ -134,6 +136,26 @@ drains = Table(
     Column("reason", Text, nullable=False),
 )
 
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", SERIAL, primary_key=True, autoincrement=True),
+    Column("key", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("suite_key", String(200), nullable=False),
+    Column("run_id", String(16)),
+    Column("content", JSON, nullable=False),
+    Column("refused", Integer, nullable=False),
+)
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("who", String(200), nullable=False),
+)
+
 leadership = Table(
     "leadership",
     metadata,
@@ -141,5 +163,6 @@ leadership = Table(
     Column("holder", String(200), nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("expires_at", Float, nullable=False),
+    Column("notices", Integer, nullable=False, server_default="0"),
     CheckConstraint("id = 1", name="one_row"),
 )

@@ -62,10 +62,11 @@ class Transactions:
         except (DBAPIError, PoolTimeoutError) as error:
             raise InfrastructureError(f"ledger: {first_line(error)}") from error
 
-    def _event(self, connection: Connection, run_id: str, kind: str, message: str) -> None:
-        connection.execute(
-            insert(events).values(time=self._clock(), run_id=run_id, kind=kind, message=message)
-        )
+    def _event(
+        self, connection: Connection, run_id: str, kind: str, message: str, who: str = ""
+    ) -> None:
+        values = {"run_id": run_id, "kind": kind, "message": message, "who": who}
+        connection.execute(insert(events).values(time=self._clock(), **values))
 
 
 def _hold(connection: Connection, term: Term) -> None:

@@ -11,6 +11,7 @@ from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.lives import Lives
 from ntlbg_service.ledger.news import announce
+from ntlbg_service.ledger.operators import Operators
 from ntlbg_service.ledger.tables import attempts, runs, suites
 
 KEPT = (
@@ -25,12 +26,16 @@ KEPT = (
     "details",
     "priority",
     "max_hours",
+    "submitter",
 )
 """What a repetition has from the run that it repeats."""
 
 
-class Wishes(Lives):
-    """Cancelling, pausing, resuming, moving and repeating runs."""
+class Wishes(Lives, Operators):
+    """Cancelling, pausing, resuming, moving and repeating runs: one's own, or as an operator.
+
+    Each raises NotAllowedError for another's run, and changes nothing.
+    """
 
     def request(self, run_id: str, wanted: Wanted, who: str) -> RunState:
         """Note what a person wants of a run; says the state that it is in then.
@@ -41,7 +46,7 @@ class Wishes(Lives):
         """
         with self._writing() as connection:
             announce(connection)
-            row = self._held(connection, run_id)
+            row = self._held(connection, run_id, who, wanted.verb)
             state = RunState(row.state)
             if state in TERMINAL:
                 return _as_wished(run_id, state, wanted)
@@ -51,10 +56,10 @@ class Wishes(Lives):
                 update(runs).where(runs.c.run_id == run_id).values(wanted=wanted.value)
             )
             if wanted is Wanted.CANCEL and state is RunState.QUEUED:
-                suite_key = self._cancel(connection, run_id, f"by {who}")
+                suite_key = self._cancel(connection, run_id, f"by {who}", who)
                 self._post_suite_end(connection, suite_key)
                 return RunState.CANCELLED
-            self._event(connection, run_id, "requested", f"{wanted} by {who}")
+            self._event(connection, run_id, "requested", f"{wanted} by {who}", who)
             return state
 
     def prioritise(self, run_id: str, priority: int, who: str) -> int:
@@ -64,7 +69,7 @@ class Wishes(Lives):
         """
         with self._writing() as connection:
             announce(connection)
-            row = self._held(connection, run_id)
+            row = self._held(connection, run_id, who, "move")
             if RunState(row.state) in TERMINAL:
                 raise UserError(f"run {run_id} has ended: {row.state}")
             before = int(row.priority)
@@ -72,7 +77,7 @@ class Wishes(Lives):
                 mine = update(runs).where(runs.c.run_id == run_id)
                 connection.execute(mine.values(priority=priority))
                 words = f"priority {before} -> {priority} by {who}"
-                self._event(connection, run_id, "requested", words)
+                self._event(connection, run_id, "requested", words, who)
             return before
 
     def requeue(
@@ -84,7 +89,8 @@ class Wishes(Lives):
     ) -> str:
         """Queue a repetition of an ended run; says its id. The ended run stays as it is.
 
-        `priority` and `max_hours` are as before where they are None. What ended because its hours
+        It belongs to whom the ended one belongs, whoever asks for it. `priority` and `max_hours`
+        are as before where they are None. What ended because its hours
         were used is gone on with: its repetition starts from its checkpoint. A repetition that did
         not end yet is not repeated: its id is given. Raises KeyError for an unknown run, UserError
         for one that did not end.
@@ -92,7 +98,7 @@ class Wishes(Lives):
         with self._writing() as connection:
             announce(connection)
             self._hold_suite(connection, run_id)
-            row = self._held(connection, run_id)
+            row = self._held(connection, run_id, who, "repeat")
             if RunState(row.state) not in TERMINAL:
                 raise UserError(f"run {run_id} is {row.state}; only an ended run is repeated")
             newest, identity = self._newest(connection, row)
@@ -130,7 +136,8 @@ class Wishes(Lives):
             more = {**more, "details": {**row.details, "continues": row.run_id}}
         order = {"submission": submission, "position": row.position}
         self._add(connection, identity, {**kept, **more, **order})
-        self._event(connection, identity.run_id, "submitted", f"repeats {row.run_id}, by {who}")
+        words = f"repeats {row.run_id}, by {who}"
+        self._event(connection, identity.run_id, "submitted", words, who)
         return identity.run_id
 
     def _used_its_hours(self, connection: Connection, run_id: str) -> bool:
@@ -146,11 +153,15 @@ class Wishes(Lives):
         mine = select(runs.c.suite_key).where(runs.c.run_id == run_id).scalar_subquery()
         connection.execute(select(suites.c.key).where(suites.c.key == mine).with_for_update())
 
-    def _held(self, connection: Connection, run_id: str) -> Row[*tuple[Any, ...]]:
+    def _held(
+        self, connection: Connection, run_id: str, who: str, doing: str
+    ) -> Row[*tuple[Any, ...]]:
+        """A run's row until the end of the transaction, for who may do that to it."""
         query = select(runs).where(runs.c.run_id == run_id).with_for_update()
         row = connection.execute(query).first()
         if row is None:
             raise KeyError(run_id)
+        self._check_owner(connection, who, row.submitter, f"run {run_id}", doing)
         return row
 
 

@@ -1,9 +1,12 @@
 """Names of the objects in storage. Every key of the project is made here."""
 
+import re
 from dataclasses import dataclass
 
 HOME = "home.json"
 """What tells this storage from every other one."""
+CHECKPOINT = re.compile(r"runs/([^/]+)/attempt-(\d+)/train/(?:.*/)?step-(\d+)/?$")
+"""The end of a checkpoint's path."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,12 @@ class AttemptKeys:
 def step_of(checkpoint: str) -> int:
     """Step of a checkpoint, by the name of its folder."""
     return int(checkpoint.rpartition("step-")[2])
+
+
+def place_of(checkpoint: str) -> tuple[str, int, int] | None:
+    """Run, attempt and step of a checkpoint, by the path of its folder; None for another path."""
+    found = CHECKPOINT.search(checkpoint)
+    return (found[1], int(found[2]), int(found[3])) if found else None
 
 
 def code(version: str) -> str:

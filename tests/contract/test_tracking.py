@@ -36,7 +36,7 @@ class Store:
             self.run_id,
             "ntlbg/seed1",
             params or {"training.learning_rate": 5e-5},
-            {"ntlbg.variant": "ntlbg", "ntlbg.attempts": "1"},
+            {"ntlbg.variant": "ntlbg", "ntlbg.attempts": "1", "mlflow.user": "ada"},
         )
         return self.run(self.run_id)
 
@@ -98,6 +98,7 @@ def test_a_run_lies_below_its_suite_with_its_config(store: Store) -> None:
     assert run.info.status == "RUNNING"
     assert run.data.tags["mlflow.parentRunId"] == store.suite()
     assert run.data.tags["ntlbg.variant"] == "ntlbg"
+    assert run.data.tags["mlflow.user"] == "ada"
     assert run.data.params == {
         "model.tuning": "lora",
         "video.k": "null",

@@ -4,6 +4,7 @@ It prints each door it comes to, and each step, so that whoever kills it need no
 Its days are short: time runs a few hundred times faster.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.serving import Service
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.wake import Wake
+from ntlbg_service.webhook import Webhook
 from ntlbg_service.workspace import Workspace
 from tests.faults.files import FileExecutor, FileTracker
 from tests.faults.schedules import LEASE, NODES
@@ -28,7 +30,7 @@ def fast() -> float:
 
 
 def main(home: Path) -> None:
-    """Lead until every run has ended and the tracker knows."""
+    """Lead until every run has ended, and the tracker and the receiver know."""
     workspace = Workspace(home=home, data_root=home)
     storage = LocalStorage(workspace.storage)
     ledger = Ledger(open_database(workspace.ledger_url), fast)
@@ -41,6 +43,7 @@ def main(home: Path) -> None:
         ground=Ground(inventory=NODES),
         lease=Lease(ledger, fast, seconds=LEASE),
         clock=fast,
+        webhook=Webhook(os.environ["NTLBG_NOTIFY"], "NTLBG_NOTIFY"),
         knock=lambda name: print(name, flush=True),
     )
     wake = Wake(workspace.wake)
@@ -48,6 +51,7 @@ def main(home: Path) -> None:
         print("step", flush=True)
         wake.listen(service.leads)
         wake.wait(0.02)
+    assert service.flush()
     service.resign()
     print("done", flush=True)
 

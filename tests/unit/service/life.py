@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ntlbg_service import cli
-from tests.builders import Service
+from tests.builders import SUITE, Service
 
 Command = Callable[..., "Said"]
 
@@ -31,9 +31,10 @@ class Said:
 def command_on(
     service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """`ntlbg` on the service's home, as a person runs it."""
+    """`ntlbg` on the service's home, as who submitted its suite runs it."""
     home = service.workspace.home
     monkeypatch.setenv("NTLBG_HOME", str(home))
+    monkeypatch.setenv("NTLBG_USER", SUITE.submitter)
 
     def run(*words: str | Path) -> Said:
         monkeypatch.setattr(sys, "argv", ["ntlbg", *map(str, words)])

@@ -136,6 +136,6 @@ def test_the_first_drain_of_a_node_stands_until_it_is_taken_back(ledger: Ledger)
         ("n1", "ada", "a fan"),
         ("n2", "bob", ""),
     ]
-    assert ledger.undrain("n1")
-    assert not ledger.undrain("n1")
+    assert ledger.undrain("n1", "ada")
+    assert not ledger.undrain("n1", "ada")
     assert list(ledger.drained()) == ["n2"]

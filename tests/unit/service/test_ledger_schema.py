@@ -97,6 +97,8 @@ def test_what_the_first_release_left_goes_on(engine: Engine, ledger_url: str) ->
     waiting = ledger.run("run3")
     assert (waiting.priority, waiting.wanted, waiting.not_before) == (0, Wanted.RUN, 0.0)
     assert (waiting.excluded, waiting.next_fit, waiting.max_hours) == ((), None, None)
+    assert {run.submitter for run in ledger.current_runs("s")} == {"ada"}
+    assert [event.who for event in ledger.events_of("run1")] == [""]
     (attempt,) = ledger.active_attempts()
     assert (attempt.run_id, attempt.nodes, attempt.measured.peak_mib) == ("run2", (), None)
     assert [entry.topic for entry in ledger.unsent()] == ["run_finished"]
@@ -169,4 +171,6 @@ def test_the_database_itself_keeps_ended_states(
 def test_leadership_has_one_row(engine: Engine, ledger_url: str) -> None:
     open_database(ledger_url).dispose()
     with pytest.raises(IntegrityError), engine.begin() as raw:
-        raw.execute(text("INSERT INTO leadership VALUES (2, 'b', 7, 0.0)"))
+        raw.execute(
+            text("INSERT INTO leadership (id, holder, epoch, expires_at) VALUES (2, 'b', 7, 0)")
+        )

@@ -53,7 +53,7 @@ def test_what_people_write_wakes_a_controller_elsewhere(here: Ledger, wake: Wake
     assert wake.wait(LONG)
     assert here.drain("n1", "ada")
     assert wake.wait(LONG)
-    assert here.undrain("n1")
+    assert here.undrain("n1", "ada")
     assert wake.wait(LONG)
     here.request(run_id, Wanted.PAUSE, "ada")
     assert wake.wait(LONG)

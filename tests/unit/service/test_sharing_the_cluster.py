@@ -1,6 +1,5 @@
 """Several people on one cluster: caps, drained nodes, gangs that give back, and why it was so."""
 
-import getpass
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +116,7 @@ def test_draining_from_the_command_line(service: Service, ntlbg: Command, tmp_pa
     assert said.out == "node-1: drained; nothing runs there\n"
     again = ntlbg("cluster", "drain", "node-1", "--inventory", lab)
     assert again.out.startswith("node-1: was drained already")
-    assert f"by {getpass.getuser()}: a fan" in ntlbg("cluster", "drained").out
+    assert f"by {SUITE.submitter}: a fan" in ntlbg("cluster", "drained").out
     why = ntlbg("explain", run_id, "--inventory", lab).out
     assert "nodes here have none; drained: node-1" in why
     assert "did you mean 'node-1'?" in ntlbg("cluster", "undrain", "node1").err

@@ -1,0 +1,51 @@
+"""What attempts held of the GPUs, read without configs and fits."""
+
+from typing import Any
+
+from sqlalchemy import Row, or_, select
+
+from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.states import AttemptState, RunState
+from ntlbg_service.domain.usage import Origin, Spell
+from ntlbg_service.ledger.tables import attempts, runs
+from ntlbg_service.ledger.transactions import Transactions
+from ntlbg_service.storage.layout import place_of
+
+
+class Holding(Transactions):
+    """Who held how many GPUs, from when to when."""
+
+    def spells(self, since: float | None = None) -> tuple[Spell, ...]:
+        """Every attempt that had not ended before `since`, Unix time, oldest first."""
+        fit = attempts.c.fit
+        query = select(
+            *(attempts.c.run_id, attempts.c.number, attempts.c.state, attempts.c.failure),
+            *(attempts.c.launched_at, attempts.c.ended_at, attempts.c.resume_from),
+            *(attempts.c.finished_steps, runs.c.submitter, runs.c.suite_key),
+            runs.c.state.label("run_state"),
+            fit["workers"].as_integer().label("workers"),
+            fit["share"].as_float().label("share"),
+        ).join(runs)
+        if since is not None:
+            query = query.where(or_(attempts.c.ended_at.is_(None), attempts.c.ended_at > since))
+        order = (attempts.c.launched_at, attempts.c.run_id, attempts.c.number)
+        with self._reading() as connection:
+            return tuple(_spell_of(row) for row in connection.execute(query.order_by(*order)))
+
+
+def _spell_of(row: Row[*tuple[Any, ...]]) -> Spell:
+    place = place_of(row.resume_from) if row.resume_from else None
+    return Spell(
+        run_id=row.run_id,
+        number=row.number,
+        user=row.submitter,
+        suite=row.suite_key,
+        run_state=RunState(row.run_state),
+        state=AttemptState(row.state),
+        failure=FailureClass(row.failure) if row.failure else None,
+        gpus=row.workers * (1.0 if row.share is None else row.share),
+        started=row.launched_at,
+        ended=row.ended_at,
+        origin=Origin(*place) if place else None,
+        steps=row.finished_steps,
+    )

@@ -1,0 +1,133 @@
+"""News of the ledger, delivered to a receiver: at least once, beside the work of the controller.
+
+A thread of its own does nothing but send, so a receiver that is slow, away or dead costs lateness
+alone. What was sent is struck off by the controller's own thread, under its term; a controller that
+dies in between leaves it to the next, which sends it again with the same id.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+
+from ntlbg_service.domain.notice import Notice
+from ntlbg_service.domain.states import RunState
+from ntlbg_service.door import Door
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.webhook import UndeliveredError, Webhook
+
+FIRST_WAIT_SECONDS = 5.0
+"""Pause after a receiver did not take something; each further one in a row doubles it."""
+LONGEST_WAIT_SECONDS = 600.0
+DOUBLINGS = 7
+"""After which the longest is reached."""
+AT_ONCE = 50
+"""What one thread sends, one after another."""
+LAST_SECONDS = 10.0
+"""How long a controller that ends by itself goes on sending."""
+
+ALL = frozenset(RunState)
+
+
+class Flight:
+    """Some pieces of news on their way."""
+
+    def __init__(self, webhook: Webhook, news: Sequence[Notice]) -> None:
+        self.taken: SimpleQueue[str] = SimpleQueue()
+        """Keys of what the receiver has."""
+        self.trouble: UndeliveredError | None = None
+        self.failed: Notice | None = None
+        """What it did not take, whatever the reason."""
+        self.over = Event()
+        self._webhook, self._news = webhook, news
+        Thread(target=self._send, name="notices", daemon=True).start()
+
+    def _send(self) -> None:
+        try:
+            for notice in self._news:
+                self.failed = notice
+                self._webhook.post(notice.payload)
+                self.taken.put(notice.key)
+            self.failed = None
+        except UndeliveredError as error:
+            self.trouble = error
+        finally:
+            self.over.set()
+
+
+@dataclass
+class Notifier:
+    """Sends what waits, in order; keeps away for a while after a failure."""
+
+    ledger: Ledger
+    webhook: Webhook
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    states: Collection[RunState] = ALL
+    """News of runs and suites in other states is dropped."""
+    door: Door = field(default_factory=Door)
+    note: Callable[[str], None] = lambda _: None
+    """Told in one line what does not work."""
+    _flight: Flight | None = field(default=None, init=False)
+    _quiet_until: float = field(default=float("-inf"), init=False)
+    _failures: int = field(default=0, init=False)
+    _trouble: str = field(default="", init=False)
+
+    def step(self) -> None:
+        """Strike off what was taken, and send more. Never waits for the receiver."""
+        flight = self._flight
+        if flight is not None:
+            over = flight.over.is_set()
+            self._strike_off(flight)
+            if not over:
+                return
+            self._flight = None
+            self._look_back(flight)
+        if self.clock() >= self._quiet_until:
+            news = self._wanted()
+            if news:
+                self._flight = Flight(self.webhook, news)
+
+    def flush(self, seconds: float = LAST_SECONDS) -> bool:
+        """Send all, for a while at most. False where something stays for later."""
+        until = self.clock() + seconds
+        self.step()
+        while self._flight is not None and self._flight.over.wait(max(until - self.clock(), 0.0)):
+            self.step()
+        left = self.ledger.number_of_notices()
+        if left:
+            self.note(f"{left} notices stay for the next controller that has --notify")
+        return left == 0
+
+    def _wanted(self) -> list[Notice]:
+        """The next that are to be sent; those that nobody wants are struck off."""
+        news = self.ledger.waiting_notices(AT_ONCE)
+        unwanted = [notice.key for notice in news if notice.state not in self.states]
+        if unwanted:
+            self.ledger.notices_delivered(unwanted)
+        return [notice for notice in news if notice.state in self.states]
+
+    def _strike_off(self, flight: Flight) -> None:
+        keys = []
+        while True:
+            try:
+                keys.append(flight.taken.get_nowait())
+            except Empty:
+                break
+        if keys:
+            self._failures = 0
+            self.door.through(f"notified {len(keys)}", lambda: self.ledger.notices_delivered(keys))
+
+    def _look_back(self, flight: Flight) -> None:
+        if flight.failed is None:
+            self._trouble = ""
+            return
+        trouble = flight.trouble or UndeliveredError("one could not be sent", refused=True)
+        if trouble.refused:
+            self.ledger.notice_refused(flight.failed.key)
+        wait = FIRST_WAIT_SECONDS * 2.0 ** min(self._failures, DOUBLINGS)
+        self._failures += 1
+        self._quiet_until = self.clock() + min(max(wait, trouble.wait), LONGEST_WAIT_SECONDS)
+        if str(trouble) != self._trouble:
+            self._trouble = str(trouble)
+            self.note(f"notices: {trouble}; tried again")
