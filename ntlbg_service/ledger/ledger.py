@@ -2,6 +2,7 @@
 
 from ntlbg_service.ledger.database import is_sqlite
 from ntlbg_service.ledger.draining import Draining
+from ntlbg_service.ledger.figures import Counting
 from ntlbg_service.ledger.leadership import Leadership
 from ntlbg_service.ledger.news import PostgresNews
 from ntlbg_service.ledger.queries import Queries
@@ -11,7 +12,7 @@ from ntlbg_service.ledger.trying import Trying
 from ntlbg_service.ledger.wishes import Wishes
 
 
-class Ledger(Submitting, Trying, Wishes, Draining, Queries, Leadership):
+class Ledger(Submitting, Trying, Wishes, Draining, Counting, Queries, Leadership):
     """The durable queue and its history."""
 
     def now(self) -> float:
