@@ -34,6 +34,7 @@ COMMANDS = {
     "data": "data",
     "cluster": "cluster",
     "db": "db",
+    "doctor": "doctor",
     "gc": "gc",
     "mlflow": "mlflow",
     "ui": "ui",

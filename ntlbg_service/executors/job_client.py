@@ -86,6 +86,16 @@ class JobClient:
             answer.raise_for_status()
             return answer.json()
 
+    def output(self, submission_id: str) -> str:
+        """What a job has printed."""
+        with self._asked() as client:
+            return str(client.get_job_logs(submission_id))
+
+    def forget(self, submission_id: str) -> None:
+        """Take an ended job off Ray's list; where that does not go, it stays there."""
+        with contextlib.suppress(ClusterAwayError), self._asked() as client:
+            client.delete_job(submission_id)
+
     def stop(self, submission_id: str) -> None:
         """End a job; returns when its driver and all that it started are gone."""
         with self._asked() as client:
