@@ -18,6 +18,7 @@ from ntlbg_service.cli.options import (
     read_caps,
     workspace_options,
 )
+from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
@@ -79,6 +80,7 @@ IDLE_SECONDS = 5.0
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where --port listens.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
+@stage_options
 def command(
     inventory: Path | None,
     parallel: int | None,

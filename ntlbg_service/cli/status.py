@@ -92,7 +92,7 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
         (
             f"{each.run.group}/{each.run.variant}:{each.run.seed}",
             each.run.run_id,
-            each.run.state.value,
+            "staging" if each.staging else each.run.state.value,
             f"attempt {len(each.attempts)}" if each.attempts else "-",
             each.attempt.fit.profile if each.attempt else "-",
             _why(each),
@@ -108,6 +108,8 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
 
 def _why(each: "Standing") -> str:
     """What is not said by the state."""
+    if each.staging:
+        return each.doing.removeprefix("staging, ")
     as_is = each.doing.removeprefix(each.run.state.value)
     return as_is.removeprefix(": ")
 
@@ -128,6 +130,7 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "variant": run.variant,
         "seed": run.seed,
         "state": run.state.value,
+        "staging": standing.staging or None,
         "reason": run.reason,
         "wanted": run.wanted.value,
         "priority": run.priority,

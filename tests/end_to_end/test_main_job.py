@@ -25,7 +25,7 @@ def test_a_suite_from_files_to_comparison(cli: Cli, tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
     suite = write_suite(tmp_path)
 
-    done = cli("run", suite)
+    done = cli("run", suite, "--stage-to", tmp_path / "node", "--stage-all")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 new" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -45,6 +45,13 @@ def test_a_suite_from_files_to_comparison(cli: Cli, tmp_path: Path) -> None:
     assert failed and {row["video_id"] for row in failed} == {broken.stem}
     assert all(len(row["frames"]) == 64 for row in rows if not row["failure"])
     assert record["results"]["glitch/failed_questions"] == len(failed)
+
+    brought = [json.loads(path.read_text()) for path in storage.glob("*/*/staged/node-000.json")]
+    videos = len(list(cli.data_root.glob("needles/glitch/videos/*.mp4")))
+    copies = list((tmp_path / "node").glob("items/glitch-*/files/videos/*.mp4"))
+    assert len(brought) == 2 and len(copies) == videos
+    assert sum(node["copied_files"] for node in brought) >= videos
+    assert any(node["copied_files"] == 0 for node in brought)
 
     runs = mlflow_runs(cli.home)
     assert set(runs) == {"small (suite)", "uniform/seed1", "ntlbg/seed1"}
