@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import complete_any, existing_ledger, targets_of
+from ntlbg_service.cli.targets import existing_ledger, targets_of
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.workspace import Workspace
 
