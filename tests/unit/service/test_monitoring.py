@@ -1,6 +1,7 @@
 """The port of a controller: what it says, and that it waits for nobody."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -248,3 +249,16 @@ def test_a_controller_tells_each_decision_and_each_look(tmp_path: Path) -> None:
     controller.step()
     assert len(took) == 1 and took[0] > 0
     assert len(alive) == 2  # One start, then one look at what runs.
+
+
+@pytest.mark.parametrize("file", ["grafana.json", "alerts.yml"])
+def test_what_is_shipped_asks_for_metrics_that_there_are(watched: Watched, file: str) -> None:
+    watched.vitals.leads, watched.vitals.renewed_at = True, 90.0
+    watched.sampler.look()
+    text = watched.get("/metrics")[1]
+    shipped = (Path(__file__).parents[3] / "deploy/monitoring" / file).read_text()
+    asked_for = set(re.findall(r"\b(?:ntlbg|process)_[a-z_]+", shipped))
+    assert len(asked_for) > 5
+    for name in asked_for:
+        family = name.removesuffix("_bucket").removesuffix("_total")
+        assert f"# TYPE {family}" in text, name
