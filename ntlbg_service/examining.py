@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ntlbg_service.domain.diagnosis import devices, machines, services
-from ntlbg_service.domain.diagnosis.finding import Finding, failed, not_checked
+from ntlbg_service.domain.diagnosis.finding import Finding, count, failed, not_checked, ok
 from ntlbg_service.domain.diagnosis.machines import Reading
 from ntlbg_service.domain.errors import InfrastructureError, NtlbgError
 from ntlbg_service.domain.profiles import Profile
@@ -57,6 +57,8 @@ class Examination:
         except NtlbgError as error:
             yield failed("ray", error, "is the head up, and RAY_ADDRESS its address?")
             return ()
+        if address:
+            yield ok("ray", f"{address}: {count(len(nodes), 'node')}")
         yield devices.labels([_devices(node) for node in nodes], self.kinds)
         return nodes
 

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def left_in(storage: Path) -> Iterator[str]:
     InfrastructureError."""
     token = secrets.token_hex(8)
     folder = storage / f".doctor-{token}"
+    made = [path for path in (storage, storage.parent) if not path.exists()]
     try:
         folder.mkdir(parents=True)
         (folder / "token").write_text(token)
@@ -38,6 +39,9 @@ def left_in(storage: Path) -> Iterator[str]:
         yield token
     finally:
         take_away(folder)
+        with suppress(OSError):  # Somebody may have begun to use them.
+            for path in made:
+                path.rmdir()
 
 
 def read_here(storage: Path | None, token: str, home: Path) -> Reading:

@@ -30,4 +30,5 @@ def test_a_cluster_is_examined_node_by_node(
     assert "on 4 machines" in found["versions"]["what"]
     assert found["storage"]["what"].endswith("from here and 3 nodes")
     assert found["clocks"]["level"] == "ok"
-    assert not list((cli.home / "storage").glob(".doctor-*"))
+    assert found["ray"]["what"] == f"{ray_cluster.dashboard}: 3 nodes"
+    assert not cli.home.exists()

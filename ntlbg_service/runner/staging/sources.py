@@ -74,7 +74,6 @@ def from_hub(name: str) -> Path:
     own locks let one process do it. Raises UserError and InfrastructureError."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -89,7 +88,8 @@ def from_hub(name: str) -> Path:
             where = f"the cache of {socket.gethostname()}, and HF_HUB_OFFLINE is set"
             raise UserError(f"model.base_model: {name!r} is not in {where}") from None
         raise InfrastructureError(f"{name}: {_line(error)}") from None
-    except HfHubHTTPError as error:
+    # Whatever else a download ends with is the network's or the disk's, in words of many libraries.
+    except Exception as error:
         raise InfrastructureError(f"{name}: {_line(error)}") from None
 
 

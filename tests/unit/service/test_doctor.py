@@ -155,7 +155,11 @@ def test_storage_of_the_same_name_elsewhere_is_no_shared_storage(tmp_path: Path)
         assert probe.try_storage(tmp_path / "here", token) == ""
         assert "another folder" in probe.try_storage(tmp_path / "other", token)
         assert "not there" in probe.try_storage(tmp_path / "nowhere", token)
-    assert not list((tmp_path / "here").iterdir())
+    assert not (tmp_path / "here").exists()  # It was not there before.
+    (tmp_path / "there").mkdir()
+    with left_in(tmp_path / "there"):
+        pass
+    assert not list((tmp_path / "there").iterdir())
 
 
 class Jobs:

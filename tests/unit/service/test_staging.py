@@ -449,6 +449,15 @@ def test_a_hub_repository_is_found_in_the_nodes_cache(
         from_hub("lab/other")
 
 
+def test_a_hub_that_is_away_is_not_the_users_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> str:
+        raise RuntimeError("connection reset\nby peer")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", away)
+    with pytest.raises(InfrastructureError, match=r"lab/base: connection reset$"):
+        from_hub("lab/base")
+
+
 def test_a_folder_without_weights_is_left_where_it_is(tmp_path: Path) -> None:
     spec = spec_of(tmp_path)
     assert weights_of(spec.config, from_hub) is None  # The tiny one is part of the code.
