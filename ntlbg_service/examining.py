@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,14 +121,16 @@ class Examination:
         try:
             url = parse_url(self.workspace.ledger_url)
             engine = create_database_engine(url)
-            with failures_in_a_line(url), engine.connect() as connection:
-                schema = revision(connection)
-            yield services.database(schema, HEAD, repr(url))
-            if schema == HEAD:
-                figures = Ledger(engine, time.time).figures()
-                holder = in_words(figures.leader) if figures.leader else ""
-                yield services.leader(holder, figures.waiting["place"])
-            engine.dispose()
+            try:
+                with failures_in_a_line(url), engine.connect() as connection:
+                    schema = revision(connection)
+                yield services.database(schema, HEAD, repr(url))
+                if schema == HEAD:
+                    figures = Ledger(engine, time.time).figures()
+                    holder = in_words(figures.leader) if figures.leader else ""
+                    yield services.leader(holder, figures.waiting["place"])
+            finally:
+                engine.dispose()
         except NtlbgError as error:
             yield failed("database", error, "is it up? 'ntlbg db check' looks closer")
 
@@ -139,9 +142,8 @@ class Examination:
             file = self.workspace.home / "mlflow.db"
             if not file.is_file():
                 return not_checked("mlflow", f"{file}: the first run makes it")
-            with sqlite3.connect(f"file:{file.resolve()}?mode=ro", uri=True) as database:
-                database.execute("SELECT count(*) FROM experiments").fetchone()
-            database.close()
+            with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as runs:
+                runs.execute("SELECT count(*) FROM experiments").fetchone()
         except (OSError, ValueError, sqlite3.Error) as error:
             return failed("mlflow", InfrastructureError(f"{where}: {error}"), MEND_MLFLOW)
         return services.mlflow("SQLite", str(file))

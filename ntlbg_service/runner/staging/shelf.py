@@ -14,38 +14,20 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from ntlbg_service.runner.staging.copying import copy_checked
-from ntlbg_service.runner.staging.item import Have, Item
-from ntlbg_service.runner.staging.prints import Print, Prints
+from ntlbg_service.runner.staging.bringing import Bringing, Tally, Tell, recent
+from ntlbg_service.runner.staging.item import Item
+from ntlbg_service.runner.staging.prints import Prints
 from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import take_away
 
-GIB = 1024**3
-CHECK_AGAIN_SECONDS = 24 * 3600.0
-"""After so long all bytes of an item are read and checked once more."""
-SAVE_BYTES = 1 * GIB
-SAVE_FILES = 100
-"""What is copied is written down after so much, so that a kill costs no more."""
 SPARE_SHARE = 0.1
 """Of the disk, what copies leave free for everything else."""
-
-Tell = Callable[[str], None]
-Files = list[tuple[str, os.stat_result]]
 
 
 class NoRoomError(Exception):
     """The shelf cannot hold this source: it is read where it lies."""
-
-
-@dataclass
-class Tally:
-    """What one staging did."""
-
-    copied_bytes: int = 0
-    copied_files: int = 0
 
 
 class Shelf:
@@ -77,7 +59,7 @@ class Shelf:
             if not self._whole(item, source):
                 tell(f"{source.name}: waits for another run that copies")
                 with self._lock("copy", fcntl.LOCK_EX):
-                    self._bring(item, source, prints, tell, tally)
+                    self._bring(Bringing(item, source, prints, tell, tally, self._clock()))
             item.use()
             yield item.files
 
@@ -89,68 +71,14 @@ class Shelf:
     def _whole(self, item: Item, source: Source) -> bool:
         """Whether every file is there as it was checked, not too long ago."""
         have = item.have()
-        return self._recent(have) and all(
+        return recent(have, self._clock()) and all(
             item.untouched(name, stat, have) for name, stat in source.files()
         )
 
-    def _recent(self, have: Have) -> bool:
-        return self._clock() - have.checked_at <= CHECK_AGAIN_SECONDS
-
-    def _bring(self, item: Item, source: Source, prints: Prints, tell: Tell, tally: Tally) -> None:
-        item.sweep()
-        have, files = item.have(), source.files()
-        recent = self._recent(have)
-        since = have.checked_at if recent else self._clock()
-        checked = dict(have.files) if recent else {}
-        missing: Files = []
-        for name, stat in files:
-            tell(f"{source.name}: checks what is there")
-            if recent and item.untouched(name, stat, have):
-                continue
-            found = item.checked(name, stat, have, prints)
-            if found is None:
-                missing.append((name, stat))
-            else:
-                checked[name] = found
-        self._make_room(item, sum(stat.st_size for _, stat in missing))
-
-        def write_down() -> None:
-            item.write(Have(checked, since))
-            prints.note({name: checked[name] for name, _ in files if name in checked})
-
-        self._copy(item, source, missing, checked, prints, tell, tally, write_down)
-        write_down()
-
-    def _copy(
-        self,
-        item: Item,
-        source: Source,
-        missing: Files,
-        checked: dict[str, Print],
-        prints: Prints,
-        tell: Tell,
-        tally: Tally,
-        write_down: Callable[[], None],
-    ) -> None:
-        """Copy what is missing, each file into `checked`."""
-        whole = sum(stat.st_size for _, stat in missing)
-        done, unsaved, files = 0, 0, 0
-
-        def copied(size: int) -> None:
-            nonlocal done
-            done += size
-            tell(f"{source.name}: {done / GIB:.1f} of {whole / GIB:.1f} GiB")
-
-        for name, stat in missing:
-            checked.pop(name, None)
-            known = prints.known(name, stat)
-            checked[name] = copy_checked(source.folder / name, item.files / name, known, copied)
-            tally.copied_bytes += stat.st_size
-            tally.copied_files += 1
-            unsaved, files = unsaved + stat.st_size, files + 1
-            if unsaved >= SAVE_BYTES or files >= SAVE_FILES:
-                write_down()
-                unsaved, files = 0, 0
+    def _bring(self, work: Bringing) -> None:
+        missing = work.look()
+        self._make_room(work.item, sum(stat.st_size for _, stat in missing))
+        work.copy(missing)
 
     def _make_room(self, own: Item, wanted: int) -> None:
         """Remove what was not used for longest until there is room. Raises NoRoomError."""

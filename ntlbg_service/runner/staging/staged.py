@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +11,15 @@ from pathlib import Path
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import LaunchSpec, Stage
 from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.staging.bringing import GIB, Tally, Tell
 from ntlbg_service.runner.staging.prints import Prints
-from ntlbg_service.runner.staging.shelf import GIB, NoRoomError, Shelf, Tally
+from ntlbg_service.runner.staging.shelf import NoRoomError, Shelf
 from ntlbg_service.runner.staging.sources import Fetch, Source, data_of, from_hub, weights_of
 from ntlbg_service.storage.filesystems import network_filesystem
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 TICK_SECONDS = 0.2
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)

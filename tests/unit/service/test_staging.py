@@ -21,10 +21,11 @@ from ntlbg_model.data.longvideobench import ANNOTATIONS, VIDEOS, DatasetError
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import LaunchSpec, Stage, Work
 from ntlbg_service.runner.checkpoints import Place
-from ntlbg_service.runner.staging import copying, prints, shelf, sources
+from ntlbg_service.runner.staging import bringing, copying, prints, shelf, sources
+from ntlbg_service.runner.staging.bringing import CHECK_AGAIN_SECONDS, Tally
 from ntlbg_service.runner.staging.copying import CopyError, copy_checked
 from ntlbg_service.runner.staging.prints import Prints
-from ntlbg_service.runner.staging.shelf import CHECK_AGAIN_SECONDS, NoRoomError, Shelf, Tally
+from ntlbg_service.runner.staging.shelf import NoRoomError, Shelf
 from ntlbg_service.runner.staging.sources import Source, data_of, from_hub, weights_of
 from ntlbg_service.runner.staging.staged import root_of, staged
 from ntlbg_service.storage.layout import AttemptKeys
@@ -209,7 +210,8 @@ ANOTHER = """
 import json, sys
 from pathlib import Path
 from ntlbg_service.runner.staging.prints import Prints
-from ntlbg_service.runner.staging.shelf import Shelf, Tally
+from ntlbg_service.runner.staging.bringing import Tally
+from ntlbg_service.runner.staging.shelf import Shelf
 from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import LocalStorage
 
@@ -274,7 +276,7 @@ def test_after_a_kill_in_mid_copy_the_next_one_completes(tmp_path: Path, files: 
 def test_what_is_written_down_in_between_is_not_copied_again(
     tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch, storage: LocalStorage
 ) -> None:
-    monkeypatch.setattr(shelf, "SAVE_FILES", 2)
+    monkeypatch.setattr(bringing, "SAVE_FILES", 2)
     source = Source("w", files, tuple(sorted(path.name for path in files.iterdir())))
     here, tally = Shelf(tmp_path / "node"), Tally()
 
