@@ -40,6 +40,7 @@ class Shelf:
         clock: Callable[[], float] = time.time,
         spare: float = SPARE_SHARE,
     ) -> None:
+        self._root = root
         self._items = root / "items"
         self._locks = root / "locks"
         self._limit = limit
@@ -52,8 +53,10 @@ class Shelf:
 
         Raises NoRoomError, CopyError, InfrastructureError and OSError.
         """
-        self._locks.mkdir(parents=True, exist_ok=True)
-        self._items.mkdir(parents=True, exist_ok=True)
+        # What is read here is trusted by its size and time: nobody else may put it there.
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._locks.mkdir(exist_ok=True)
+        self._items.mkdir(exist_ok=True)
         item = self.item(source)
         with self._lock(f"{item.folder.name}.use", fcntl.LOCK_SH):
             if not self._whole(item, source):

@@ -147,6 +147,14 @@ def test_a_look_that_breaks_is_shown_and_the_next_one_counts(tmp_path: Path) -> 
         watched.port.close()
 
 
+def test_a_client_that_says_nothing_holds_up_nobody(watched: Watched) -> None:
+    host, _, port = watched.port.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as silent:
+        silent.send(b"GET /met")
+        assert watched.get("/healthz")[0] == 200
+        assert watched.get("/metrics")[0] == 200
+
+
 def test_a_port_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -75,6 +75,7 @@ def test_a_source_is_copied_once_and_kept(tmp_path: Path, storage: LocalStorage)
     source, here = source_in(tmp_path, files), Shelf(tmp_path / "node")
     assert bring(here, source, storage) == (files, 2)
     assert bring(here, source, storage) == (files, 0)
+    assert (tmp_path / "node").stat().st_mode & 0o077 == 0
     there = Shelf(tmp_path / "other node")
     assert bring(there, source, storage) == (files, 2)
     times = {(source.folder / name).stat().st_mtime_ns for name in files}
