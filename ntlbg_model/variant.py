@@ -20,15 +20,16 @@ def load_variant(
     seed: int,
     vision_chunk: int = CHUNK,
     to_spread: bool = False,
+    copy: str | None = None,
 ) -> Backbone | NativeModel:
     """What `config` trains or evaluates, by `model.architecture`; added parts start from `seed`.
 
     `vision_chunk` frame pairs go through our backbone's frozen tower together; `to_spread` as in
-    `load_backbone`.
+    `load_backbone`. `copy` is a folder with what `model.base_model` names, read in its place.
     Raises BackboneError and EncoderError where something cannot be loaded.
     """
     if config.model.architecture != "qwen2_vl":
-        return load_native(config.model, dtype=dtype, device=device, attention=attention)
+        return load_native(config.model, dtype=dtype, device=device, attention=attention, copy=copy)
     backbone = load_backbone(
         config.model,
         dtype=dtype,
@@ -36,5 +37,6 @@ def load_variant(
         attention=attention,
         vision_chunk=vision_chunk,
         to_spread=to_spread,
+        copy=copy,
     )
     return with_selector(backbone, config, seed)

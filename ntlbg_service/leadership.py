@@ -62,6 +62,11 @@ class Lease:
     """While it leads, as far as it knows."""
     _renewed: float = 0.0
 
+    @property
+    def renewed_at(self) -> float | None:
+        """When it was taken or renewed last, by its clock; None where it does not lead."""
+        return None if self.term is None else self._renewed
+
     def hold(self) -> bool:
         """Take the lead where it is free, keep it where it is ours."""
         if self.term is not None and self.clock() - self._renewed < self.seconds / RENEWALS:

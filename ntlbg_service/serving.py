@@ -17,6 +17,7 @@ from ntlbg_service.executors.contract import Executor
 from ntlbg_service.leadership import Lease, in_words
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
+from ntlbg_service.monitoring.vitals import Vitals
 from ntlbg_service.notifying import ALL, Notifier
 from ntlbg_service.publishing import Publisher
 from ntlbg_service.storage.local import Storage
@@ -53,11 +54,19 @@ class Service:
     """Told in one line what happens."""
     knock: Callable[[str], None] = lambda _: None
     """The door's (`Door.knock`)."""
+    vitals: Vitals = field(default_factory=Vitals)
+    """What it leaves for those who watch it."""
     _term: Term | None = field(default=None, init=False)
     _trouble: str = field(default="", init=False)
 
     def step(self) -> bool:
         """Lead one step where it leads. False when it leads and every run it drives has ended."""
+        with self.vitals.step():
+            going = self._step()
+        self.vitals.leads, self.vitals.renewed_at = self.leads, self.lease.renewed_at
+        return going
+
+    def _step(self) -> bool:
         try:
             if not self.lease.hold():
                 return True
@@ -133,6 +142,8 @@ class Service:
             suite_key=self.suite_key,
             patience=self.patience,
             caps=self.caps,
+            alive=self.vitals.beat,
+            decided=self.vitals.decided,
         )
         self.publisher = Publisher(
             ledger, self.storage, self.tracker, self.workspace, self.clock, door

@@ -37,6 +37,12 @@ class Standing:
     """What it took of the hours that it may take."""
 
     @property
+    def staging(self) -> str:
+        """What is brought to its nodes before it begins, in words; empty where nothing is."""
+        running = self.run.state is RunState.RUNNING
+        return self.heartbeat.staging if running and self.heartbeat else ""
+
+    @property
     def attempt(self) -> Attempt | None:
         """The newest attempt."""
         return self.attempts[-1] if self.attempts else None
@@ -70,6 +76,8 @@ class Standing:
         """What it does while it runs."""
         if self.trials is not None:
             return f"{self.trials[0]} of {self.trials[1]} trials ended"
+        if self.staging:
+            return f"staging, {self.staging}"
         if self.answered:
             return f"answering ({self.answered} questions)"
         if self.step >= self.steps > 0:

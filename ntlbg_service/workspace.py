@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ntlbg_service.domain.launch import Stage
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -13,6 +15,8 @@ class Workspace:
     """Relative data set paths start here."""
     ledger: str | None = None
     """URL of the ledger's database; None for a file in the home."""
+    stage: Stage | None = None
+    """Where nodes keep copies of what runs read; None: it is read where it lies."""
     mlflow: str | None = None
     """URL of an MLflow server; None for a database in the home."""
 

@@ -65,9 +65,10 @@ class Launches:
 
     def start(self, run: str, config: Config, *, attempt: int = 1, **changes: Any) -> AttemptKeys:
         """Start an attempt; `changes` are of its fit, or `resume_from`, or `placed`: Ray's ids of
-        the nodes it is to run on, or the folder of its `code`."""
+        the nodes it is to run on, or the folder of its `code`, or where it is to `stage`."""
         resume_from = changes.pop("resume_from", None)
         code = changes.pop("code", None)
+        stage = changes.pop("stage", None)
         placed = changes.pop("placed", ())
         fit = replace(cpu_fit(config), **changes)
         share = config.training.global_batch // (fit.workers * fit.micro_batch)
@@ -84,6 +85,7 @@ class Launches:
             cache=str(self.storage.root.parent / "cache"),
             nodes=placed,
             code=code,
+            stage=stage,
             resume_from=resume_from,
         )
         keys = AttemptKeys(run, attempt)

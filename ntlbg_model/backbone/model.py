@@ -117,6 +117,7 @@ def load_backbone(
     seed: int = 0,
     vision_chunk: int = CHUNK,
     to_spread: bool = False,
+    copy: str | None = None,
 ) -> Backbone:
     """The base model of `config.base_model` with what `config.tuning` trains made trainable.
 
@@ -124,12 +125,16 @@ def load_backbone(
     Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
     whatever `dtype`: bf16 weights lose small updates, and a GradScaler takes no fp16 gradients.
     `vision_chunk` frame pairs go through a frozen tower together. What is `to_spread` over devices
-    stays on the host until then, but for the tower.
+    stays on the host until then, but for the tower. `copy` is a folder that is read in the place of
+    `base_model`, whose name stays what is written down.
     Raises BackboneError where there is no such model or it is none of `CLASSES`.
     """
-    source = str(TINY) if config.base_model == "tiny" else config.base_model
+    source = copy or (str(TINY) if config.base_model == "tiny" else config.base_model)
     kernels.register()
     model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
+    if copy is not None:
+        # Adapters name their base by this.
+        model.name_or_path = model.config._name_or_path = config.base_model
     return assembled(model, tokenizer, config, device, seed, vision_chunk, to_spread)
 
 

@@ -50,26 +50,29 @@ def load_native(
     dtype: torch.dtype,
     device: torch.device | str,
     attention: kernels.Attention,
+    copy: str | None = None,
 ) -> NativeModel:
     """The checkpoint `config.base_model` of `config.architecture`, a hub name or a local folder.
 
-    Raises BackboneError where there is none, it is of another type, or it is larger than
-    `config.billion_parameters` says.
+    `copy` is a folder that is read in its place. Raises BackboneError where there is none, it is of
+    another type, or it is larger than `config.billion_parameters` says.
     """
     name, architecture = config.base_model, config.architecture
+    source = copy or name
     kernels.register()
     with _refusing(name):
         ours, theirs = CLASSES[architecture]
-        _check_kind(AutoConfig.from_pretrained(name), config, ours)
+        _check_kind(AutoConfig.from_pretrained(source), config, ours)
         model = (
             theirs.from_pretrained(
-                name, dtype=dtype, attn_implementation=kernels.available(attention)
+                source, dtype=dtype, attn_implementation=kernels.available(attention)
             )
             .requires_grad_(False)
             .eval()
             .to(device)
         )
-        loaded = ours.build(name, model, AutoTokenizer.from_pretrained(name), architecture)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        loaded = ours.build(source, model, tokenizer, architecture)
     _check_video_token(loaded, name)
     _check_size(loaded.model, config)
     return loaded

@@ -1,9 +1,11 @@
 """The command line: one file a noun, nothing heavy until a command runs."""
 
 import importlib
+import io
 import os
 import sys
 import traceback
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 
 import click
@@ -36,9 +38,11 @@ COMMANDS = {
     "users": "users",
     "usage": "usage",
     "db": "db",
+    "doctor": "doctor",
     "gc": "gc",
     "mlflow": "mlflow",
     "ui": "ui",
+    "completion": "completion",
 }
 """Command to the module of its name below `ntlbg_service.cli`."""
 
@@ -75,8 +79,21 @@ def cli() -> None:
     """
 
 
+COMPLETE = "_NTLBG_COMPLETE"
+"""Set where a shell asks for words, in place of a person."""
+
+
+def _complete() -> None:
+    """Say how a line may go on, and else nothing: whoever asks is in the middle of it."""
+    with redirect_stderr(io.StringIO()), suppress(Exception):
+        cli.main(standalone_mode=False, prog_name="ntlbg", complete_var=COMPLETE)
+    sys.exit(1)
+
+
 def main() -> None:
     """Entry point: every error a person can cause is one line, with its exit code."""
+    if COMPLETE in os.environ:
+        _complete()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as ended:

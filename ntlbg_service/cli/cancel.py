@@ -3,8 +3,8 @@
 import click
 
 from ntlbg_service.cli.acting import mine_option
+from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import complete_any
 from ntlbg_service.workspace import Workspace
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.completing import complete_drained, complete_node
 from ntlbg_service.cli.gpus import gpus
 from ntlbg_service.cli.label import label
 from ntlbg_service.cli.options import FILE, workspace_options
@@ -24,7 +25,7 @@ command.add_command(label)
 
 
 @command.command()
-@click.argument("node")
+@click.argument("node", shell_complete=complete_node)
 @click.option("--reason", default="", help="Why, in a few words; kept with the drain.")
 @click.option("--inventory", type=FILE, help="The nodes that there are, instead of what is found.")
 @workspace_options
@@ -47,7 +48,7 @@ def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace
 
 
 @command.command()
-@click.argument("node")
+@click.argument("node", shell_complete=complete_drained)
 @workspace_options
 def undrain(node: str, workspace: Workspace) -> None:
     """Let runs start on NODE again."""

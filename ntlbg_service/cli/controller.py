@@ -3,8 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,13 @@ from ntlbg_service.cli.options import (
     read_webhook,
     workspace_options,
 )
+from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
+    from ntlbg_service.monitoring.snapshot import Ask
     from ntlbg_service.serving import Service
     from ntlbg_service.wake import Wake
 
@@ -74,8 +76,15 @@ IDLE_SECONDS = 5.0
 )
 @caps_option
 @notify_options
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Answer /healthz, /readyz and /metrics (Prometheus) here; 0: any free port.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where --port listens.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued or running.")
 @workspace_options
+@stage_options
 def command(
     inventory: Path | None,
     parallel: int | None,
@@ -87,6 +96,8 @@ def command(
     caps: Path | None,
     notify: str | None,
     notify_on: tuple[str, ...],
+    port: int | None,
+    host: str,
     until_idle: bool,
     workspace: Workspace,
 ) -> None:
@@ -127,7 +138,30 @@ def command(
         notify_on=states,
         note=_say,
     )
-    serve(service, Wake(workspace.wake, ledger.news()), until_idle)
+    with ExitStack() as stack:
+        if port is not None:
+            from ntlbg_service.monitoring.asks import asks_of
+
+            asks = asks_of(storage, os.environ, executor_name)
+            stack.enter_context(_watched(service, asks, host, port))
+        serve(service, Wake(workspace.wake, ledger.news()), until_idle)
+
+
+@contextmanager
+def _watched(service: "Service", asks: "Mapping[str, Ask]", host: str, port: int) -> Iterator[None]:
+    """The port, open while the service steps."""
+    from ntlbg_service.monitoring.port import Port
+    from ntlbg_service.monitoring.sampling import Sampler
+
+    nodes = lambda: service.ground.inventory.nodes()  # noqa: E731 - the nodes change
+    sampler = Sampler(service.ledger, service.storage, nodes, asks)
+    opened = Port(host, port, service.vitals, sampler)
+    opened.open()
+    _say(f"health and metrics on {opened.url}")
+    try:
+        yield
+    finally:
+        opened.close()
 
 
 def serve(service: "Service", wake: "Wake", until_idle: bool) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.options import FILE, workspace_options
-from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
+from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:

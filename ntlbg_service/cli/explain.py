@@ -1,16 +1,18 @@
 """`ntlbg explain`: why a run waits, why there, why so, why again."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import FILE, caps_option, read_caps, workspace_options
-from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
+from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -122,10 +124,12 @@ def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[
 
     keys = AttemptKeys(attempt.run_id, attempt.number)
     record = read_exit(storage, keys)
+    told = map(storage.get, storage.keys(keys.all_staged))
+    staged = [_brought(node) for node in told if node is not None]
     peak = record.peak_memory_mib if record else attempt.measured.peak_mib
     if peak is None:
         peak = (storage.get(keys.heartbeat) or {}).get("peak_memory_mib")
-    lines = [f"memory: {against(attempt.fit.predicted_gib, peak)}"]
+    lines = [*staged, f"memory: {against(attempt.fit.predicted_gib, peak)}"]
     if record is not None and record.train_seconds is not None:
         lines.append(
             f"training took {record.train_seconds:.0f} s, "
@@ -134,6 +138,13 @@ def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[
     if attempt is seen.attempt and seen.heartbeat_age is not None:
         lines.append(f"last sign of life {seen.heartbeat_age:.0f} s ago")
     return lines
+
+
+def _brought(staged: "Mapping[str, Any]") -> str:
+    """What one node did before the run began."""
+    copied = f"{staged['copied_bytes'] / 1024**3:.2f} GiB copied"
+    fresh = copied if staged["copied_files"] else "all of it was there"
+    return f"staging on {staged['host']} took {staged['seconds']:.0f} s, {fresh}"
 
 
 def _when(seconds: float) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.options import FILE, workspace_options
-from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
+from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.workspace import Workspace
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import complete_run, existing_ledger, run_of
+from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.workspace import Workspace

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.completing import complete_suite
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import complete_suite, existing_ledger, suites_of
+from ntlbg_service.cli.targets import existing_ledger, suites_of
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ntlbg_service.cli.completing import complete_group, complete_scale, complete_variant
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -96,12 +97,23 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`SUITE`, `--scale`, `--group`, `--variant`, `--experiment`."""
     decorators = [
         click.argument("suite", type=FILE),
-        click.option("--scale", help="A scale that the suite names, for example 'laptop'."),
-        click.option("--group", "groups", multiple=True, help="Only this group. Repeatable."),
+        click.option(
+            "--scale",
+            shell_complete=complete_scale,
+            help="A scale that the suite names, for example 'laptop'.",
+        ),
+        click.option(
+            "--group",
+            "groups",
+            multiple=True,
+            shell_complete=complete_group,
+            help="Only this group. Repeatable.",
+        ),
         click.option(
             "--variant",
             "variants",
             multiple=True,
+            shell_complete=complete_variant,
             help="Only this variant (and its group's baseline). Repeatable.",
         ),
         click.option(

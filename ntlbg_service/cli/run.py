@@ -15,6 +15,7 @@ from ntlbg_service.cli.options import (
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.workspace import Workspace
 
 
@@ -32,6 +33,7 @@ from ntlbg_service.workspace import Workspace
 @max_hours_option("as the file says, else none")
 @click.option("--html", type=FILE, help="Where the report goes. [default: HOME/storage/reports]")
 @workspace_options
+@stage_options
 def command(
     suite: Path,
     scale: str | None,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import complete_any, existing_ledger, targets_of
+from ntlbg_service.cli.targets import existing_ledger, targets_of
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.workspace import Workspace
 
@@ -123,7 +124,7 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
             f"{each.run.group}/{each.run.variant}:{each.run.seed}",
             each.run.run_id,
             each.run.submitter,
-            each.run.state.value,
+            "staging" if each.staging else each.run.state.value,
             f"attempt {len(each.attempts)}" if each.attempts else "-",
             each.attempt.fit.profile if each.attempt else "-",
             _why(each),
@@ -139,6 +140,8 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
 
 def _why(each: "Standing") -> str:
     """What is not said by the state."""
+    if each.staging:
+        return each.doing.removeprefix("staging, ")
     as_is = each.doing.removeprefix(each.run.state.value)
     return as_is.removeprefix(": ")
 
@@ -160,6 +163,7 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "variant": run.variant,
         "seed": run.seed,
         "state": run.state.value,
+        "staging": standing.staging or None,
         "reason": run.reason,
         "wanted": run.wanted.value,
         "priority": run.priority,

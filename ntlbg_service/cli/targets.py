@@ -4,43 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-from click.shell_completion import CompletionItem
-
 from ntlbg_service.cli.options import open_ledger
-from ntlbg_service.domain.naming import RunName, find_run, find_runs, find_suite, newest
+from ntlbg_service.domain.naming import RunName, find_run, find_runs, find_suite
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Run
-
-
-def complete_run(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
-    """What a RUN may go on with, for the shell."""
-    return _completed(ctx, typed, runs=True, suites=False)
-
-
-def complete_suite(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
-    """The same for a SUITE."""
-    return _completed(ctx, typed, runs=False, suites=True)
-
-
-def complete_any(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
-    """The same for either."""
-    return _completed(ctx, typed, runs=True, suites=True)
-
-
-def _completed(ctx: click.Context, typed: str, *, runs: bool, suites: bool) -> list[CompletionItem]:
-    home = Path(ctx.params.get("home") or ".ntlbg")
-    workspace = Workspace(home=home, data_root=home / "data", ledger=ctx.params.get("ledger"))
-    if not workspace.ledger_exists:
-        return []
-    ledger = open_ledger(workspace)
-    words = list(ledger.suite_keys()) if suites else []
-    if runs:
-        words += [word for name in newest(ledger.names()) for word in (name.label, name.run_id)]
-    return [CompletionItem(word) for word in words if word.startswith(typed)]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ class Controller:
     patience: Patience = field(default_factory=Patience)
     caps: Caps = field(default_factory=Caps)
     """How many GPUs whoever may hold at once."""
+    alive: Callable[[], None] = lambda: None
+    """Told before each attempt that is looked at and each start: a step may be long."""
+    decided: Callable[[float], None] = lambda _: None
+    """Told how many seconds a look at the queue took, starts not counted."""
     _pulse: Pulse = field(init=False)
     _tidying: Tidying = field(init=False)
     _trouble: set[str] = field(default_factory=set, init=False)
@@ -85,6 +89,7 @@ class Controller:
             self._withdraw(attempt, _stopped("stopped by the service"))
 
     def _despite_trouble(self, act: Callable[[*What], None], *what: *What) -> None:
+        self.alive()
         try:
             act(*what)
         except DeposedError:
@@ -210,6 +215,7 @@ class Controller:
         self.effects.fail(attempt, state, failure, message, decision, measured)
 
     def _place(self) -> None:
+        began = self.clock()
         now = self.effects.ledger.now()
         waiting = {
             run.run_id: run
@@ -221,7 +227,9 @@ class Controller:
         seen = Seen(self.effects.ledger, self.caps)
         jobs = [seen.job_of(run) for run in waiting.values()]
         labels = {run_id: run.label for run_id, run in waiting.items()}
-        for start in starts(jobs, seen.cluster(self.ground.inventory.nodes()), now / 3600):
+        due = starts(jobs, seen.cluster(self.ground.inventory.nodes()), now / 3600)
+        self.decided(self.clock() - began)
+        for start in due:
             why = words_of_start(start, labels)
             run = waiting[start.placement.run_id]
             self._despite_trouble(self._start, run, start.placement, why)

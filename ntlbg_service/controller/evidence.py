@@ -6,6 +6,7 @@ from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat
 from ntlbg_service.domain.recovery import Ended, FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Measured
+from ntlbg_service.results import read_exit
 from ntlbg_service.storage.layout import AttemptKeys, step_of
 from ntlbg_service.storage.local import Storage
 
@@ -26,8 +27,31 @@ def history(
         steps = max(steps, committed_steps(storage, keys_of(attempt)))
         if failure is not None:
             on_cpu = attempt.fit.profile == "cpu"
-            found.append(Ended(failure=failure, nodes=attempt.nodes, steps=steps, on_cpu=on_cpu))
+            found.append(
+                Ended(
+                    failure=failure,
+                    nodes=attempt.nodes,
+                    steps=steps,
+                    on_cpu=on_cpu,
+                    suspects=suspects(storage, attempt),
+                )
+            )
     return tuple(found)
+
+
+def suspects(storage: Storage, attempt: Attempt) -> tuple[str, ...]:
+    """Nodes of an attempt whose copy of what the run reads failed its check, by name."""
+    record = read_exit(storage, keys_of(attempt))
+    if record is None or not record.suspect:
+        return ()
+    if len(attempt.nodes) == 1:
+        return attempt.nodes
+    placed = (storage.get(keys_of(attempt).spec) or {}).get("nodes", ())
+    if len(placed) != len(attempt.nodes):
+        return ()
+    return tuple(
+        name for name, ray_id in zip(attempt.nodes, placed, strict=True) if ray_id == record.suspect
+    )
 
 
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:

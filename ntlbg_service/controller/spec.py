@@ -33,6 +33,7 @@ def launch_spec(
         cache=str(workspace.cache.resolve()),
         nodes=tuple(ray_ids[name] for name in attempt.nodes if name in ray_ids),
         code=_code(run, workspace),
+        stage=workspace.stage,
         resume_from=attempt.resume_from,
         trials=trials,
         metric=run.details.get("metric", "accuracy"),

@@ -38,6 +38,20 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where each node keeps copies of what runs read."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    folder: str
+    """Absolute, on the node's own disk; may begin with a variable of the node."""
+    most_gib: float | None = None
+    """What the copies may take. null: all but a tenth of the disk."""
+    everything: bool = False
+    """Also what lies on the node's own disks already."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaunchSpec:
     """Everything a runner needs. Written to storage before the executor is told."""
 
@@ -60,6 +74,8 @@ class LaunchSpec:
     """Ray's ids of the nodes it was placed on. Empty: whichever have GPUs of the fit's kind."""
     code: str | None = None
     """Folder of the code that it runs with. null: the code that is installed."""
+    stage: Stage | None = None
+    """Where weights and data are brought before it begins. null: they are read where they lie."""
     resume_from: str | None = None
     """Folder of a committed checkpoint of an earlier attempt."""
     trials: tuple[Trial, ...] = ()
@@ -82,6 +98,8 @@ class ExitRecord:
     failure: FailureClass | None = None
     message: str = ""
     """One line."""
+    suspect: str = ""
+    """Ray's id of the node whose copy of what the run reads failed its check."""
     ended_at: float
     """Unix time."""
     steps: int = 0
@@ -142,6 +160,8 @@ class Heartbeat:
     peak_memory_mib: float | None
     answers: int = 0
     """Questions answered in this attempt."""
+    staging: str = ""
+    """What is brought to the node now, in words; empty before and afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True)

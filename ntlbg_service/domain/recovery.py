@@ -69,6 +69,8 @@ class Ended:
     """Step of the run's newest checkpoint when it ended."""
     on_cpu: bool = False
     """The node's memory was also the device's."""
+    suspects: tuple[str, ...] = ()
+    """Nodes whose copy of what the run reads failed its check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,10 +179,12 @@ def _lost(history: Sequence[Ended], seed: str, holds: Holds) -> Decision:
         words = f"lost to the infrastructure {row} times without progress, {RETRIES} are allowed"
         return Decision(retry=False, reason=words)
     reason = f"lost to the infrastructure ({row} of {RETRIES} allowed without progress)"
-    bad = _failing_nodes(lost)
+    suspects = frozenset(node for past in lost for node in past.suspects)
+    bad = _failing_nodes(lost) | suspects
     exclude = bad if bad and holds(bad) else frozenset()
     if exclude:
-        reason += f", twice on {', '.join(sorted(exclude))}: elsewhere from now on"
+        why = "twice on" if exclude - suspects else "a copy failed its check on"
+        reason += f", {why} {', '.join(sorted(exclude))}: elsewhere from now on"
     return Decision(
         retry=True, reason=reason, wait_seconds=wait_seconds(row, seed), exclude=exclude
     )

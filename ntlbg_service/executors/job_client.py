@@ -84,18 +84,17 @@ class JobClient:
         with self._asked() as client:
             return str(client.get_job_logs(submission_id))
 
-    def forget(self, submission_id: str) -> None:
-        """Take an ended job from Ray's list of jobs; one that is not there is forgotten."""
-        if self.find(submission_id) is not None:
-            with self._asked() as client:
-                client.delete_job(submission_id)
-
     def get(self, endpoint: str) -> Any:
         """What the head's dashboard says at an endpoint, as parsed JSON."""
         with self._asked() as client:
             answer = client._do_request("GET", endpoint)
             answer.raise_for_status()
             return answer.json()
+
+    def forget(self, submission_id: str) -> None:
+        """Take an ended job off Ray's list; where that does not go, it stays there."""
+        with contextlib.suppress(ClusterAwayError), self._asked() as client:
+            client.delete_job(submission_id)
 
     def stop(self, submission_id: str) -> None:
         """End a job; returns when its driver and all that it started are gone."""

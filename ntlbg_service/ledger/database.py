@@ -12,9 +12,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
-from ntlbg_service.ledger.filesystems import network_filesystem
 from ntlbg_service.ledger.schema import HEAD, revision, upgrade
 from ntlbg_service.ledger.transactions import WRITES, first_line
+from ntlbg_service.storage.filesystems import network_filesystem
 
 SHAPES = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 SERVER = {

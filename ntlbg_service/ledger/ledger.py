@@ -2,6 +2,7 @@
 
 from ntlbg_service.ledger.database import is_sqlite
 from ntlbg_service.ledger.draining import Draining
+from ntlbg_service.ledger.figures import Counting
 from ntlbg_service.ledger.holding import Holding
 from ntlbg_service.ledger.leadership import Leadership
 from ntlbg_service.ledger.news import PostgresNews
@@ -12,7 +13,7 @@ from ntlbg_service.ledger.trying import Trying
 from ntlbg_service.ledger.wishes import Wishes
 
 
-class Ledger(Submitting, Trying, Wishes, Draining, Queries, Holding, Leadership):
+class Ledger(Submitting, Trying, Wishes, Draining, Counting, Queries, Holding, Leadership):
     """The durable queue and its history."""
 
     def now(self) -> float:

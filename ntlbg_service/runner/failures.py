@@ -5,7 +5,7 @@ import socket
 import tempfile
 from pathlib import Path
 
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.recovery import FailureClass
 
 PEER_GONE = re.compile(
@@ -45,7 +45,7 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
         return FailureClass.NON_FINITE, message
     if isinstance(error, BackboneError | DatasetError | EncoderError | ShardingError | UserError):
         return FailureClass.USER, line
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | InfrastructureError):
         return FailureClass.INFRASTRUCTURE, message
     if DISK_FULL.search(str(error)):
         where = tempfile.gettempdir()

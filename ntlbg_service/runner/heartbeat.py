@@ -22,6 +22,7 @@ def beating(
     keys: AttemptKeys,
     step: Callable[[], int],
     answers: Callable[[], int] = lambda: 0,
+    staging: Callable[[], str] = lambda: "",
     every: float = BEAT_SECONDS,
     measured: bool = True,
 ) -> Iterator[None]:
@@ -38,7 +39,7 @@ def beating(
         while True:
             # Storage that is full or away ends no training; the next beat tries again.
             with contextlib.suppress(OSError):
-                beat = heartbeat(keys.attempt, step(), answers(), measured)
+                beat = heartbeat(keys.attempt, step(), answers(), measured, staging())
                 storage.touch(keys.heartbeat, to_json(beat))
             if ended.wait(every):
                 return
@@ -52,13 +53,16 @@ def beating(
         thread.join(timeout=every)
 
 
-def heartbeat(attempt: int, step: int, answers: int = 0, measured: bool = True) -> Heartbeat:
+def heartbeat(
+    attempt: int, step: int, answers: int = 0, measured: bool = True, staging: str = ""
+) -> Heartbeat:
     """What can be said of this process now."""
     return Heartbeat(
         attempt=attempt,
         time=time.time(),
         step=step,
         answers=answers,
+        staging=staging,
         pid=os.getpid(),
         host=socket.gethostname(),
         memory_mib=memory_mib() if measured else None,

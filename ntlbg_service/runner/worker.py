@@ -30,6 +30,8 @@ from ntlbg_service.runner.device import Device, device_of
 from ntlbg_service.runner.failures import classify
 from ntlbg_service.runner.heartbeat import beating, peak_mib
 from ntlbg_service.runner.scratch import scratch
+from ntlbg_service.runner.staging.copying import CopyError
+from ntlbg_service.runner.staging.staged import Staged, staged
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage, Storage
 
@@ -49,10 +51,11 @@ def work(settings: dict[str, Any]) -> None:
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     os.chdir(os.environ.get(FOLDER, "."))
     progress = _Progress(spec, storage, place_of(context), device)
+    where = whereabouts(progress.place)
     try:
-        where = whereabouts(progress.place)
         storage.put(progress.keys.worker(where.rank), to_json(where))
-        with _signs_of_life(progress):
+        with _signs_of_life(progress), staged(spec, storage, progress.place, progress.stage) as own:
+            progress.staged = own
             _train_and_evaluate(spec, progress)
     # The edge of the attempt: what went wrong becomes its exit record, then Ray's business.
     except Exception as error:
@@ -60,9 +63,12 @@ def work(settings: dict[str, Any]) -> None:
         failure, message = classify(error)
         if failure is FailureClass.OUT_OF_MEMORY:
             progress.peak_memory_mib = peak_mib(not device.simulated)
+        suspect = where.node if isinstance(error, CopyError) else ""
         # The first rank to fail has the cause; the others only see that it is gone.
         with suppress(AlreadyWrittenError):
-            progress.end(ExitRecordParts(finished=False, failure=failure, message=message))
+            progress.end(
+                ExitRecordParts(finished=False, failure=failure, message=message, suspect=suspect)
+            )
         raise
     if progress.leads:
         progress.end(ExitRecordParts(finished=True))
@@ -93,6 +99,7 @@ class ExitRecordParts:
     finished: bool
     failure: Any = None
     message: str = ""
+    suspect: str = ""
 
 
 @dataclass
@@ -105,6 +112,8 @@ class _Progress:
     device: Device
     steps: int = 0
     answers: int = 0
+    staging: str = ""
+    staged: Staged = field(default_factory=Staged)
     train_seconds: float | None = None
     evaluation_seconds: float | None = None
     peak_memory_mib: float | None = None
@@ -121,6 +130,9 @@ class _Progress:
     def stepped(self, step: int) -> None:
         self.steps = max(self.steps, step)
 
+    def stage(self, words: str) -> None:
+        self.staging = words
+
     def metric(self, step: int, values: dict[str, float]) -> None:
         self.stepped(step)
         if self.leads and values:
@@ -134,6 +146,7 @@ class _Progress:
             finished=parts.finished,
             failure=parts.failure,
             message=parts.message,
+            suspect=parts.suspect,
             ended_at=time.time(),
             steps=self.steps,
             train_seconds=self.train_seconds,
@@ -153,6 +166,7 @@ def _signs_of_life(progress: _Progress) -> AbstractContextManager[None]:
         progress.keys,
         lambda: progress.steps,
         lambda: progress.answers,
+        lambda: progress.staging,
         measured=not progress.device.simulated,
     )
 
@@ -178,6 +192,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
         seed=spec.seed,
         vision_chunk=spec.fit.vision_chunk,
         to_spread=spec.fit.zero_stage == 3 and spec.config.training.max_steps > 0,
+        copy=progress.staged.weights,
     )
     if spec.config.training.max_steps > 0:
         _train(spec, progress, backbone, cache)
@@ -197,7 +212,7 @@ def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> 
     questions = [
         question
         for dataset in config.data.train
-        for question in read_dataset(spec, dataset)
+        for question in read_dataset(spec, dataset, progress.staged)
         if question.answer is not None
     ]
     with scratch(spec, progress.place) as output:
@@ -250,7 +265,7 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
             replace(spec.config, evaluation=asked),
             backbone=backbone,
             dataset=dataset.name,
-            questions=read_dataset(spec, dataset),
+            questions=read_dataset(spec, dataset, progress.staged),
             frames=frame_reader(spec, cache),
             seed=spec.seed,
             on_prediction=keep,
@@ -260,11 +275,11 @@ def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) 
     progress.metric(spec.config.training.max_steps, progress.results)
 
 
-def read_dataset(spec: LaunchSpec, dataset: DatasetConfig) -> list[Any]:
-    """Questions of a data set."""
+def read_dataset(spec: LaunchSpec, dataset: DatasetConfig, own: Staged) -> list[Any]:
+    """Questions of a data set, from this node's copy where it has one."""
     from ntlbg_model.data.longvideobench import read_longvideobench
 
-    return read_longvideobench(Path(spec.data_root) / dataset.path, dataset.max_questions)
+    return read_longvideobench(own.of(Path(spec.data_root) / dataset.path), dataset.max_questions)
 
 
 def frame_reader(spec: LaunchSpec, cache: Any) -> Callable[[Any], Any]:

@@ -60,6 +60,15 @@ class AttemptKeys:
         """Folder of what the workers say of where they are."""
         return f"{self.folder}/workers"
 
+    def staged(self, node: int) -> str:
+        """Written when a node has what the attempt reads: where, and what it cost."""
+        return f"{self.all_staged}/node-{node:03d}.json"
+
+    @property
+    def all_staged(self) -> str:
+        """Folder of what the nodes say of their staging."""
+        return f"{self.folder}/staged"
+
     def predictions(self, dataset: str) -> str:
         """One prediction a line, of one evaluation set."""
         return f"{self.folder}/predictions/{dataset}.jsonl"

@@ -3,7 +3,10 @@
 import json
 import signal
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
@@ -49,3 +52,31 @@ def test_controllers_come_and_go_and_the_runs_go_on(cli: Cli, tmp_path: Path) ->
     last = cli("controller", "--until-idle")
     assert last.returncode == 0, last.stderr
     assert "nothing is left to do" in last.stdout
+
+
+def test_a_controller_answers_on_its_port_while_it_leads(cli: Cli) -> None:
+    controller = cli.start("controller", "--port", "0")
+    log = cli.home.parent / f"{cli.home.name}.log"
+    until(lambda: "metrics on http" in log.read_text(), "the port")
+    url = log.read_text().split("metrics on ")[1].split()[0]
+    until(lambda: led_by(cli, controller.pid), "its lead")
+    until(lambda: asked(f"{url}/readyz")["ready"], "readiness")
+    until(lambda: asked(f"{url}/readyz")["role"] == "leads", "what it says of its lead")
+    assert asked(f"{url}/readyz")["checks"] == dict.fromkeys(
+        ("database", "storage", "executor"), "answers"
+    )
+    assert asked(f"{url}/healthz")["alive"]
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
+        assert b"ntlbg_leads 1.0" in answer.read()
+    controller.send_signal(signal.SIGTERM)
+    assert controller.wait(timeout=60) == 0
+
+
+def asked(url: str) -> dict[str, Any]:
+    """What a path says, whatever the status."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return dict(json.loads(answer.read()))
+    except urllib.error.HTTPError as error:
+        with error:
+            return dict(json.loads(error.read()))

@@ -25,7 +25,7 @@ def test_a_suite_from_files_to_comparison(cli: Cli, tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
     suite = write_suite(tmp_path)
 
-    done = cli("run", suite)
+    done = cli("run", suite, "--stage-to", tmp_path / "node", "--stage-all")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 new" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -45,6 +45,13 @@ def test_a_suite_from_files_to_comparison(cli: Cli, tmp_path: Path) -> None:
     assert failed and {row["video_id"] for row in failed} == {broken.stem}
     assert all(len(row["frames"]) == 64 for row in rows if not row["failure"])
     assert record["results"]["glitch/failed_questions"] == len(failed)
+
+    brought = [json.loads(path.read_text()) for path in storage.glob("*/*/staged/node-000.json")]
+    videos = len(list(cli.data_root.glob("needles/glitch/videos/*.mp4")))
+    copies = [path for path in (tmp_path / "node").glob("items/*/files/**/*") if path.is_file()]
+    assert len(brought) == 2
+    assert sum("glitch-" in str(path) and path.suffix == ".mp4" for path in copies) == videos
+    assert sum(node["copied_files"] for node in brought) == len(copies)  # Each once, for both.
 
     runs = mlflow_runs(cli.home)
     assert set(runs) == {"small (suite)", "uniform/seed1", "ntlbg/seed1"}

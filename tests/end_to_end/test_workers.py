@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from ntlbg_service.domain.launch import Stage
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from tests.launches import Launches, small_config
@@ -80,17 +81,26 @@ def test_weights_spread_over_workers_learn_the_same_and_their_checkpoints_resume
     assert launches.answers(keys) == launches.answers(undisturbed["one"])
 
 
-def test_workers_go_to_nodes_of_their_kind(
-    launches: Launches, ray_cluster: RayCluster, undisturbed: dict[str, AttemptKeys]
+def test_workers_go_to_nodes_of_their_kind_and_begin_when_both_have_the_data(
+    launches: Launches,
+    ray_cluster: RayCluster,
+    undisturbed: dict[str, AttemptKeys],
+    tmp_path: Path,
 ) -> None:
-    """One worker on each of two labelled nodes, though the head alone would hold both."""
+    """One worker on each of two labelled nodes, though the head alone would hold both. They are
+    one machine, so what the first copies the second finds."""
+    stage = Stage(folder=str(tmp_path / "node"), everything=True)
     labels = {"ntlbg.io/profile": "cpu"}
     nodes = [ray_cluster.add_node(num_cpus=1, labels=labels) for _ in range(2)]
     try:
-        keys = launches.run("spread", CONFIG, nodes=2, **TWO)
+        keys = launches.run("spread", CONFIG, nodes=2, stage=stage, **TWO)
         assert sorted(launches.nodes(keys)) == sorted(nodes)
     finally:
         for node in nodes:
             ray_cluster.remove_node(node)
     assert launches.losses(keys) == launches.losses(undisturbed["two"])
     assert len(launches.markers(keys)) == 6
+    ready = [launches.storage.get(key) for key in launches.storage.keys(keys.all_staged)]
+    copies = [path for path in (tmp_path / "node").glob("items/*/files/**/*") if path.is_file()]
+    assert len(ready) == 2 and copies
+    assert sum(node["copied_files"] for node in ready if node) == len(copies)

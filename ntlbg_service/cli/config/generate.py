@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.completing import complete_gpu
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
 from ntlbg_service.cli.options import FILE, known_kinds
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--category", help="A category of video length: moderate_long, long, very_long.")
-@click.option("--gpu", help="GPU kind, for example V100_32GB or A100-40GB.")
+@click.option(
+    "--gpu", shell_complete=complete_gpu, help="GPU kind, for example V100_32GB or A100-40GB."
+)
 @click.option("--experiment", help="A shipped suite, for example ablation_studies.")
 @click.option(
     "--config",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.completing import complete_gpu
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
 from ntlbg_service.cli.options import FILE, known_kinds
 
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     show_default=MAIN,
     help="A main config or a suite, and a category or variant of it.",
 )
-@click.option("--gpu", required=True, help="GPU kind, for example V100_32GB or A100-40GB.")
+@click.option(
+    "--gpu",
+    required=True,
+    shell_complete=complete_gpu,
+    help="GPU kind, for example V100_32GB or A100-40GB.",
+)
 @click.option("--category", help="A category of the main config.")
 @click.option("--output", type=FILE, help="Write the config with these settings to a file.")
 @click.option("--force", is_flag=True, help="Replace the output file where there is one.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ntlbg_service.cli.completing import complete_gpu
 from ntlbg_service.cli.options import FILE, known_kinds, workspace_options
 from ntlbg_service.workspace import Workspace
 
@@ -20,7 +21,13 @@ FEW = 3
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@click.option("--gpu", "kinds", multiple=True, help="Judge memory on this GPU kind. Repeatable.")
+@click.option(
+    "--gpu",
+    "kinds",
+    multiple=True,
+    shell_complete=complete_gpu,
+    help="Judge memory on this GPU kind. Repeatable.",
+)
 @click.option("--inventory", type=FILE, help="Judge memory on the nodes of this inventory.")
 @click.option("--strict", is_flag=True, help="A warning ends with exit code 2, no fit with 3.")
 @workspace_options

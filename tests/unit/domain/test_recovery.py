@@ -113,6 +113,14 @@ def test_a_node_that_lost_it_twice_is_left_out_where_others_hold_it() -> None:
     assert decide([once, once], holds=lambda _: False).exclude == frozenset()
 
 
+def test_a_node_whose_copy_failed_its_check_is_left_out_at_once() -> None:
+    checked = replace(LOST, nodes=("a", "b"), suspects=("b",))
+    decision = decide([checked])
+    assert (decision.retry, decision.exclude) == (True, {"b"})
+    assert "a copy failed its check on b: elsewhere from now on" in decision.reason
+    assert decide([checked], holds=lambda _: False).exclude == frozenset()
+
+
 def test_a_host_memory_kill_wants_a_node_with_more_memory_and_no_rung() -> None:
     killed = Ended(failure=FailureClass.HOST_MEMORY, nodes=("small",))
     nodes = {"small": 64.0, "alike": 64.0, "large": 512.0}

@@ -72,8 +72,10 @@ def options(source: Path | str, architecture: Architecture, **model: object) -> 
     )
 
 
-def load(config: Config) -> NativeModel:
-    found = load_variant(config, dtype=torch.float32, device="cpu", attention="sdpa", seed=0)
+def load(config: Config, copy: str | None = None) -> NativeModel:
+    found = load_variant(
+        config, dtype=torch.float32, device="cpu", attention="sdpa", seed=0, copy=copy
+    )
     assert isinstance(found, NativeModel)
     return found
 
@@ -139,6 +141,13 @@ def test_cards_without_flash_attention_answer_the_same(native: NativeModel, tmp_
     assert isinstance(old, NativeModel)
     asked = [sample(native, 0, 2)]
     torch.testing.assert_close(old.logits(asked), native.logits(asked), rtol=1e-4, atol=1e-4)
+
+
+def test_a_copy_of_a_checkpoint_is_the_checkpoint(native: NativeModel, tmp_path: Path):
+    folder = save_native(native.architecture, tmp_path)
+    copied = load(options(Path("kept/elsewhere"), native.architecture), copy=str(folder))
+    asked = [sample(native, 0, 1)]
+    torch.testing.assert_close(copied.logits(asked), native.logits(asked))
 
 
 def test_a_rendered_video_is_answered(native: NativeModel, tmp_path: Path):

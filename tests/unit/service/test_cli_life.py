@@ -157,6 +157,46 @@ def test_explain_sets_measured_memory_beside_the_prediction(
     assert "attempt 2 on cpu" in again and "lost to the infrastructure (1 of 3" in again
 
 
+def test_what_is_brought_to_the_nodes_is_seen(service: Service, ntlbg: Command) -> None:
+    keys = started(service)
+    beat = Heartbeat(
+        attempt=1,
+        time=1.0,
+        step=0,
+        pid=1,
+        host="h",
+        memory_mib=None,
+        peak_memory_mib=None,
+        staging="weights of base: 3.1 of 16.0 GiB",
+    )
+    service.storage.touch(keys.heartbeat, to_json(beat))
+    assert "staging  attempt 1  cpu  weights of base: 3.1 of" in ntlbg("status").out
+    assert ntlbg("status", "--json").json[0]["staging"] == beat.staging
+    assert "staging, weights of base" in ntlbg("watch", "--once").out
+    assert "now staging, weights of base: 3.1 of 16.0 GiB" in ntlbg("explain", keys.run_id).out
+    done = {"host": "lab-1", "seconds": 42.0, "copied_bytes": 16 * 1024**3, "copied_files": 4}
+    service.storage.put(keys.staged(0), done)
+    service.storage.put(keys.staged(1), done | {"host": "lab-2", "copied_files": 0})
+    said = ntlbg("explain", keys.run_id).out
+    assert "staging on lab-1 took 42 s, 16.00 GiB copied" in said
+    assert "staging on lab-2 took 42 s, all of it was there" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--stage-to", "scratch"), "must be the same on every node"),
+        (("--stage-limit", "5"), "--stage-to DIR says where"),
+        (("--stage-limit", "0", "--stage-to", "/x"), "--stage-limit"),
+    ],
+)
+def test_a_wrong_place_for_copies_is_said_before_anything_starts(
+    ntlbg: Command, words: tuple[str, ...], says: str
+) -> None:
+    said = ntlbg("controller", *words)
+    assert said.code == 2 and says in said.err
+
+
 def test_logs_come_from_the_first_byte(service: Service, ntlbg: Command) -> None:
     keys = started(service)
     log = service.storage.path(keys.log)

@@ -1,5 +1,6 @@
 """The controller: every run ends once, whatever is killed between two steps."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ntlbg_service.controller.evidence import suspects
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import (
@@ -150,6 +152,34 @@ def test_a_hung_process_is_stopped_and_its_run_goes_on(tmp_path: Path) -> None:
     assert first.message.startswith("no sign of life for 30")
     service.run_all()
     assert service.ledger.run(run_id).state is RunState.FINISHED
+
+
+def test_a_run_leaves_the_node_whose_copy_failed_its_check(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    (run_id,) = submitted(service, 1)
+    service.executor.outcome = lambda spec: ExitRecord(
+        run_id=spec.run_id,
+        attempt=spec.attempt,
+        finished=False,
+        failure=FailureClass.INFRASTRUCTURE,
+        message="the copy of w has other bytes than were written, 2 times",
+        suspect="ray-id-2",
+        ended_at=1.0,
+    )
+    service.controller.step()
+    (attempt,) = service.ledger.attempts_of(run_id)
+    assert suspects(service.storage, attempt) == ()  # It has not ended.
+    service.executor.complete(run_id)
+    assert suspects(service.storage, attempt) == attempt.nodes  # There is no other node.
+    gang = replace(attempt, nodes=("a", "b"))
+    assert suspects(service.storage, gang) == ()  # Its spec does not say which of them.
+    spec = service.storage.path(AttemptKeys(run_id, 1).spec)
+    placed = json.loads(spec.read_text()) | {"nodes": ["ray-id-1", "ray-id-2"]}
+    spec.write_text(json.dumps(placed))
+    assert suspects(service.storage, gang) == ("b",)
+    service.controller.step()
+    assert service.ledger.run(run_id).excluded == ()  # No other node holds it here.
+    assert service.ledger.attempts_of(run_id)[0].message.startswith("the copy of w")
 
 
 def test_a_process_that_beats_but_does_nothing_is_stopped_once_it_has_begun(tmp_path: Path) -> None:

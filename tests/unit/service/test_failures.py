@@ -8,6 +8,7 @@ import torch
 
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.failures import classify, classify_end, kernel_kills
+from ntlbg_service.runner.staging.copying import CopyError
 
 GLOO = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"
 
@@ -30,6 +31,7 @@ def full_disk() -> RuntimeError:
         (full_disk(), FailureClass.INFRASTRUCTURE),
         (OSError(28, "No space left on device"), FailureClass.INFRASTRUCTURE),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), FailureClass.BUG),
+        (CopyError("the copy of /w has other bytes"), FailureClass.INFRASTRUCTURE),
         (KeyError("frames"), FailureClass.BUG),
     ],
 )

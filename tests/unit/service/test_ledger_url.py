@@ -7,7 +7,7 @@ import pytest
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.ledger.database import open_database, parse_url
-from ntlbg_service.ledger.filesystems import network_filesystem
+from ntlbg_service.storage.filesystems import network_filesystem
 
 Mount = namedtuple("Mount", "mountpoint fstype")
 

@@ -1,4 +1,4 @@
-"""Whether a file lies where SQLite's locks hold. On network file systems they do not."""
+"""Whether a file lies on a disk of this machine, or on a file system of the network."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,8 @@ NETWORK = frozenset(
         *("fuse.juicefs", "fuse.mountpoint-s3"),
     }
 )
-"""Types as the kernel names them. Cluster file systems count: WAL needs memory of one machine."""
+"""Types as the kernel names them. Cluster file systems count: SQLite's WAL needs memory of one
+machine, and a node reads them over the network."""
 
 
 class Mount(Protocol):

@@ -1,0 +1,82 @@
+"""Whether a cluster's head answers, asked without Ray's client: from any thread, in seconds."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.executors.job_client import ClusterAwayError, dashboard_of
+
+ASK_SECONDS = 5.0
+"""For one answer."""
+NODES = "/nodes?view=summary"
+MODE = "/api/authentication_mode"
+"""What the head says to everyone."""
+NO_ENTRY = (401, 403)
+
+
+class RefusedError(InfrastructureError):
+    """The head answered and let nobody in with this token, or without one."""
+
+
+class Dashboard:
+    """The head of one cluster. Its URL is asked for once where RAY_ADDRESS is not one."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        find: Callable[[str], str] = dashboard_of,
+    ) -> None:
+        self.address = environment["RAY_ADDRESS"]
+        self._environment = environment
+        self._find = find
+        self._url = self.address.rstrip("/") if "://" in self.address else None
+
+    @property
+    def url(self) -> str:
+        """Raises ClusterAwayError."""
+        if self._url is None:
+            self._url = self._find(self.address).rstrip("/")
+        return self._url
+
+    def get(self, path: str) -> Any:
+        """The parsed answer. Raises ClusterAwayError, and RefusedError."""
+        token = token_of(self._environment)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        asked = urllib.request.Request(f"{self.url}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(asked, timeout=ASK_SECONDS) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                said = error.read(200).decode(errors="replace").strip()
+            if error.code in NO_ENTRY:
+                raise RefusedError(f"Ray at {self.address}: {said or error.reason}") from None
+            raise ClusterAwayError(f"Ray at {self.address}: {error.code} {said}") from None
+        except (OSError, ValueError) as error:
+            raise ClusterAwayError(f"Ray at {self.address}: {error}") from None
+
+    def asks_for_token(self) -> bool:
+        """Whether it lets nobody in without a token. Raises ClusterAwayError."""
+        answer = self.get(MODE)
+        return isinstance(answer, dict) and answer.get("authentication_mode") == "token"
+
+
+def token_of(environment: Mapping[str, str]) -> str | None:
+    """The token that Ray's own clients would show: named, in a file that is named, or in the
+    user's own file; None where authentication is off here."""
+    if environment.get("RAY_AUTH_MODE") == "disabled":
+        return None
+    if named := environment.get("RAY_AUTH_TOKEN"):
+        return named.strip()
+    file = environment.get("RAY_AUTH_TOKEN_PATH")
+    path = (
+        Path(file) if file else Path(environment.get("HOME", "~")).expanduser() / ".ray/auth_token"
+    )
+    try:
+        return path.read_text().strip() or None
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""What a controller tells of itself on one port: health, readiness, Prometheus metrics."""

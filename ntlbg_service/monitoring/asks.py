@@ -1,0 +1,44 @@
+"""What a controller needs to answer beside its database, each asked in a few seconds."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.executors.choice import chosen
+from ntlbg_service.executors.dashboard import NODES, Dashboard
+from ntlbg_service.monitoring.snapshot import Ask
+from ntlbg_service.storage.local import LocalStorage
+
+
+def asks_of(
+    storage: LocalStorage, environment: Mapping[str, str], executor: str | None
+) -> dict[str, Ask]:
+    """By name: storage, and the cluster where there is one."""
+    return {
+        "storage": lambda: write_in(storage),
+        "executor": _cluster(environment, executor),
+    }
+
+
+def write_in(storage: LocalStorage) -> None:
+    """Raises InfrastructureError where nothing can be written."""
+    try:
+        storage.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=storage.root) as file:
+            file.write(b".")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise InfrastructureError(f"{storage.root}: {error.strerror or error}") from None
+
+
+def _cluster(environment: Mapping[str, str], executor: str | None) -> Callable[[], None]:
+    if chosen(environment, executor) == "local":
+        return lambda: None
+    head = Dashboard(environment)
+
+    def ask() -> None:
+        head.get(NODES)
+
+    return ask

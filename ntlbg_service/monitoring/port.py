@@ -1,0 +1,121 @@
+"""The port: /healthz, /readyz and /metrics. It reads what others left, and waits for nobody."""
+
+import json
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.monitoring.exposition import SnapshotCollector
+from ntlbg_service.monitoring.sampling import Sampler
+from ntlbg_service.monitoring.vitals import Vitals
+
+STUCK_SECONDS = 300.0
+"""A loop that did nothing for so long hangs. It waits for 20 s where Ray is silent, and for about
+80 where a job takes long to stop."""
+STALE_SECONDS = 120.0
+"""What was seen longer ago says nothing of now: something does not answer, nor say that."""
+CLIENT_SECONDS = 10.0
+"""A client that sends nothing for so long is dropped."""
+
+Answer = tuple[int, str, bytes]
+"""Status, content type, body."""
+
+
+class Port:
+    """Serves until it is closed, each client in a thread of its own."""
+
+    def __init__(self, host: str, port: int, vitals: Vitals, sampler: Sampler) -> None:
+        """Raises UserError where the address cannot be had."""
+        self._vitals = vitals
+        self._sampler = sampler
+        registry = vitals.registry
+        registry.register(SnapshotCollector(lambda: sampler.newest, vitals))
+        ProcessCollector(registry=registry)
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(self))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"controller --host {host} --port {port}: {error}; --port chooses another"
+            ) from None
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def open(self) -> None:
+        """Begin to look and to answer."""
+        self._sampler.start()
+        threading.Thread(target=self._server.serve_forever, name="port", daemon=True).start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._sampler.stop()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, path: str, accept: str) -> Answer:
+        """What a GET of this path says."""
+        match path.partition("?")[0]:
+            case "/healthz":
+                return self._health()
+            case "/readyz":
+                return self._readiness()
+            case "/metrics":
+                encode, kind = choose_encoder(accept)
+                return 200, kind, encode(self._vitals.registry)
+        return _json(404, {"error": "valid: /healthz, /readyz, /metrics"})
+
+    def _health(self) -> Answer:
+        age = self._vitals.clock() - self._vitals.beat_at
+        alive = age < STUCK_SECONDS
+        return _json(200 if alive else 503, {"alive": alive, "loop_age_seconds": round(age, 3)})
+
+    def _readiness(self) -> Answer:
+        role = "leads" if self._vitals.leads else "stands by"
+        seen = self._sampler.newest
+        if seen is None:
+            return _json(503, {"ready": False, "role": role, "why": "the first look is under way"})
+        age = self._vitals.clock() - seen.taken_at
+        ready = seen.ready and age < STALE_SECONDS
+        checks = {name: trouble or "answers" for name, trouble in seen.troubles.items()}
+        said = {"ready": ready, "role": role, "seen_seconds_ago": round(age, 3), "checks": checks}
+        return _json(200 if ready else 503, said)
+
+
+def _json(status: int, said: Mapping[str, Any]) -> Answer:
+    return status, "application/json", json.dumps(said).encode() + b"\n"
+
+
+def _handler(port: Port) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = CLIENT_SECONDS
+        server_version = "ntlbg"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            self._send(body=True)
+
+        def do_HEAD(self) -> None:
+            self._send(body=False)
+
+        def _send(self, *, body: bool) -> None:
+            status, kind, content = port.answer(self.path, self.headers.get("Accept", ""))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """A scrape every few seconds is no news."""
+
+    return Handler

@@ -1,0 +1,87 @@
+"""The thread that looks: what it sees is replaced whole, and what it waits for holds up nobody."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from ntlbg_service.domain.calibration import Peak
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.inventory import Node
+from ntlbg_service.ledger.figures import Figures
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.measured import read_peaks
+from ntlbg_service.monitoring.snapshot import Ask, Ratio, Snapshot, asked, gpus_of
+from ntlbg_service.storage.local import Storage
+
+EVERY_SECONDS = 10.0
+PEAKS_SECONDS = 300.0
+"""How often peaks are read: they change when a training ends."""
+
+
+@dataclass
+class Sampler:
+    """Looks every few seconds until it is stopped."""
+
+    ledger: Ledger
+    storage: Storage
+    nodes: Callable[[], Sequence[Node]]
+    asks: Mapping[str, Ask]
+    """What has to answer beside the database, by name."""
+    clock: Callable[[], float] = time.monotonic
+    every: float = EVERY_SECONDS
+    newest: Snapshot | None = field(default=None, init=False)
+    """What was seen last; None until the first look is over."""
+    _ratios: Mapping[str, Ratio] = field(default_factory=dict, init=False)
+    _ratios_at: float | None = field(default=None, init=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def start(self) -> None:
+        """Begin to look, in a thread that ends with the process."""
+        threading.Thread(target=self._look_on, name="monitoring", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look no more after the look that is under way."""
+        self._stopped.set()
+
+    def look(self) -> None:
+        """One look."""
+        began = self.clock()
+        figures, trouble = self._figures()
+        troubles = {"database": trouble, **asked(self.asks)}
+        seen = gpus_of(self.nodes(), figures.held, figures.drained) if figures else {}
+        if figures is not None:
+            self._read_ratios(began)
+        self.newest = Snapshot(
+            taken_at=began, troubles=troubles, figures=figures, gpus=seen, ratios=self._ratios
+        )
+
+    def _look_on(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.look()
+            # Whatever it is, it must end neither this thread nor the controller; the port shows it.
+            except Exception as error:
+                words = f"{type(error).__name__}: {error}"
+                self.newest = Snapshot(taken_at=self.clock(), troubles={"monitoring": words})
+            self._stopped.wait(self.every)
+
+    def _figures(self) -> tuple[Figures | None, str]:
+        try:
+            return self.ledger.figures(), ""
+        except InfrastructureError as error:
+            return None, str(error)
+
+    def _read_ratios(self, now: float) -> None:
+        if self._ratios_at is not None and now - self._ratios_at < PEAKS_SECONDS:
+            return
+        self._ratios_at = now
+        peaks = read_peaks(self.ledger, self.storage)
+        self._ratios = {profile: ratio_of(rows) for profile, rows in peaks.items() if rows}
+
+
+def ratio_of(peaks: Sequence[Peak]) -> Ratio:
+    """Of trainings of one kind; what predictions have learned since is not in it."""
+    ratios = [1 / peak.ratio for peak in peaks]
+    return Ratio(median=median(ratios), least=min(ratios), count=len(ratios))

@@ -1,0 +1,91 @@
+"""One look at a deployment, taken by a thread of its own and never changed afterwards."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.inventory import Node
+from ntlbg_service.ledger.figures import Figures, Held
+
+Ask = Callable[[], None]
+"""Returns where something answers; raises InfrastructureError or OSError where not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """Predicted over measured peak memory of ended trainings on one kind of device."""
+
+    median: float
+    least: float
+    """Below 1: that run took more than was predicted."""
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpus:
+    """Devices of one kind; each is one of these."""
+
+    held: float = 0.0
+    idle: float = 0.0
+    drained: float = 0.0
+    """Free, on a node where nothing new starts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What was seen."""
+
+    taken_at: float
+    """By the monotonic clock of the process."""
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    """What did not answer, by name, in words: empty where it did."""
+    figures: Figures | None = None
+    """None where the database did not answer."""
+    gpus: Mapping[str, Gpus] = field(default_factory=dict)
+    """By kind."""
+    ratios: Mapping[str, Ratio] = field(default_factory=dict)
+    """By kind; those with no measured training are not there."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything answered."""
+        return bool(self.troubles) and not any(self.troubles.values())
+
+
+def asked(asks: Mapping[str, Ask]) -> dict[str, str]:
+    """What each said, in words; empty where it answered."""
+    return {name: _trouble(ask) for name, ask in asks.items()}
+
+
+def _trouble(ask: Ask) -> str:
+    try:
+        ask()
+    except (InfrastructureError, OSError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def gpus_of(
+    nodes: Sequence[Node], held: Sequence[Held], drained: frozenset[str]
+) -> dict[str, Gpus]:
+    """Devices there now, by kind: what runs counts as held, wherever it is."""
+    there = [node for node in nodes if node.ready_hours == 0]
+    on_node: dict[str, float] = {}
+    taken: dict[str, float] = {}
+    for row in held:
+        taken[row.profile] = taken.get(row.profile, 0.0) + row.gpus
+        for node in row.nodes:
+            on_node[node] = on_node.get(node, 0.0) + row.gpus / len(row.nodes)
+    found: dict[str, Gpus] = {}
+    for profile in sorted({node.profile for node in there} | set(taken)):
+        mine = [node for node in there if node.profile == profile]
+        total = sum(node.gpus for node in mine)
+        shut = sum(
+            max(0.0, node.gpus - on_node.get(node.name, 0.0))
+            for node in mine
+            if node.name in drained
+        )
+        busy = taken.get(profile, 0.0)
+        idle = max(0.0, total - busy - shut)
+        found[profile] = Gpus(held=busy, idle=idle, drained=shut)
+    return found

@@ -1,0 +1,104 @@
+"""The copies of one source on a node, and what is known of each.
+
+FOLDER/files/...    copies, each put there by a rename
+FOLDER/have.json    what was checked; its time is when the item was last used
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ntlbg_service.runner.staging.copying import PART
+from ntlbg_service.runner.staging.prints import Print, Prints, digest
+
+
+@dataclass(frozen=True)
+class Have:
+    """What an item holds."""
+
+    files: dict[str, Print] = field(default_factory=dict)
+    checked_at: float = 0.0
+    """Unix time by this node's clock, since when each of them was read and checked."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """The folder of one source's copies. Whoever changes it has the shelf's lock to copy."""
+
+    folder: Path
+
+    @property
+    def files(self) -> Path:
+        """Where the copies lie, as the source's files do."""
+        return self.folder / "files"
+
+    @property
+    def used_at(self) -> float:
+        """Unix time; 0 where a kill left it before anything was checked."""
+        try:
+            return self._have.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+
+    def use(self) -> None:
+        """It is used now."""
+        os.utime(self._have)
+
+    def have(self) -> Have:
+        """What was written down last; nothing where that is not there or not whole."""
+        try:
+            found = json.loads(self._have.read_bytes())
+            files = {name: Print(**row) for name, row in found["files"].items()}
+            return Have(files, found["checked_at"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return Have()
+
+    def write(self, have: Have) -> None:
+        """Write down what it holds: whole, or as it was."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._have.with_suffix(".new")
+        with temporary.open("w") as file:
+            json.dump(asdict(have), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._have)
+
+    def untouched(self, name: str, stat: os.stat_result, have: Have) -> bool:
+        """Whether a copy looks as it did when it was checked, and the source's file too."""
+        checked = have.files.get(name)
+        if checked is None or not checked.of(stat):
+            return False
+        try:
+            return checked.of((self.files / name).stat())
+        except FileNotFoundError:
+            return False
+
+    def checked(self, name: str, stat: os.stat_result, have: Have, prints: Prints) -> Print | None:
+        """Read a copy: its print where its bytes are the source's, None where it has to be made."""
+        known = prints.known(name, stat)
+        ours = have.files.get(name)
+        if known is None and ours is not None and ours.of(stat):
+            known = ours.sha256
+        copy = self.files / name
+        try:
+            if known is None or copy.stat().st_size != stat.st_size or digest(copy) != known:
+                return None
+            os.utime(copy, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+        except OSError:
+            return None
+        return Print(stat.st_size, stat.st_mtime_ns, known)
+
+    def sweep(self) -> None:
+        """Remove what a kill left of copies that were on their way."""
+        for left in self.files.rglob(f"{PART}*"):
+            left.unlink()
+
+    @property
+    def _have(self) -> Path:
+        return self.folder / "have.json"

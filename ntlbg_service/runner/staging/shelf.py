@@ -1,0 +1,121 @@
+"""A folder of a node's own disk that keeps copies for the runs to come.
+
+    ROOT/items/KEY      the copies of one source
+    ROOT/locks/KEY.use  shared by every run that reads the item, exclusive to remove it
+    ROOT/locks/copy     one run copies at a time, so that the room is counted right
+
+Locks are the kernel's: they end with the process, however that ends.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ntlbg_service.runner.staging.bringing import Bringing, Tally, Tell, recent
+from ntlbg_service.runner.staging.item import Item
+from ntlbg_service.runner.staging.prints import Prints
+from ntlbg_service.runner.staging.sources import Source
+from ntlbg_service.storage.local import take_away
+
+SPARE_SHARE = 0.1
+"""Of the disk, what copies leave free for everything else."""
+
+
+class NoRoomError(Exception):
+    """The shelf cannot hold this source: it is read where it lies."""
+
+
+class Shelf:
+    """Items under one root, at most `limit` bytes of them."""
+
+    def __init__(
+        self,
+        root: Path,
+        limit: int | None = None,
+        clock: Callable[[], float] = time.time,
+        spare: float = SPARE_SHARE,
+    ) -> None:
+        self._root = root
+        self._items = root / "items"
+        self._locks = root / "locks"
+        self._limit = limit
+        self._clock = clock
+        self._spare = spare
+
+    @contextmanager
+    def shelved(self, source: Source, prints: Prints, tell: Tell, tally: Tally) -> Iterator[Path]:
+        """The source's copy, whole and checked, which stays while the block does.
+
+        Raises NoRoomError, CopyError, InfrastructureError and OSError.
+        """
+        # What is read here is trusted by its size and time: nobody else may put it there.
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._locks.mkdir(exist_ok=True)
+        self._items.mkdir(exist_ok=True)
+        item = self.item(source)
+        with self._lock(f"{item.folder.name}.use", fcntl.LOCK_SH):
+            if not self._whole(item, source):
+                tell(f"{source.name}: waits for another run that copies")
+                with self._lock("copy", fcntl.LOCK_EX):
+                    self._bring(Bringing(item, source, prints, tell, tally, self._clock()))
+            item.use()
+            yield item.files
+
+    def item(self, source: Source) -> Item:
+        """Its name is the source's last part, for people, and a digest of where that lies."""
+        digest = hashlib.sha256(str(source.folder).encode()).hexdigest()[:16]
+        return Item(self._items / f"{source.folder.name[:40]}-{digest}")
+
+    def _whole(self, item: Item, source: Source) -> bool:
+        """Whether every file is there as it was checked, not too long ago."""
+        have = item.have()
+        return recent(have, self._clock()) and all(
+            item.untouched(name, stat, have) for name, stat in source.files()
+        )
+
+    def _bring(self, work: Bringing) -> None:
+        missing = work.look()
+        self._make_room(work.item, sum(stat.st_size for _, stat in missing))
+        work.copy(missing)
+
+    def _make_room(self, own: Item, wanted: int) -> None:
+        """Remove what was not used for longest until there is room. Raises NoRoomError."""
+        items = sorted(map(Item, self._items.iterdir()), key=lambda item: item.used_at)
+        sizes = {item: item.size for item in items}
+        others = sum(size for item, size in sizes.items() if item != own)
+        if self._room(sum(sizes.values())) + others < wanted:
+            raise NoRoomError  # Nothing is removed in vain.
+        for item in items:
+            if self._room(sum(sizes.values())) >= wanted:
+                return
+            if item != own and self._removed(item):
+                del sizes[item]
+        if self._room(sum(sizes.values())) < wanted:
+            raise NoRoomError
+
+    def _room(self, held: int) -> float:
+        disk = shutil.disk_usage(self._items)
+        free = disk.free - self._spare * disk.total
+        return free if self._limit is None else min(free, self._limit - held)
+
+    def _removed(self, item: Item) -> bool:
+        """Remove an item that no run reads. False where one does."""
+        at_once = fcntl.LOCK_EX | fcntl.LOCK_NB
+        with suppress(BlockingIOError), self._lock(f"{item.folder.name}.use", at_once):
+            take_away(item.folder)
+            return True
+        return False
+
+    @contextmanager
+    def _lock(self, name: str, how: int) -> Iterator[None]:
+        handle = os.open(self._locks / name, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, how)
+            yield
+        finally:
+            os.close(handle)
