@@ -42,7 +42,7 @@ def test_a_suite_is_queued_once(
     (run,) = service.ledger.current_runs("s")
     assert "Submitted: 1 new." in said.out and f"{run.run_id}  g/start:1  queued" in said.out
     assert "no controller leads here now: 'ntlbg controller' starts one" in said.out
-    assert (run.state, run.priority) == (RunState.QUEUED, 4)
+    assert (run.state, run.priority, run.submitter) == (RunState.QUEUED, 4, "ada")
     again = ntlbg("submit", suite, "--inventory", lab, "--json").json
     assert again["new"] == [] and again["known"] == [run.run_id]
     assert again["runs"][0]["state"] == "queued"

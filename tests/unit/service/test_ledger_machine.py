@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, TransitionError, Wanted
+from ntlbg_service.domain.users import NotAllowedError
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
@@ -119,6 +120,21 @@ class Machine(RuleBasedStateMachine):
             expected.state = RunState.CANCELLED
         expected.wanted = expected.wanted if cancelled else wanted
         assert self.ledger.request(run_id, wanted, "ada") is expected.state
+
+    @rule(seed=SEEDS, wanted=st.sampled_from(list(Wanted)))
+    def another_wishes(self, seed: int, wanted: Wanted) -> None:
+        """What is another's is refused, in whatever state it is, and changes nothing."""
+        run_id = self.pick(seed)
+        wishes = (
+            lambda: self.ledger.request(run_id, wanted, "bob"),
+            lambda: self.ledger.prioritise(run_id, 3, "bob"),
+            lambda: self.ledger.requeue(run_id, "bob"),
+        )
+        before = self.ledger.events_of(run_id)
+        for wish in wishes:
+            with pytest.raises(NotAllowedError):
+                wish()
+        assert self.ledger.events_of(run_id) == before
 
     @rule(seed=SEEDS)
     def repeat(self, seed: int) -> None:
