@@ -18,7 +18,7 @@ from ntlbg_service.domain.diagnosis.finding import Finding, count, failed, not_c
 from ntlbg_service.domain.diagnosis.machines import Reading
 from ntlbg_service.domain.errors import InfrastructureError, NtlbgError
 from ntlbg_service.domain.profiles import Profile
-from ntlbg_service.executors.dashboard import NODES, Dashboard, RefusedError
+from ntlbg_service.executors.dashboard import VERSION, Dashboard, RefusedError
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.inventory import Node, read_nodes
 from ntlbg_service.leadership import in_words
@@ -68,7 +68,7 @@ class Examination:
             asks = head.asks_for_token()
             works = True
             try:
-                head.get(NODES)
+                head.get(VERSION)
             except RefusedError:
                 works = False
             yield services.authentication(asks, works, on_loopback(head.url))

@@ -12,7 +12,8 @@ from ntlbg_service.executors.job_client import ClusterAwayError, dashboard_of
 
 ASK_SECONDS = 5.0
 """For one answer."""
-NODES = "/nodes?view=summary"
+VERSION = "/api/version"
+"""What the head says to whoever it lets in, without asking any node."""
 MODE = "/api/authentication_mode"
 """What the head says to everyone."""
 NO_ENTRY = (401, 403)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.choice import chosen
-from ntlbg_service.executors.dashboard import NODES, Dashboard
+from ntlbg_service.executors.dashboard import VERSION, Dashboard
 from ntlbg_service.monitoring.snapshot import Ask
 from ntlbg_service.storage.local import LocalStorage
 
@@ -39,6 +39,6 @@ def _cluster(environment: Mapping[str, str], executor: str | None) -> Callable[[
     head = Dashboard(environment)
 
     def ask() -> None:
-        head.get(NODES)
+        head.get(VERSION)
 
     return ask
