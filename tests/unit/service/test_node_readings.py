@@ -45,6 +45,7 @@ class Ray:
         return self.jobs[submission_id]
 
     def get_job_logs(self, submission_id: str) -> str:
+        self._ask()
         return self.jobs[submission_id].said
 
     def delete_job(self, submission_id: str) -> None:
@@ -190,4 +191,4 @@ def test_a_nodes_own_word_goes_before_the_dashboards(world: World) -> None:
 def test_a_client_that_is_away_is_one_kind_of_error() -> None:
     ray = Ray(away=True)
     with pytest.raises(ClusterAwayError, match="away"):
-        JobClient("HOST:6379", connect=lambda _: ray).forget("job")
+        JobClient("HOST:6379", connect=lambda _: ray).logs("job")
