@@ -15,6 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.ledger import Ledger
+
 REPOSITORY = Path(__file__).parents[2]
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and they theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -96,6 +99,29 @@ def kill_tree(pid: int) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(family, timeout=10)
+
+
+def leader(cli: Cli) -> str | None:
+    """Who leads on a home's ledger."""
+    return Ledger(open_database(f"sqlite:///{cli.home / 'ledger.db'}"), time.time).leader()
+
+
+def led_by(cli: Cli, pid: int) -> bool:
+    """Whether this process leads."""
+    return f"/{pid}/" in (leader(cli) or "")
+
+
+def markers(home: Path) -> list[Path]:
+    """Committed checkpoints of first attempts."""
+    return list(home.glob("storage/runs/*/attempt-0001/checkpoints/*.json"))
+
+
+def lives(pid: int) -> bool:
+    """Whether a driver computes; one that ended and that nobody waits for does not."""
+    try:
+        return bool(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

@@ -2,24 +2,12 @@
 
 import json
 import signal
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service.ledger.database import open_database
-from ntlbg_service.ledger.ledger import Ledger
-from tests.end_to_end.conftest import Cli, until, write_suite
-from tests.end_to_end.test_kills import markers
-
-
-def leader(cli: Cli) -> str | None:
-    return Ledger(open_database(f"sqlite:///{cli.home / 'ledger.db'}"), time.time).leader()
-
-
-def led_by(cli: Cli, pid: int) -> bool:
-    return f"/{pid}/" in (leader(cli) or "")
+from tests.end_to_end.conftest import Cli, leader, led_by, markers, until, write_suite
 
 
 def test_controllers_come_and_go_and_the_runs_go_on(cli: Cli, tmp_path: Path) -> None:

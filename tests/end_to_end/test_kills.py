@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Cli, kill_tree, until, write_suite
+from tests.end_to_end.conftest import (
+    Cli,
+    kill_tree,
+    led_by,
+    lives,
+    markers,
+    until,
+    write_suite,
+)
 from tests.end_to_end.test_main_job import mlflow_runs
-
-
-def markers(home: Path) -> list[Path]:
-    return list(home.glob("storage/runs/*/attempt-0001/checkpoints/*.json"))
 
 
 def steps_of(attempt: Path) -> list[int]:
@@ -42,16 +46,26 @@ def test_everything_killed_mid_training_then_the_same_command(cli: Cli, tmp_path
     assert mlflow_runs(cli.home) == {"small (suite)": "FINISHED", "uniform/seed1": "FINISHED"}
 
 
-def test_a_killed_command_leaves_its_driver_to_the_next(cli: Cli, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path, **{"training.max_steps": 30})
+def test_a_killed_command_leaves_its_driver_to_the_next_and_ctrl_c_stops_it(
+    cli: Cli, tmp_path: Path
+) -> None:
+    suite = write_suite(tmp_path, **{"training.max_steps": 300})
     command = cli.start("run", suite, "--variant", "uniform")
     until(lambda: markers(cli.home), "a committed checkpoint")
     command.send_signal(signal.SIGKILL)
     command.wait()
-    done = cli("run", suite, "--variant", "uniform")
-    assert done.returncode == 0, done.stdout + done.stderr
-    attempts = list(cli.home.glob("storage/runs/*/attempt-*"))
-    assert [attempt.name for attempt in attempts] == ["attempt-0001"]
+    (driver,) = cli.claims()
+
+    following = cli.start("run", suite, "--variant", "uniform")
+    until(lambda: led_by(cli, following.pid), "the lead of the next")
+    seen = max(markers(cli.home))
+    until(lambda: max(markers(cli.home)) > seen, "a checkpoint under its lead")
+    assert cli.claims() == [driver]
+    following.send_signal(signal.SIGINT)
+    assert following.wait(timeout=60) == 130
+    assert not lives(driver)
+    status = json.loads(cli("status", "--json").stdout)
+    assert [(row["state"], row["attempts"]) for row in status] == [("queued", 1)]
 
 
 @pytest.mark.long
@@ -65,13 +79,3 @@ def test_a_killed_driver_is_a_new_attempt_of_the_same_command(cli: Cli, tmp_path
     status = json.loads(cli("status", "--json", "--events").stdout)
     assert [row["attempts"] for row in status] == [2]
     assert any("resumes from step" in event["message"] for event in status[0]["events"])
-
-
-def test_ctrl_c_stops_the_runs_and_keeps_them_queued(cli: Cli, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path, **{"training.max_steps": 30})
-    command = cli.start("run", suite, "--variant", "uniform")
-    until(lambda: markers(cli.home), "a committed checkpoint")
-    command.send_signal(signal.SIGINT)
-    assert command.wait(timeout=60) == 130
-    status = json.loads(cli("status", "--json").stdout)
-    assert [row["state"] for row in status] == ["queued"]

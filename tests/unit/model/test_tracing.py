@@ -48,8 +48,8 @@ def test_a_real_step_takes_what_was_traced(case: Config, step: Step) -> None:
         (256, 1, 34.5, 21.1, 65.2, 59.3),
         (256, 2, 53.1, 26.3, 84.0, 61.9),
         (512, 1, 52.9, 26.2, 83.7, 61.9),
-        (1024, 1, 89.6, 36.4, 120.9, 67.0),
-        (1024, 2, 163.3, 57.0, 195.5, 77.5),
+        pytest.param(1024, 1, 89.6, 36.4, 120.9, 67.0, marks=pytest.mark.long),
+        pytest.param(1024, 2, 163.3, 57.0, 195.5, 77.5, marks=pytest.mark.long),
     ],
 )
 def test_allocated_peaks_of_the_7b_are_those_of_an_earlier_study(

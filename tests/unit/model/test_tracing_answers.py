@@ -57,7 +57,9 @@ def test_a_cache_grows_with_the_answer_and_the_video() -> None:
 
 
 @pytest.mark.parametrize("tuning", ["none", "lora", "full"])
-@pytest.mark.parametrize(("kept", "questions"), [(96, 3), (640, 8)])
+@pytest.mark.parametrize(
+    ("kept", "questions"), [(96, 3), pytest.param(640, 8, marks=pytest.mark.long)]
+)
 def test_the_closed_form_of_answers_is_the_trace(tuning: str, kept: int, questions: int) -> None:
     asked, step = seven_billion(kept, tuning), replace(HALF, questions=questions)
     closed, traced = answering_footprint(asked, step), trace_answers(asked, step)
