@@ -1,13 +1,12 @@
 """`ntlbg status SUITE --planned`: where runs were planned to be, beside where they were."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from ntlbg_service.domain.agreement import Comparison, Happened
+    from ntlbg_service.domain.agreement import Comparison, Happened, Where
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Run
 
@@ -58,4 +57,22 @@ def print_compared(rows: "Sequence[Comparison]") -> None:
 
 def as_json(rows: "Sequence[Comparison]") -> list[dict[str, Any]]:
     """The same for programs."""
-    return [asdict(row) for row in rows]
+    return [
+        {
+            "run": row.name,
+            "agrees": row.agrees,
+            "why": row.why,
+            "planned": row.planned
+            and {
+                **_as_values(row.planned.where),
+                "start_hours": row.planned.start,
+                "end_hours": row.planned.end,
+            },
+            "used": row.used and _as_values(row.used),
+        }
+        for row in rows
+    ]
+
+
+def _as_values(where: "Where") -> dict[str, Any]:
+    return {"profile": where.profile, "nodes": list(where.nodes), "workers": where.workers}

@@ -66,6 +66,9 @@ def test_status_says_where_runs_were_planned_and_where_they_are(
     assert lines[-1] == "0 of 1 runs that started are where they were planned."
     (rows,) = ntlbg("status", "--planned", "--json").json.values()
     assert [each["agrees"] for each in rows] == [False] * 4
+    assert rows[0]["planned"] == {"profile": "V100-32GB", "nodes": ["v1"], "workers": 1, **times}
+    assert rows[0]["used"] == {"profile": "cpu", "nodes": ["cpu-1"], "workers": 1}
+    assert rows[1]["planned"] is None and rows[1]["used"] is None
 
 
 def test_status_shows_every_run_and_why(service: Service, ntlbg: Command) -> None:
