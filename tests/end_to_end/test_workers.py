@@ -81,14 +81,14 @@ def test_weights_spread_over_workers_learn_the_same_and_their_checkpoints_resume
     assert launches.answers(keys) == launches.answers(undisturbed["one"])
 
 
-def test_workers_go_to_nodes_of_their_kind_and_begin_when_both_have_the_data(
+def test_workers_go_to_nodes_of_their_kind_and_begin_when_the_data_is_there(
     launches: Launches,
     ray_cluster: RayCluster,
     undisturbed: dict[str, AttemptKeys],
     tmp_path: Path,
 ) -> None:
-    """One worker on each of two labelled nodes, though the head alone would hold both. They are
-    one machine, so what the first copies the second finds."""
+    """One worker on each of two labelled nodes, though the head alone would hold both. They share
+    an address, so to Ray Train they are one: its first rank copies and the second waits."""
     stage = Stage(folder=str(tmp_path / "node"), everything=True)
     labels = {"ntlbg.io/profile": "cpu"}
     nodes = [ray_cluster.add_node(num_cpus=1, labels=labels) for _ in range(2)]
@@ -100,7 +100,6 @@ def test_workers_go_to_nodes_of_their_kind_and_begin_when_both_have_the_data(
             ray_cluster.remove_node(node)
     assert launches.losses(keys) == launches.losses(undisturbed["two"])
     assert len(launches.markers(keys)) == 6
-    ready = [launches.storage.get(key) for key in launches.storage.keys(keys.all_staged)]
+    ready = launches.storage.get(keys.staged(0))
     copies = [path for path in (tmp_path / "node").glob("items/*/files/**/*") if path.is_file()]
-    assert len(ready) == 2 and copies
-    assert sum(node["copied_files"] for node in ready if node) == len(copies)
+    assert ready and ready["copied_files"] == len(copies) > 2
