@@ -21,6 +21,7 @@ from ntlbg_service.domain.published.conversion import is_published, published_ma
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec, digest
 from ntlbg_service.domain.sweep import SweepSpec
+from ntlbg_service.redaction import known
 
 T = TypeVar("T")
 
@@ -45,7 +46,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_any(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises UserError for a missing file, bad syntax or a repeated key."""
+    """A JSON object. Raises UserError for a missing file, bad syntax, a repeated key or a secret:
+    what stands in a config is copied to ledger, storage, MLflow and reports."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -65,6 +67,12 @@ def read_any(path: Path) -> dict[str, Any]:
     _check_text(text, value, path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: must be a JSON object, got {type(value).__name__}")
+    secret = known().place_in(value)
+    if secret is not None:
+        raise UserError(
+            f"{path}: {secret}: looks like a secret; leave it out, and put it into the environment "
+            "of the nodes"
+        )
     return value
 
 

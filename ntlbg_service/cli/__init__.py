@@ -10,6 +10,7 @@ import click
 
 from ntlbg_model import __version__
 from ntlbg_service.domain.errors import NtlbgError
+from ntlbg_service.redaction import redacted, redacted_output
 
 COMMANDS = {
     "run": "run",
@@ -74,7 +75,13 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: every error a person can cause is one line, with its exit code."""
+    """Entry point: every error a person can cause is one line, with its exit code; nothing that is
+    printed has a secret in it."""
+    with redacted_output():
+        _main()
+
+
+def _main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -95,6 +102,6 @@ def main() -> None:
     except Exception as error:
         crash = Path(os.environ.get("NTLBG_HOME", ".ntlbg")) / "crash.log"
         crash.parent.mkdir(parents=True, exist_ok=True)
-        crash.write_text(traceback.format_exc())
+        crash.write_text(redacted(traceback.format_exc()))
         click.echo(f"ntlbg: internal error: {type(error).__name__}: {error} ({crash})", err=True)
         sys.exit(1)

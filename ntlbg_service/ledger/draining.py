@@ -7,6 +7,7 @@ from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.records import Drain
 from ntlbg_service.ledger.tables import drains
 from ntlbg_service.ledger.transactions import Transactions
+from ntlbg_service.redaction import redacted
 
 
 class Draining(Transactions):
@@ -14,7 +15,7 @@ class Draining(Transactions):
 
     def drain(self, node: str, who: str, reason: str = "") -> bool:
         """Let nothing new start on a node. False where it is drained already; the first stands."""
-        values = {"node": node, "since": self._clock(), "who": who, "reason": reason}
+        values = {"node": node, "since": self._clock(), "who": who, "reason": redacted(reason)}
         with self._writing() as connection:
             announce(connection)
             add = insert_of(connection)(drains).values(values).on_conflict_do_nothing()

@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.ledger.tables import events, leadership
+from ntlbg_service.redaction import redacted
 
 WRITES = "ntlbg_writes"
 """Execution option of a connection whose transaction takes the write lock as it begins."""
@@ -63,9 +64,8 @@ class Transactions:
             raise InfrastructureError(f"ledger: {first_line(error)}") from error
 
     def _event(self, connection: Connection, run_id: str, kind: str, message: str) -> None:
-        connection.execute(
-            insert(events).values(time=self._clock(), run_id=run_id, kind=kind, message=message)
-        )
+        said = {"kind": kind, "message": redacted(message)}
+        connection.execute(insert(events).values(time=self._clock(), run_id=run_id, **said))
 
 
 def _hold(connection: Connection, term: Term) -> None:
@@ -83,4 +83,4 @@ def _hold(connection: Connection, term: Term) -> None:
 def first_line(error: Exception) -> str:
     """What a database said, in one line."""
     words = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
-    return words.splitlines()[0] if words else type(error).__name__
+    return redacted(words.splitlines()[0]) if words else type(error).__name__

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from ntlbg_service.redaction import redacted
+
 PARAMS_PER_BATCH = 100
 TAGS_PER_BATCH = 100
 METRICS_PER_BATCH = 1000
@@ -24,10 +26,11 @@ def key(name: str) -> str:
 
 
 def text(value: ParamValue) -> str:
-    """A value as in JSON (null, true), shortened with a mark where it is too long."""
+    """A value as in JSON (null, true), without secrets, shortened with a mark where it is too
+    long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    plain = str(value)
+    plain = redacted(str(value))
     if len(plain) <= VALUE_LENGTH:
         return plain
     mark = f" ... [shortened, {len(plain)} characters]"
