@@ -14,7 +14,7 @@ from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.controller.tidying import Tidying
 from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.cluster import Placement
-from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.errors import NtlbgError, UserError
 from ntlbg_service.domain.gang import NOT_UP, roll_back
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.patience import Patience
@@ -89,7 +89,7 @@ class Controller:
             act(*what)
         except DeposedError:
             raise
-        except InfrastructureError as error:
+        except NtlbgError as error:
             self._trouble.add(str(error))
 
     def _look(self, attempt: Attempt) -> None:
@@ -240,7 +240,13 @@ class Controller:
         if gone:
             self._withdraw(attempt, _stopped(f"{', '.join(gone)} went before it began"))
             return
-        self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
+        try:
+            spec = launch_spec(run, attempt, self.workspace, self.ground.ray_ids)
+        except UserError as error:
+            # What was submitted is not what this code runs, whoever tries it again.
+            self._recover(attempt, AttemptState.FAILED, FailureClass.USER, str(error), None)
+            return
+        self.effects.launch(spec)
 
 
 def work_of(folder: str) -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 HOME = "home.json"
 """What tells this storage from every other one."""
+RAY_TOKEN = ".ray-token"
+"""The token of every local Ray. No object: it is readable for its owner alone."""
 
 
 @dataclass(frozen=True)
