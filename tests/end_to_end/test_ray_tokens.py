@@ -103,6 +103,6 @@ def test_a_client_uses_the_token_it_finds(
         assert "ray_version" in done.stdout, done.stderr
     else:
         assert done.stderr.splitlines()[-1].endswith(
-            "the cluster refuses this token; RAY_AUTH_TOKEN_PATH names the file with the cluster's, "
-            "which 'ray get-auth-token' prints on its head"
+            "the cluster refuses this token; RAY_AUTH_TOKEN_PATH names the file with the "
+            "cluster's, which 'ray get-auth-token' prints on its head"
         )
