@@ -92,7 +92,7 @@ class SweepSpec:
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Every trial's changes: the grid, with fresh random draws at each of its points."""
-        source = random.Random(self.seed)
+        source = random.Random(self.seed)  # nosec B311 # draws of an experiment
         grid = {path: axis.values for path, axis in self.space.items() if axis.values}
         drawn = {path: axis for path, axis in self.space.items() if not axis.values}
         for combination in itertools.product(*grid.values()):
