@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ntlbg_model import __version__
-from ntlbg_service.domain.errors import NtlbgError
+from ntlbg_service.domain.errors import InfrastructureError, NtlbgError, in_one_line
 from ntlbg_service.redaction import redacted, redacted_output
 
 COMMANDS = {
@@ -87,21 +87,28 @@ def _main() -> None:
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as error:
+        error.message = in_one_line(error.message)
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("ntlbg: interrupted; the same command goes on from here", err=True)
         sys.exit(130)
     except NtlbgError as error:
-        click.echo(f"ntlbg: {error}", err=True)
+        click.echo(f"ntlbg: {in_one_line(str(error))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        said = in_one_line(f"{where}{error.strerror or error}")
+        click.echo(f"ntlbg: {said}", err=True)
+        sys.exit(InfrastructureError.exit_code)
     # The edge of the program: a fault of ours is kept whole in a file and shown as one line.
     except Exception as error:
         crash = Path(os.environ.get("NTLBG_HOME", ".ntlbg")) / "crash.log"
         crash.parent.mkdir(parents=True, exist_ok=True)
         crash.write_text(redacted(traceback.format_exc()))
-        click.echo(f"ntlbg: internal error: {type(error).__name__}: {error} ({crash})", err=True)
+        said = in_one_line(f"{type(error).__name__}: {error}")
+        click.echo(f"ntlbg: internal error: {said} ({crash})", err=True)
         sys.exit(1)

@@ -22,7 +22,24 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(path_type=Path)
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
+
+
+class FilePath(click.ParamType):
+    """A path that a file system could take."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path. Fails for a name with control characters, or too long for any."""
+        path = Path(value)
+        if "\0" in str(path) or any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            self.fail(f"{str(path)[:60]!r}: no file can be called so", param, ctx)
+        return path
+
+
+FILE = FilePath()
 
 
 def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 HIDDEN = "[redacted]"
 """What stands in the place of a secret."""
 
-SECRET_WORDS = ("password", "passwd", "passphrase", "pwd", "secret", "token", "apikey")
+SECRET_WORDS = ("password", "passwd", "passphrase", "secret", "token", "apikey")
 """A name that ends with one of these is a secret's: HF_TOKEN, db.password, PGPASSWORD."""
-WHOLE_WORDS = frozenset({"pass", "credential", "credentials", "authorization"})
+WHOLE_WORDS = frozenset({"credential", "credentials", "authorization"})
+PARTS = tuple(f"{joint}{word}" for word in ("pass", "pwd") for joint in "_-.")
+"""Only as a part of a name: PWD is the folder in which a shell is."""
 KEYS = frozenset(
     {"access", "account", "api", "auth", "deploy", "encryption"}
     | {"license", "private", "secret", "service", "signing"}
@@ -19,7 +21,7 @@ PLAIN = re.compile(r"(?:none|null|true|false|yes|no|str|bytes|int|float|\W*|[\d.
 """Values that are no secret, whatever they are called."""
 
 _NAME = (
-    r"(?:password|passwd|passphrase|pwd|secret|[_\-.]pass|credentials?|api[_\-]?key"
+    r"(?:password|passwd|passphrase|secret|[_\-.](?:pass|pwd)|credentials?|api[_\-]?key"
     r"|access[_\-]?key(?:[_\-]?id)?"
     r"|(?:account|auth|deploy|encryption|license|private|secret|service|signing)[_\-]key)"
 )
@@ -31,7 +33,8 @@ _BARE = (
 )
 _SHAPES = (
     r"hf_[A-Za-z0-9]{16,}",
-    r"sk-(?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{16,}",
+    r"sk-(?:proj|ant|svcacct)-[A-Za-z0-9_\-]{16,}",
+    r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{16,}",
     r"(?:AKIA|ASIA)[A-Z0-9]{16}",
     r"gh[pousr]_[A-Za-z0-9]{20,}",
     r"github_pat_[A-Za-z0-9_]{20,}",
@@ -82,7 +85,7 @@ SHAPES = (
             *("hf_", "sk-", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
             *("github_pat_", "glpat-", "xox", "aiza", "npm_", "pypi-", "eyj"),
         ),
-        re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_SHAPES)})"),
+        re.compile("|".join(_SHAPES)),
         _whole,
     ),
     Shape(
@@ -130,7 +133,7 @@ SHAPES = (
     ),
     Shape(
         (
-            *("passw", "passphrase", "pwd", "_pass", "-pass", ".pass", "secret", "credential"),
+            *("passw", "passphrase", *PARTS, "secret", "credential"),
             *(f"{kind}{joint}key" for kind in sorted(KEYS) for joint in "_-"),
             *("apikey", "accesskey"),
         ),
@@ -161,4 +164,6 @@ def is_secret_name(name: str) -> bool:
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     if last == "id" and words[-3:-1] == ["access", "key"]:
         return True
+    if last in ("pass", "pwd"):
+        return bool(before)
     return last.endswith(SECRET_WORDS) or last in WHOLE_WORDS or (last == "key" and before in KEYS)

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
+from sqlalchemy.exc import StatementError
 
+from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.backup import TABLES, check_lines, in_pieces, read_lines, rows_of
 from ntlbg_service.ledger.database import open_database
-from ntlbg_service.ledger.tables import events, leadership, metadata, outbox, suites
-from ntlbg_service.ledger.transactions import WRITES
+from ntlbg_service.ledger.rows import attempt_of, run_of
+from ntlbg_service.ledger.tables import attempts, events, leadership, metadata, outbox, runs, suites
+from ntlbg_service.ledger.transactions import WRITES, first_line
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
@@ -31,7 +36,19 @@ def restore(engine: Engine, file: Path, *, force: bool = False) -> int:
             if connection.execute(select(suites.c.key)).first() is not None and not force:
                 raise UserError("the ledger is not empty; --force replaces what is in it")
             epoch = _empty(connection)
-            count = _fill(connection, rows)
+            try:
+                count = _fill(connection, rows)
+                _understand(connection)
+            except (
+                StatementError,
+                UserError,
+                ValueError,
+                KeyError,
+                TypeError,
+                OverflowError,
+            ) as error:
+                words = first_line(error)
+                raise UserError(f"{file}: a row does not fit this ledger: {words}") from None
             _depose(connection, epoch)
             _count_on(connection)
     return count
@@ -85,6 +102,16 @@ def _fill(connection: Connection, rows: Rows) -> int:
         connection.execute(insert(metadata.tables[name]), piece)
         count += len(piece)
     return count
+
+
+def _understand(connection: Connection) -> None:
+    """Read what a controller would read: what it cannot understand is refused here, not there."""
+    for row in connection.execute(select(runs)):
+        run = run_of(row)
+        parse(Config, run.config, f"run {run.run_id}")
+        Identity(**run.identity)
+    for row in connection.execute(select(attempts)):
+        attempt_of(row)
 
 
 def _depose(connection: Connection, epoch: int) -> None:

@@ -1,6 +1,7 @@
 """Command lines with something malformed in them."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,6 @@ from typing import Any
 from tests.fuzz.hostile import Hostile
 
 Words = list[str]
-SUITES = (
-    "quickstart.json",
-    "experiments/ablation_studies.json",
-    "experiments/sota_comparison.json",
-)
 INVENTORY = ("--inventory", "configs/inventories/lab.json")
 
 
@@ -32,8 +28,12 @@ def case(seed: str, work: Path) -> Case:
     make = source.random.choice(MADE)
     files: dict[str, bytes] = {}
     words = make(source, work, files)
-    # No system starts a program with a NUL in its arguments, or with a megabyte in one of them.
-    return Case([word.replace("\0", "") for word in words], files)
+    return Case([_as_argument(word) for word in words], files)
+
+
+def _as_argument(word: str) -> str:
+    """What a program is given of a word: no NUL, and any bytes, as Python shows them."""
+    return os.fsdecode(word.replace("\0", "").encode("utf-8", "surrogatepass"))
 
 
 def _file(source: Hostile, work: Path, files: dict[str, bytes], folder: str) -> str:
@@ -77,9 +77,8 @@ def _show(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
 
 def _diff(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
     ours = _config(source, work, files)
-    other = source.random.choice(
-        ("configs/longvideo_config.json", "configs/quickstart.json", source.name())
-    )
+    known = ("configs/longvideo_config.json", "configs/quickstart.json")
+    other = source.random.choice((*known, source.name()))
     return ["config", "diff", ours, other]
 
 
@@ -172,8 +171,7 @@ def _nodes(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
 
 def _restore(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
     lines = (work / "inputs" / "ledger.jsonl").read_text().splitlines()
-    for _ in range(source.random.randrange(1, 4)):
-        number = source.random.randrange(len(lines))
+    for number in source.random.sample(range(len(lines)), source.random.randrange(1, 4)):
         lines[number] = source.document(json.loads(lines[number])).decode("utf-8", "replace")
     text = "\n".join(" ".join(line.split("\n")) for line in lines) + "\n"
     files["inputs/fuzzed.jsonl"] = text.encode() if source.random.random() < 0.3 else signed(text)

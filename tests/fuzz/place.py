@@ -18,7 +18,7 @@ from tests.fuzz.hostile import SECRETS
 ROOT = Path(__file__).parents[2]
 CODES = frozenset({0, 2, 3, 4, 5})
 """Exit codes that the command line documents; 1 would be a fault of ours."""
-OURS = (".ntlbg", "out", "inputs")
+OURS = (".ntlbg", "out", "inputs", "imported")
 """Folders of the working folder in which things may change."""
 
 
@@ -37,7 +37,12 @@ class Place:
         self.top = top
         self.work = top / "a" / "b" / "c" / "work"
         self.outside = top / "outside"
-        for folder in (self.outside, top / "user", top / "tmp", *(self.work / o for o in OURS)):
+        for folder in (
+            self.outside,
+            top / "user",
+            top / "tmp",
+            *(self.work / ours for ours in OURS),
+        ):
             folder.mkdir(parents=True)
         (self.outside / "kept.txt").write_text("kept")
         shutil.copytree(ROOT / "configs", self.work / "configs")
@@ -101,6 +106,8 @@ class Place:
         for folder, below, files in os.walk(self.top):
             if Path(folder) == self.work:
                 below[:] = [name for name in below if name not in OURS]
+            # Compiled by torch when it is imported, not for anything that it is given.
+            below[:] = [name for name in below if not name.startswith("torchinductor_")]
             for name in (*below, *files):
                 path = Path(folder, name)
                 stat = path.lstat()

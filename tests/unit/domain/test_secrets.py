@@ -35,8 +35,8 @@ VALUE = of_alphabet(ALNUM + "-_.+/=", 8, 40).filter(lambda text: re.search(r"[A-
 
 @given(ORDINARY, SHAPED, ORDINARY)
 def test_a_token_is_hidden_wherever_it_stands(before: str, token: str, after: str) -> None:
-    text = f"{before} {token} {after}"
-    assert token not in Secrets().redacted(text)
+    assert token not in Secrets().redacted(f"{before} {token} {after}")
+    assert token not in Secrets().redacted(f"name{token}.json")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,7 @@ def test_text_without_secrets_stays_as_it_is(text: str) -> None:
         "postgresql://ada@db/ledger and http://127.0.0.1:5000/#/experiments/1",
         "mask-1234567890abcdefghijk disk-0123456789abcdefghijkl half_0123456789abcdef01",
         "compass: north, bypass=1, three passed, 2 tests pass: yes",
+        "OLDPWD=/home/ada/lab pwd: /home/ada",
         "Basic settings of run 12 and Bearer of news",
     ],
 )
@@ -149,6 +150,9 @@ def test_hints_only_save_work() -> None:
         ("hfToken", True),
         ("PGPASSWORD", True),
         ("DB_PASS", True),
+        ("db.pwd", True),
+        ("PWD", False),
+        ("OLDPWD", False),
         ("AWS_SECRET_ACCESS_KEY", True),
         ("AWS_ACCESS_KEY_ID", True),
         ("wandb.api-key", True),
