@@ -9,6 +9,7 @@ from typing import Any
 
 from ntlbg_model.config import Config
 from ntlbg_model.names import flaw_of_file_name
+from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import MetricLine, Work
 from ntlbg_service.domain.resolve import leaves, parse
 from ntlbg_service.domain.states import TERMINAL, RunState
@@ -89,6 +90,9 @@ class Publisher:
         except TrackingError as error:
             self.ledger.not_sent(entry, str(error))
             return False
+        except UserError as error:
+            # A run of older code, whose config this one does not know, holds nothing up.
+            self.ledger.not_sent(entry, str(error))
         self.door.through(f"sent {name}", lambda: self.ledger.sent(entry))
         return True
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ntlbg_model.backbone.exported import ORIGIN, origin_of
 from ntlbg_model.config import Config
 from ntlbg_model.data.records import Prediction
+from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.launch import (
     CheckpointMarker,
     ExitRecord,
@@ -19,14 +20,14 @@ from ntlbg_service.domain.launch import (
     MetricLine,
     Work,
 )
-from ntlbg_service.domain.recovery import UNLIMITED, Hours
+from ntlbg_service.domain.recovery import UNLIMITED, FailureClass, Hours
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.retention import Checkpoint
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.confined import LeavesStorageError
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.records import read_record, read_records
+from ntlbg_service.storage.local import DamagedError, Storage
+from ntlbg_service.storage.records import read_intact, read_record, read_records
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,18 @@ def config_of_checkpoint(folder: Path) -> Config | None:
 
 
 def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:
-    """The exit record of an attempt."""
-    return read_record(storage, ExitRecord, keys.exit)
+    """The exit record of an attempt. One that cannot be read stands for a lost attempt."""
+    try:
+        return read_record(storage, ExitRecord, keys.exit)
+    except DamagedError as error:
+        return ExitRecord(
+            run_id=keys.run_id,
+            attempt=keys.attempt,
+            finished=False,
+            failure=FailureClass.INFRASTRUCTURE,
+            message=in_one_line(str(error))[:500],
+            ended_at=0.0,
+        )
 
 
 def read_results(storage: Storage, attempts: Sequence[Attempt], datasets: Sequence[str]) -> Results:
@@ -101,7 +112,7 @@ def committed_checkpoints(
         keys = AttemptKeys(attempt.run_id, attempt.number)
         own = storage.path(keys.folder)
         for key in storage.keys(keys.markers):
-            marker = read_record(storage, CheckpointMarker, key)
+            marker = read_intact(storage, CheckpointMarker, key)
             if marker is not None and _lies_below(storage, marker.path, own):
                 found.append(marker)
     return tuple(found)
@@ -154,7 +165,7 @@ def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[Sign, .
     trials = [trial["name"] for trial in run.details.get("trials", ())]
     keys = AttemptKeys(attempt.run_id, attempt.number)
     every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
-    beats = [read_record(storage, Heartbeat, each.heartbeat) for each in every]
+    beats = [read_intact(storage, Heartbeat, each.heartbeat) for each in every]
     return tuple(Sign(beat.time, beat.step + beat.answers) for beat in beats if beat is not None)
 
 

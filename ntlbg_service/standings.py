@@ -12,7 +12,7 @@ from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.results import hours_of
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.records import read_record, read_records
+from ntlbg_service.storage.records import read_intact, read_records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
         return Standing(run=run, attempts=attempts, trials=trials, hours=hours)
     rows = read_records(storage, MetricLine, keys.metrics)
     lines = [line for line in rows if "train/loss" in line.values]
-    heartbeat = read_record(storage, Heartbeat, keys.heartbeat)
+    heartbeat = read_intact(storage, Heartbeat, keys.heartbeat)
     steps = [line.step for line in lines[-1:]] + ([heartbeat.step] if heartbeat else [])
     return Standing(
         run=run,

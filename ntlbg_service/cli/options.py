@@ -26,7 +26,7 @@ LONGEST_NAME = 255
 """Bytes of a file's name."""
 
 
-class FilePath(click.ParamType):
+class FilePath(click.ParamType[Path]):
     """A path that a file system could take."""
 
     name = "path"
@@ -40,6 +40,7 @@ class FilePath(click.ParamType):
 
 
 FILE = FilePath()
+PRIORITY = click.IntRange(-1_000_000, 1_000_000)
 
 
 def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,14 +2,14 @@
 
 import click
 
-from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.options import PRIORITY, workspace_options
 from ntlbg_service.cli.targets import complete_any
 from ntlbg_service.workspace import Workspace
 
 
 @click.command(short_help="Move a run or a suite in the queue.")
 @click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
-@click.argument("priority", type=int)
+@click.argument("priority", type=PRIORITY)
 @workspace_options
 def command(target: str, priority: int, workspace: Workspace) -> None:
     """Give RUN, or every run of SUITE that has not ended, another PRIORITY.

@@ -25,6 +25,7 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.ledger.transactions import DeposedError
 from ntlbg_service.results import hours_of, newest_checkpoint, read_exit, signs_of_life
+from ntlbg_service.storage.local import DamagedError
 from ntlbg_service.workspace import Workspace
 
 What = TypeVarTuple("What")
@@ -241,12 +242,12 @@ class Controller:
             self._withdraw(attempt, _stopped(f"{', '.join(gone)} went before it began"))
             return
         try:
-            spec = launch_spec(run, attempt, self.workspace, self.ground.ray_ids)
+            self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
         except UserError as error:
             # What was submitted is not what this code runs, whoever tries it again.
             self._recover(attempt, AttemptState.FAILED, FailureClass.USER, str(error), None)
-            return
-        self.effects.launch(spec)
+        except DamagedError as error:
+            self._lost(attempt, str(error))
 
 
 def work_of(folder: str) -> str:

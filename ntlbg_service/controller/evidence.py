@@ -7,7 +7,7 @@ from ntlbg_service.domain.recovery import Ended, FailureClass
 from ntlbg_service.ledger.records import Attempt, Measured
 from ntlbg_service.storage.layout import AttemptKeys, step_of
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.records import read_record
+from ntlbg_service.storage.records import read_intact
 
 
 def keys_of(attempt: Attempt) -> AttemptKeys:
@@ -33,7 +33,7 @@ def history(
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
     """Step of the newest checkpoint that an attempt committed, also one deleted since; else 0."""
     for key in reversed(storage.keys(keys.markers)):
-        marker = read_record(storage, CheckpointMarker, key)
+        marker = read_intact(storage, CheckpointMarker, key)
         if marker is not None:
             return marker.step
     return 0
@@ -42,7 +42,7 @@ def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
 def measured_of(storage: Storage, attempt: Attempt, record: ExitRecord | None) -> Measured:
     """What an attempt was seen to do: by its exit record, else by its last heartbeat."""
     if record is None:
-        last = read_record(storage, Heartbeat, keys_of(attempt).heartbeat)
+        last = read_intact(storage, Heartbeat, keys_of(attempt).heartbeat)
         if last is None:
             return Measured()
         return Measured(peak_mib=last.peak_memory_mib, finished_steps=last.step)

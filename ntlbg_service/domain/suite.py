@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config, Metric
 from ntlbg_model.names import flaw_of_file_name, flaw_of_name
+from ntlbg_service.domain.counts import check_count
 from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.profile import Profile
 from ntlbg_service.domain.resolve import Layer, resolve
@@ -134,6 +135,8 @@ def check_hours(hours: float | None) -> None:
 def _check_seeds(seeds: Sequence[int]) -> None:
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be distinct and at least one, got {list(seeds)}")
+    for seed in seeds:
+        check_count("seeds", seed)
 
 
 @dataclass(frozen=True, kw_only=True)

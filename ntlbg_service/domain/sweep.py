@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from ntlbg_model.config import STRICT, Metric
 from ntlbg_model.names import flaw_of_file_name
+from ntlbg_service.domain.counts import check_count
 from ntlbg_service.domain.suite import check_hours, check_name
 
 MOST_TRIALS = 10_000
@@ -86,6 +87,7 @@ class SweepSpec:
         for name in ("samples", "concurrency"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_count("seed", self.seed)
         trials = self.samples * math.prod(len(axis.values) or 1 for axis in self.space.values())
         if trials > MOST_TRIALS:
             raise ValueError(f"space has {trials} trials, more than {MOST_TRIALS}")

@@ -13,7 +13,7 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import Whereabouts
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.records import read_record
+from ntlbg_service.storage.records import read_intact
 
 BACK_SECONDS = 10.0
 """How long a stop waits for the memory. Ray's report of a node is up to five seconds old."""
@@ -26,7 +26,7 @@ class DeviceHeldError(InfrastructureError):
 
 def workers_of(storage: Storage, keys: AttemptKeys) -> tuple[Whereabouts, ...]:
     """Where the workers of an attempt are or were, as they said when they began."""
-    found = [read_record(storage, Whereabouts, key) for key in storage.keys(keys.workers)]
+    found = [read_intact(storage, Whereabouts, key) for key in storage.keys(keys.workers)]
     return tuple(where for where in found if where is not None)
 
 

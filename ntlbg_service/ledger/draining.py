@@ -6,8 +6,7 @@ from ntlbg_service.ledger.database import insert_of
 from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.records import Drain
 from ntlbg_service.ledger.tables import drains
-from ntlbg_service.ledger.transactions import Transactions
-from ntlbg_service.redaction import redacted
+from ntlbg_service.ledger.transactions import Transactions, kept
 
 
 class Draining(Transactions):
@@ -15,7 +14,12 @@ class Draining(Transactions):
 
     def drain(self, node: str, who: str, reason: str = "") -> bool:
         """Let nothing new start on a node. False where it is drained already; the first stands."""
-        values = {"node": node, "since": self._clock(), "who": who, "reason": redacted(reason)}
+        values = {
+            "node": kept(node),
+            "since": self._clock(),
+            "who": kept(who),
+            "reason": kept(reason),
+        }
         with self._writing() as connection:
             announce(connection)
             add = insert_of(connection)(drains).values(values).on_conflict_do_nothing()
@@ -25,7 +29,7 @@ class Draining(Transactions):
         """Let runs start on a node again. False where it was not drained."""
         with self._writing() as connection:
             announce(connection)
-            done = connection.execute(delete(drains).where(drains.c.node == node))
+            done = connection.execute(delete(drains).where(drains.c.node == kept(node)))
             return done.rowcount > 0
 
     def drained(self) -> dict[str, Drain]:

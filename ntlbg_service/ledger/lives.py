@@ -10,7 +10,7 @@ from ntlbg_service.domain.states import TERMINAL, RunState, check_transition
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.outbox import Outbox
 from ntlbg_service.ledger.tables import attempts, runs
-from ntlbg_service.redaction import redacted
+from ntlbg_service.ledger.transactions import kept
 
 
 class Lives(Outbox):
@@ -59,6 +59,6 @@ class Lives(Outbox):
         connection.execute(
             update(runs)
             .where(runs.c.run_id == run_id)
-            .values(state=new.value, reason=redacted(reason), updated_at=self._clock())
+            .values(state=new.value, reason=kept(reason), updated_at=self._clock())
         )
         return str(row.suite_key)

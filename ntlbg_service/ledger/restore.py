@@ -12,6 +12,7 @@ from sqlalchemy.exc import StatementError
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.launch import Trial
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.backup import TABLES, check_lines, in_pieces, read_lines, rows_of
@@ -20,6 +21,8 @@ from ntlbg_service.ledger.rows import attempt_of, run_of
 from ntlbg_service.ledger.tables import attempts, events, leadership, metadata, outbox, runs, suites
 from ntlbg_service.ledger.transactions import WRITES, first_line
 
+UNFIT = (ValueError, TypeError, OverflowError)
+"""What a value of another type, or one too large, comes to."""
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
@@ -110,6 +113,11 @@ def _understand(connection: Connection) -> None:
         run = run_of(row)
         parse(Config, run.config, f"run {run.run_id}")
         Identity(**run.identity)
+        for trial in run.details.get("trials", ()):
+            parse(Trial, trial, f"run {run.run_id}")
+        texts = [run.details.get(name, "") for name in ("data_root", "code", "metric")]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError(f"run {run.run_id}: details: must be texts")
     for row in connection.execute(select(attempts)):
         attempt_of(row)
 

@@ -64,7 +64,7 @@ class Transactions:
             raise InfrastructureError(f"ledger: {first_line(error)}") from error
 
     def _event(self, connection: Connection, run_id: str, kind: str, message: str) -> None:
-        said = {"kind": kind, "message": redacted(message)}
+        said = {"kind": kind, "message": kept(message)}
         connection.execute(insert(events).values(time=self._clock(), run_id=run_id, **said))
 
 
@@ -78,6 +78,11 @@ def _hold(connection: Connection, term: Term) -> None:
             f"{term.holder} leads no more: its term was {term.epoch}, "
             f"now {leader} leads in term {row.epoch}"
         )
+
+
+def kept(text: str) -> str:
+    """A text as the ledger keeps it: without secrets, of characters that every database takes."""
+    return redacted(text).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def first_line(error: Exception) -> str:

@@ -21,6 +21,14 @@ def read_record(storage: Storage, kind: type[T], key: str) -> T | None:
         raise DamagedError(f"storage: {error}") from None
 
 
+def read_intact(storage: Storage, kind: type[T], key: str) -> T | None:
+    """The same, and None also for one that is damaged: of signs of which the next will come."""
+    try:
+        return read_record(storage, kind, key)
+    except DamagedError:
+        return None
+
+
 def read_records(storage: Storage, kind: type[T], key: str) -> Iterator[T]:
     """The records of an object of JSON lines. Lines that are none are left out, as is one that a
     kill has cut."""

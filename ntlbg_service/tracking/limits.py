@@ -19,8 +19,8 @@ _Item = TypeVar("_Item")
 
 
 def key(name: str) -> str:
-    """The name with only those characters that MLflow allows, as a path that is normal."""
-    allowed = re.sub(r"[^\w.\- :/]", "_", name)
+    """The name without secrets, of characters that MLflow allows, as a path that is normal."""
+    allowed = re.sub(r"[^\w.\- :/]", "_", redacted(name))
     parts = [part for part in allowed.split("/") if part not in {"", ".", ".."}]
     return "/".join(parts)[:KEY_LENGTH] or "_"
 

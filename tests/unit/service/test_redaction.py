@@ -118,6 +118,7 @@ def test_the_exit_record_and_mlflow_get_no_secret() -> None:
     _, message = classify(RuntimeError(f"401 for token {TOKEN} of {LAB}"))
     assert message == f"RuntimeError: 401 for token {HIDDEN} of {HIDDEN}"
     assert limits.text(f"see {TOKEN}") == f"see {HIDDEN}"
+    assert limits.key(f"glitch/{TOKEN}") == "glitch/_redacted_"
 
 
 def test_the_token_of_ray_is_known_by_its_file(
