@@ -59,7 +59,7 @@ def hostile_run(source: Hostile, number: int) -> Any:
     config: Any = run.config
     if source.random.random() < 0.2:
         config = json.loads(json.dumps(config))
-        config[source.random.choice(list(config))] = source.value()
+        config[source.random.choice(list(config))] = redaction.known().hidden(source.value())
     return replace(run, identity=named, details=details, config=config)
 
 
