@@ -11,14 +11,15 @@ SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: help install demo test test-all test-browser lint bench tiny-base clean
+.PHONY: help install demo test test-all test-browser lint audit bench tiny-base clean
 
 help:
 	@echo "make demo          install, render a small benchmark, run the quickstart suite, compare"
 	@echo "make test          install, lint, types, layers, and the tests that CI runs"
 	@echo "make test-all      the long tests as well"
 	@echo "make test-browser  MLflow's pages in headless Chromium (installs it: Debian, root)"
-	@echo "make lint          ruff, mypy --strict, lint-imports"
+	@echo "make lint          ruff, mypy --strict, lint-imports, bandit"
+	@echo "make audit         known holes in what is installed (asks pypi.org)"
 	@echo "make bench         the benchmarks that need no GPU"
 	@echo "make tiny-base     train the demo's base model again from its seed"
 	@echo "make clean         remove what demo and tests made; .venv stays"
@@ -57,6 +58,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml ntlbg_model ntlbg_service
+
+audit: install
+	$(BIN)/pip-audit --local --strict --skip-editable --progress-spinner off
 
 bench: install
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -8,6 +8,8 @@ in `__post_init__` and raise `ValueError` with a message that begins with the fi
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
+from ntlbg_model.names import flaw_of_file_name
+
 STRICT: dict[str, object] = {"extra": "forbid", "use_attribute_docstrings": True}
 """Read by pydantic where a file is validated: unknown keys are errors, docstrings are kept."""
 
@@ -496,8 +498,9 @@ class DatasetConfig:
     """Use only the first questions; null: all."""
 
     def __post_init__(self) -> None:
-        _check(bool(self.name.strip()), "name must not be empty")
-        _check(bool(self.path.strip()), "path must not be empty")
+        flaw = flaw_of_file_name(self.name)
+        _check(flaw is None, f"name {flaw}")
+        _check(bool(self.path.strip()) and "\0" not in self.path, "path must not be empty")
         _above("weight", self.weight, 0)
         if self.max_questions is not None:
             _at_least("max_questions", self.max_questions, 1)

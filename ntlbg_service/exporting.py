@@ -113,6 +113,9 @@ def _fill(folder: Path, storage: Storage, run: Run, marker: CheckpointMarker) ->
     from ntlbg_model.backbone.checkpoint import add_words
 
     source = storage.path(marker.path)
+    links = [path for path in source.rglob("*") if path.is_symlink()]
+    if links:
+        raise UserError(f"{links[0]}: is a link, and a checkpoint has none; it is not followed")
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*RESUMING), dirs_exist_ok=True)
     config = parse(Config, run.config, f"ledger run {run.run_id}")
     add_words(folder, config.model.base_model)

@@ -21,6 +21,7 @@ from ntlbg_service.domain.published.conversion import is_published, published_ma
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec, digest
 from ntlbg_service.domain.sweep import SweepSpec
+from ntlbg_service.redaction import known
 
 T = TypeVar("T")
 
@@ -45,7 +46,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_any(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises UserError for a missing file, bad syntax or a repeated key."""
+    """A JSON object. Raises UserError for a missing file, bad syntax, a repeated key or a secret:
+    what stands in a config is copied to ledger, storage, MLflow and reports."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -62,10 +64,26 @@ def read_any(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply") from None
+    except ValueError as error:  # A whole number of thousands of digits.
+        raise UserError(f"{path}: not JSON: {str(error).partition(';')[0]}") from None
     _check_text(text, value, path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: must be a JSON object, got {type(value).__name__}")
+    secret = known().place_in(value)
+    if secret is not None:
+        raise UserError(
+            f"{path}: {secret}: looks like a secret; leave it out, and put it into the environment "
+            "of the nodes"
+        )
     return value
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; no, for a name that no file system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
@@ -132,7 +150,7 @@ def load_suite(path: Path, scale: str | None = None, kinds: Sequence[Profile] = 
     """A suite with its base config and its scale: the one asked for, else the suite's own."""
     suite = _parse(SuiteSpec, read_json(path), str(path))
     base_path = path.parent / suite.config
-    if not base_path.is_file():
+    if not is_file(base_path):
         raise UserError(f"{path}: config: no such file {base_path}{_near_file(base_path)}")
     base, categories = load_main(base_path, kinds)
     files = SuiteFiles(
@@ -192,7 +210,7 @@ def load_kinds(values: Mapping[str, str]) -> tuple[Profile, ...]:
 
 
 def _with_kind(kinds: tuple[Profile, ...], path: Path, source: str) -> tuple[Profile, ...]:
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{source}: no such file {path}{_near_file(path)}")
     return including(kinds, load_kind(path), str(path))
 

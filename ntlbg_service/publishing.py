@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ntlbg_model.config import Config
+from ntlbg_model.names import flaw_of_file_name
+from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import MetricLine, Work
 from ntlbg_service.domain.resolve import leaves, parse
 from ntlbg_service.domain.states import TERMINAL, RunState
@@ -88,6 +90,9 @@ class Publisher:
         except TrackingError as error:
             self.ledger.not_sent(entry, str(error))
             return False
+        except UserError as error:
+            # A run of older code, whose config this one does not know, holds nothing up.
+            self.ledger.not_sent(entry, str(error))
         self.door.through(f"sent {name}", lambda: self.ledger.sent(entry))
         return True
 
@@ -209,7 +214,9 @@ class Publisher:
         artifacts = {"report.html": html} if html.is_file() else {}
         suite = self.ledger.suite(suite_key)
         with TemporaryDirectory(prefix="ntlbg-") as folder:
-            for name, content in (suite.spec if suite else {}).items():
+            spec = suite.spec if suite else {}
+            for name in filter(lambda name: flaw_of_file_name(name) is None, spec):
+                content = spec[name]
                 path = Path(folder) / f"{name}.json"
                 path.write_text(json.dumps(content, indent=1, sort_keys=True))
                 artifacts[path.name] = path

@@ -11,19 +11,23 @@ from typing import Any, NamedTuple
 from ntlbg_model.backbone.exported import ORIGIN, origin_of
 from ntlbg_model.config import Config
 from ntlbg_model.data.records import Prediction
+from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.launch import (
     CheckpointMarker,
     ExitRecord,
+    Heartbeat,
     LaunchSpec,
     MetricLine,
     Work,
 )
-from ntlbg_service.domain.recovery import UNLIMITED, Hours
+from ntlbg_service.domain.recovery import UNLIMITED, FailureClass, Hours
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.retention import Checkpoint
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.storage.confined import LeavesStorageError
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.local import DamagedError, Storage
+from ntlbg_service.storage.records import read_intact, read_record, read_records
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,18 @@ def config_of_checkpoint(folder: Path) -> Config | None:
 
 
 def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:
-    """The exit record of an attempt."""
-    found = storage.get(keys.exit)
-    return parse(ExitRecord, found, keys.exit) if found is not None else None
+    """The exit record of an attempt. One that cannot be read stands for a lost attempt."""
+    try:
+        return read_record(storage, ExitRecord, keys.exit)
+    except DamagedError as error:
+        return ExitRecord(
+            run_id=keys.run_id,
+            attempt=keys.attempt,
+            finished=False,
+            failure=FailureClass.INFRASTRUCTURE,
+            message=in_one_line(str(error))[:500],
+            ended_at=0.0,
+        )
 
 
 def read_results(storage: Storage, attempts: Sequence[Attempt], datasets: Sequence[str]) -> Results:
@@ -60,8 +73,7 @@ def read_results(storage: Storage, attempts: Sequence[Attempt], datasets: Sequen
         return Results()
     keys = AttemptKeys(attempts[-1].run_id, attempts[-1].number)
     predictions = {
-        name: tuple(map(Prediction.from_json, storage.lines(keys.predictions(name))))
-        for name in datasets
+        name: tuple(read_records(storage, Prediction, keys.predictions(name))) for name in datasets
     }
     return Results(
         exit=read_exit(storage, keys),
@@ -76,8 +88,7 @@ def read_history(storage: Storage, attempts: Sequence[Attempt]) -> tuple[MetricL
     history: list[MetricLine] = []
     for attempt in attempts:
         keys = AttemptKeys(attempt.run_id, attempt.number)
-        for row in storage.lines(keys.metrics):
-            line = parse(MetricLine, row, keys.metrics)
+        for line in read_records(storage, MetricLine, keys.metrics):
             mark = (line.step, frozenset(line.values))
             if mark not in seen:
                 seen.add(mark)
@@ -94,14 +105,25 @@ def newest_checkpoint(storage: Storage, attempts: Sequence[Attempt]) -> Checkpoi
 def committed_checkpoints(
     storage: Storage, attempts: Sequence[Attempt]
 ) -> tuple[CheckpointMarker, ...]:
-    """Committed checkpoints that are still on disk, attempt by attempt."""
-    markers = [
-        parse(CheckpointMarker, found, key)
-        for attempt in attempts
-        for key in storage.keys(AttemptKeys(attempt.run_id, attempt.number).markers)
-        if (found := storage.get(key)) is not None
-    ]
-    return tuple(marker for marker in markers if storage.path(marker.path).is_dir())
+    """Committed checkpoints that are still on disk, attempt by attempt. A marker that names a place
+    outside its attempt is of none."""
+    found = []
+    for attempt in attempts:
+        keys = AttemptKeys(attempt.run_id, attempt.number)
+        own = storage.path(keys.folder)
+        for key in storage.keys(keys.markers):
+            marker = read_intact(storage, CheckpointMarker, key)
+            if marker is not None and _lies_below(storage, marker.path, own):
+                found.append(marker)
+    return tuple(found)
+
+
+def _lies_below(storage: Storage, path: str, folder: Path) -> bool:
+    try:
+        place = storage.path(path)
+    except LeavesStorageError:
+        return False
+    return place != folder and place.is_relative_to(folder) and place.is_dir()
 
 
 def checkpoints_by_value(
@@ -143,12 +165,8 @@ def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[Sign, .
     trials = [trial["name"] for trial in run.details.get("trials", ())]
     keys = AttemptKeys(attempt.run_id, attempt.number)
     every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
-    beats = [storage.get(each.heartbeat) for each in every]
-    return tuple(
-        Sign(beat["time"], beat["step"] + beat.get("answers", 0))
-        for beat in beats
-        if beat is not None
-    )
+    beats = [read_intact(storage, Heartbeat, each.heartbeat) for each in every]
+    return tuple(Sign(beat.time, beat.step + beat.answers) for beat in beats if beat is not None)
 
 
 def hours_of(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> Hours:
@@ -221,7 +239,5 @@ def _trial(storage: Storage, keys: AttemptKeys, run: Run, trial: dict[str, Any])
         config=trial["config"],
         exit=record,
         score=fmean(scores) if scores else None,
-        history=tuple(
-            parse(MetricLine, row, below.metrics) for row in storage.lines(below.metrics)
-        ),
+        history=tuple(read_records(storage, MetricLine, below.metrics)),
     )

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ntlbg_service.domain.launch import Heartbeat, Work
+from ntlbg_service.domain.launch import Heartbeat, MetricLine, Work
 from ntlbg_service.domain.pace import seconds_left, seconds_per_step
 from ntlbg_service.domain.recovery import UNLIMITED, Hours
-from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.results import hours_of
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.records import read_intact, read_records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +103,18 @@ def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
     if run.work is Work.SWEEP:
         trials = _trials(storage, run, keys)
         return Standing(run=run, attempts=attempts, trials=trials, hours=hours)
-    lines = [row for row in storage.lines(keys.metrics) if "train/loss" in row["values"]]
-    beat = storage.get(keys.heartbeat)
-    heartbeat = None if beat is None else parse(Heartbeat, beat, keys.heartbeat)
-    steps = [row["step"] for row in lines[-1:]] + ([heartbeat.step] if heartbeat else [])
+    rows = read_records(storage, MetricLine, keys.metrics)
+    lines = [line for line in rows if "train/loss" in line.values]
+    heartbeat = read_intact(storage, Heartbeat, keys.heartbeat)
+    steps = [line.step for line in lines[-1:]] + ([heartbeat.step] if heartbeat else [])
     return Standing(
         run=run,
         attempts=attempts,
         step=max(steps, default=0),
         steps=run.config["training"]["max_steps"],
-        loss=lines[-1]["values"]["train/loss"] if lines else None,
+        loss=lines[-1].values["train/loss"] if lines else None,
         answered=_answered(storage, run, keys),
-        pace=seconds_per_step([(row["step"], row["time"]) for row in lines]),
+        pace=seconds_per_step([(line.step, line.time) for line in lines]),
         heartbeat=heartbeat,
         heartbeat_age=storage.age(keys.heartbeat),
         hours=hours,

@@ -18,9 +18,12 @@ from ntlbg_model.backbone.model import CLASSES, TINY, Backbone, BackboneError, l
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.model import OPTIONS, NTLBGModel
+from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
 
 ADAPTER = "adapter_config.json"
 """What peft writes beside adapters."""
+ADAPTERS = "adapter_model"
+"""What peft calls their weights. It would take a pickle where these are not there."""
 
 TOKENIZER = "tokenizer_config.json"
 """What a base model's folder has and a checkpoint of a training has not."""
@@ -85,6 +88,7 @@ def _loaded(source: str, device: Device) -> Backbone:
 def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
     """A base model with the adapters in `folder`."""
     with _named(folder):
+        refuse_pickles(folder, ADAPTERS)
         named = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
         backbone = _loaded(base or _base_name(named), device)
         with warnings.catch_warnings():
@@ -101,13 +105,17 @@ def _tuned(folder: Path, device: Device, base: str | None) -> Backbone:
     with _named(folder):
         if base is None:
             raise ValueError("no tokenizer beside the weights; say which base model they are of")
-        words = AutoTokenizer.from_pretrained(str(TINY) if base == "tiny" else base)
+        refuse_pickles(folder)
+        words = AutoTokenizer.from_pretrained(str(TINY) if base == "tiny" else base, **WITHOUT_CODE)
         register()
-        kind = AutoConfig.from_pretrained(folder).model_type
+        kind = AutoConfig.from_pretrained(folder, **WITHOUT_CODE).model_type
         if kind not in CLASSES:
             raise ValueError(f"the weights are of a {kind!r}")
         model = CLASSES[kind].from_pretrained(
-            folder, dtype=device.dtype, attn_implementation=available(device.attention)
+            folder,
+            dtype=device.dtype,
+            attn_implementation=available(device.attention),
+            **DATA_ALONE,
         )
     use_batched_attention(model.model.visual)
     model.requires_grad_(False).to(device.name)
@@ -119,7 +127,7 @@ def _named(folder: Path) -> Iterator[None]:
     """Errors of loading as one line that names the folder."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
+    except UNREADABLE as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise BackboneError(f"{folder} cannot be loaded: {reason}") from error
 
@@ -136,5 +144,7 @@ def add_words(folder: Path, base: str) -> None:
     themselves; adapters and added parts name their base instead."""
     if (folder / CONFIG_NAME).is_file() and not (folder / TOKENIZER).is_file():
         with _named(folder):
-            words = AutoTokenizer.from_pretrained(str(TINY) if base == "tiny" else base)
+            words = AutoTokenizer.from_pretrained(
+                str(TINY) if base == "tiny" else base, **WITHOUT_CODE
+            )
             words.save_pretrained(folder)

@@ -25,6 +25,7 @@ from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.model import NTLBGModel, connector_options
 from ntlbg_model.native.size import architecture_of
+from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
 from ntlbg_model.tokens.connector import build_connector
 from ntlbg_model.tokens.connector_size import CONTEXT_WIDTH
 
@@ -191,12 +192,15 @@ def _pretrained(
     source: str, name: str, dtype: torch.dtype, attention: kernels.Attention
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
-        kind = AutoConfig.from_pretrained(source).model_type
+        refuse_pickles(source)
+        kind = AutoConfig.from_pretrained(source, **WITHOUT_CODE).model_type
         if kind not in CLASSES:
             raise BackboneError(f"model.base_model {name!r} is a {kind!r}, {_instead(kind)}")
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = CLASSES[kind].from_pretrained(source, dtype=dtype, attn_implementation=attention)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(source, **WITHOUT_CODE)
+        model = CLASSES[kind].from_pretrained(
+            source, dtype=dtype, attn_implementation=attention, **DATA_ALONE
+        )
+    except UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
     return model, tokenizer

@@ -19,6 +19,7 @@ from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.prompt import chat_template, native_prompt, spoken
 from ntlbg_model.native.sample import NativeSample
 from ntlbg_model.native.size import FRAMES_AT_ONCE
+from ntlbg_model.safe_loading import WITHOUT_CODE
 
 QUESTIONS = "qformer_tokenizer"
 """The folder of the Q-Former's own tokenizer in a checkpoint."""
@@ -54,7 +55,7 @@ class InstructBlipVideo(NativeModel):
             architecture=architecture,
             transform=transform_of(preprocessing(source)),
             template=chat_template(source),
-            questions=AutoTokenizer.from_pretrained(source, subfolder=QUESTIONS),
+            questions=AutoTokenizer.from_pretrained(source, subfolder=QUESTIONS, **WITHOUT_CODE),
         )
 
     @classmethod

@@ -28,6 +28,7 @@ from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.qwen3_vl import Qwen3Vl
 from ntlbg_model.native.size import architecture_of
 from ntlbg_model.native.video_llama3 import VideoLlama3
+from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
 
 CLASSES: Mapping[Architecture, tuple[type[NativeModel], type[PreTrainedModel]]] = MappingProxyType(
     {
@@ -62,16 +63,20 @@ def load_native(
     kernels.register()
     with _refusing(name):
         ours, theirs = CLASSES[architecture]
-        _check_kind(AutoConfig.from_pretrained(source), config, ours)
+        refuse_pickles(source)
+        _check_kind(AutoConfig.from_pretrained(source, **WITHOUT_CODE), config, ours)
         model = (
             theirs.from_pretrained(
-                source, dtype=dtype, attn_implementation=kernels.available(attention)
+                source,
+                dtype=dtype,
+                attn_implementation=kernels.available(attention),
+                **DATA_ALONE,
             )
             .requires_grad_(False)
             .eval()
             .to(device)
         )
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, **WITHOUT_CODE)
         loaded = ours.build(source, model, tokenizer, architecture)
     _check_video_token(loaded, name)
     _check_size(loaded.model, config)
@@ -87,11 +92,11 @@ def weightless_native(
     kernels.register()
     with _refusing(name):
         ours, theirs = CLASSES[architecture]
-        found = AutoConfig.from_pretrained(name, local_files_only=True)
+        found = AutoConfig.from_pretrained(name, local_files_only=True, **WITHOUT_CODE)
         _check_kind(found, config, ours)
         if found.model_type != theirs.config_class.model_type:
-            found = theirs.config_class.from_pretrained(name, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
+            found = theirs.config_class.from_pretrained(name, local_files_only=True, **WITHOUT_CODE)
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True, **WITHOUT_CODE)
         found.dtype = dtype
         with torch.device("meta"):
             kernel = "sdpa" if attention == "flash_attention_2" else attention
@@ -106,7 +111,7 @@ def _refusing(name: str) -> Iterator[None]:
     """What a checkpoint that is not there or not understood raises, as one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise BackboneError(f"model.base_model {name!r} cannot be loaded: {reason}") from error
 

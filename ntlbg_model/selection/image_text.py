@@ -21,6 +21,7 @@ from transformers import (
 
 from ntlbg_model.backbone import vision
 from ntlbg_model.config import PAIR
+from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
 
 EncoderKind = Literal["clip", "siglip"]
 
@@ -95,12 +96,13 @@ def load_encoder(
     name = source or CHECKPOINTS[kind]
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
     try:
-        found = AutoConfig.from_pretrained(name).model_type
+        refuse_pickles(name)
+        found = AutoConfig.from_pretrained(name, **WITHOUT_CODE).model_type
         if found != kind:
             raise EncoderError(f"selection.encoder {name!r} is a {found!r}, not a {kind!r}")
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = _CLASSES[kind].from_pretrained(name, dtype=dtype)
-    except (OSError, ValueError, ImportError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(name, **WITHOUT_CODE)
+        model = _CLASSES[kind].from_pretrained(name, dtype=dtype, **DATA_ALONE)
+    except (*UNREADABLE, ImportError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise EncoderError(f"selection.encoder {name!r} cannot be loaded: {reason}") from error
     model.requires_grad_(False)

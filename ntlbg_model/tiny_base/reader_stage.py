@@ -38,7 +38,7 @@ def train_reader(
     report: Callable[[str], None],
 ) -> None:
     """Train the language model and its embeddings through one stage."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # nosec B311 # draws of an experiment
     model.model.language_model.train()
     parameters = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
     optimizer = StageOptimizer(parameters, stage.steps, stage.rate)

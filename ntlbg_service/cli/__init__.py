@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from ntlbg_model import __version__
-from ntlbg_service.domain.errors import NtlbgError
+from ntlbg_service.domain.errors import InfrastructureError, NtlbgError, in_one_line
+from ntlbg_service.redaction import redacted, redacted_output
 
 COMMANDS = {
     "run": "run",
@@ -91,29 +92,43 @@ def _complete() -> None:
 
 
 def main() -> None:
-    """Entry point: every error a person can cause is one line, with its exit code."""
+    """Entry point: every error a person can cause is one line, with its exit code; nothing that is
+    printed has a secret in it."""
     if COMPLETE in os.environ:
         _complete()
+    with redacted_output():
+        _main()
+
+
+def _main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"Error: {in_one_line(error.format_message())}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("ntlbg: interrupted; the same command goes on from here", err=True)
         sys.exit(130)
     except NtlbgError as error:
-        click.echo(f"ntlbg: {error}", err=True)
+        click.echo(f"ntlbg: {in_one_line(str(error))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        said = in_one_line(f"{where}{error.strerror or error}")
+        click.echo(f"ntlbg: {said}", err=True)
+        sys.exit(InfrastructureError.exit_code)
     # The edge of the program: a fault of ours is kept whole in a file and shown as one line.
     except Exception as error:
         crash = Path(os.environ.get("NTLBG_HOME", ".ntlbg")) / "crash.log"
         crash.parent.mkdir(parents=True, exist_ok=True)
-        crash.write_text(traceback.format_exc())
-        click.echo(f"ntlbg: internal error: {type(error).__name__}: {error} ({crash})", err=True)
+        crash.write_text(redacted(traceback.format_exc()))
+        said = in_one_line(f"{type(error).__name__}: {error}")
+        click.echo(f"ntlbg: internal error: {said} ({crash})", err=True)
         sys.exit(1)

@@ -59,6 +59,8 @@ def needles(
     from ntlbg_model.data.video import VideoError
     from ntlbg_service.domain.errors import UserError
 
+    if out.is_absolute() or ".." in out.parts:
+        raise UserError(f"{out}: must be a name below {workspace.data_root}")
     try:
         footage = tuple(
             clip

@@ -4,13 +4,13 @@ import click
 
 from ntlbg_service.cli.acting import actor, allowed, mine_option
 from ntlbg_service.cli.completing import complete_any
-from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.options import PRIORITY, workspace_options
 from ntlbg_service.workspace import Workspace
 
 
 @click.command(short_help="Move a run or a suite in the queue.")
 @click.argument("target", metavar="RUN|SUITE", shell_complete=complete_any)
-@click.argument("priority", type=int)
+@click.argument("priority", type=PRIORITY)
 @mine_option
 @workspace_options
 def command(target: str, priority: int, mine: bool, workspace: Workspace) -> None:

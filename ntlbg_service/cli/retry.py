@@ -5,7 +5,7 @@ import click
 from ntlbg_service.cli.acting import actor, allowed, mine_option
 from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.leader import who_drives
-from ntlbg_service.cli.options import max_hours_option, workspace_options
+from ntlbg_service.cli.options import PRIORITY, max_hours_option, workspace_options
 from ntlbg_service.cli.targets import existing_ledger
 from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace
@@ -16,7 +16,7 @@ from ntlbg_service.workspace import Workspace
 @click.option(
     "--failed", is_flag=True, help="Only what failed or was lost, not what was cancelled."
 )
-@click.option("--priority", type=int, help="A higher one goes first. [default: as before]")
+@click.option("--priority", type=PRIORITY, help="A higher one goes first. [default: as before]")
 @max_hours_option("as before")
 @mine_option
 @workspace_options

@@ -9,6 +9,7 @@ import click
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import (
     FILE,
+    PRIORITY,
     choose_inventory,
     load_selection,
     max_hours_option,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     help="Repeat runs that have ended: all of them, or those that failed.",
 )
 @click.option("--skip-refused", is_flag=True, help="Leave out variants that cannot run here.")
-@click.option("--priority", type=int, default=0, help="New runs with a higher one go first.")
+@click.option("--priority", type=PRIORITY, default=0, help="New runs with a higher one go first.")
 @max_hours_option("as the file says, else none")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_options

@@ -77,7 +77,7 @@ def _wait(server: "subprocess.Popen[bytes]", address: str) -> None:
                 f"MLflow did not start on {address}; is the port taken? --port chooses another"
             )
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
+            with urllib.request.urlopen(f"{address}/health", timeout=2):  # nosec B310 # http only
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             time.sleep(0.3)

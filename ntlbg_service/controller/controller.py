@@ -14,7 +14,7 @@ from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.controller.tidying import Tidying
 from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.cluster import Placement
-from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.errors import NtlbgError, UserError
 from ntlbg_service.domain.gang import NOT_UP, roll_back
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.patience import Patience
@@ -25,6 +25,7 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.ledger.transactions import DeposedError
 from ntlbg_service.results import hours_of, newest_checkpoint, read_exit, signs_of_life
+from ntlbg_service.storage.local import DamagedError
 from ntlbg_service.workspace import Workspace
 
 What = TypeVarTuple("What")
@@ -94,7 +95,7 @@ class Controller:
             act(*what)
         except DeposedError:
             raise
-        except InfrastructureError as error:
+        except NtlbgError as error:
             self._trouble.add(str(error))
 
     def _look(self, attempt: Attempt) -> None:
@@ -248,7 +249,13 @@ class Controller:
         if gone:
             self._withdraw(attempt, _stopped(f"{', '.join(gone)} went before it began"))
             return
-        self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
+        try:
+            self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
+        except UserError as error:
+            # What was submitted is not what this code runs, whoever tries it again.
+            self._recover(attempt, AttemptState.FAILED, FailureClass.USER, str(error), None)
+        except DamagedError as error:
+            self._lost(attempt, str(error))
 
 
 def work_of(folder: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from ntlbg_service.domain.cluster import Placement
 from ntlbg_service.domain.launch import CheckpointMarker, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import Decision, FailureClass
-from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
@@ -14,6 +13,7 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Measured, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, Storage, take_away
+from ntlbg_service.storage.records import read_record
 
 NOBODY = {"pid": 0, "started": 0.0}
 """The claim of an attempt that no process may carry any more."""
@@ -56,12 +56,10 @@ class Effects:
     def launch(self, spec: LaunchSpec) -> None:
         """Tell the executor, after the spec is in storage; one that is there already counts."""
         keys = AttemptKeys(spec.run_id, spec.attempt)
-        stored = self.storage.get(keys.spec)
+        stored = read_record(self.storage, LaunchSpec, keys.spec)
         if stored is None:
             self.door.outside("spec", lambda: self.storage.put(keys.spec, to_json(spec)))
-        else:
-            spec = parse(LaunchSpec, stored, keys.spec)
-        self.door.outside("launch", lambda: self.executor.launch(spec))
+        self.door.outside("launch", lambda: self.executor.launch(stored or spec))
 
     def drop(self, marker: CheckpointMarker) -> None:
         """Delete a checkpoint; its marker stays and says that it was. Where that does not go, its

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat
 from ntlbg_service.domain.recovery import Ended, FailureClass
-from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Measured
 from ntlbg_service.results import read_exit
 from ntlbg_service.storage.layout import AttemptKeys, step_of
 from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.records import read_intact
 
 
 def keys_of(attempt: Attempt) -> AttemptKeys:
@@ -57,19 +57,18 @@ def suspects(storage: Storage, attempt: Attempt) -> tuple[str, ...]:
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
     """Step of the newest checkpoint that an attempt committed, also one deleted since; else 0."""
     for key in reversed(storage.keys(keys.markers)):
-        marker = storage.get(key)
+        marker = read_intact(storage, CheckpointMarker, key)
         if marker is not None:
-            return parse(CheckpointMarker, marker, key).step
+            return marker.step
     return 0
 
 
 def measured_of(storage: Storage, attempt: Attempt, record: ExitRecord | None) -> Measured:
     """What an attempt was seen to do: by its exit record, else by its last heartbeat."""
     if record is None:
-        beat = storage.get(keys_of(attempt).heartbeat)
-        if beat is None:
+        last = read_intact(storage, Heartbeat, keys_of(attempt).heartbeat)
+        if last is None:
             return Measured()
-        last = parse(Heartbeat, beat, keys_of(attempt).heartbeat)
         return Measured(peak_mib=last.peak_memory_mib, finished_steps=last.step)
     done = record.steps - (step_of(attempt.resume_from) if attempt.resume_from else 0)
     seconds = record.train_seconds

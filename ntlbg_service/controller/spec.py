@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ntlbg_model.config import Config
+from ntlbg_model.names import flaw_of_file_name
+from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import LaunchSpec, Trial
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.storage.confined import confined
 from ntlbg_service.storage.layout import code
 from ntlbg_service.workspace import Workspace
 
@@ -44,4 +47,9 @@ def launch_spec(
 def _code(run: Run, workspace: Workspace) -> str | None:
     """Where the code lies that the run was submitted with."""
     version = run.details.get("code")
-    return str((workspace.storage / code(version)).resolve()) if version else None
+    if not version:
+        return None
+    flaw = flaw_of_file_name(str(version))
+    if flaw is not None:
+        raise UserError(f"ledger run {run.run_id}: details.code: {flaw}")
+    return str(confined(workspace.storage.resolve(), code(version)))

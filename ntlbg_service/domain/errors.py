@@ -11,6 +11,22 @@ def nearest(name: str, valid: Iterable[str], *, cutoff: float = 0.4) -> str:
     return f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(names) or 'none'}"
 
 
+LONGEST_LINE = 1500
+"""Characters of an error. What is wrong and where stands at its ends."""
+
+
+def in_one_line(text: str) -> str:
+    """An error as it is shown: one line, of a length that people read, that steers no terminal."""
+    plain = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in " ".join(text.splitlines())
+    )
+    if len(plain) <= LONGEST_LINE:
+        return plain
+    half = LONGEST_LINE // 2
+    return f"{plain[:half]} ... {plain[-half:]}"
+
+
 class NtlbgError(Exception):
     """Base of every error that is shown as one line instead of a traceback."""
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config
+from ntlbg_service.domain.counts import check_count
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
 
@@ -115,6 +116,9 @@ class ExitRecord:
     versions: dict[str, str] = field(default_factory=dict)
     """Packages that took part."""
 
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetricLine:
@@ -128,6 +132,9 @@ class MetricLine:
     """Unix time."""
     values: dict[str, float]
 
+    def __post_init__(self) -> None:
+        check_count("step", self.step)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointMarker:
@@ -139,6 +146,9 @@ class CheckpointMarker:
     step: int
     path: str
     """Folder of the checkpoint."""
+
+    def __post_init__(self) -> None:
+        check_count("step", self.step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +172,10 @@ class Heartbeat:
     """Questions answered in this attempt."""
     staging: str = ""
     """What is brought to the node now, in words; empty before and afterwards."""
+
+    def __post_init__(self) -> None:
+        check_count("step", self.step)
+        check_count("answers", self.answers)
 
 
 @dataclass(frozen=True, kw_only=True)

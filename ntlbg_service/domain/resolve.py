@@ -17,6 +17,8 @@ from ntlbg_service.domain.profiles import Profile, profile_named
 T = TypeVar("T")
 
 DEFAULT = "default"
+REFUSED = "trust_remote_code"
+REFUSAL = "code that comes with a checkpoint is never run"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def field_type(path: str, source: str) -> Any:
 
 
 def _unknown_key(parts: Sequence[str], depth: int, siblings: Mapping[str, Any]) -> str:
+    if parts[-1] == REFUSED:
+        return f"; {REFUSAL}"
     near = difflib.get_close_matches(parts[depth], siblings, n=1, cutoff=0.5)
     parent = ".".join(parts[:depth])
     prefix = f"{parent}." if parent else ""
@@ -151,6 +155,8 @@ def _describe(kind: type[Any], error: ErrorDetails) -> tuple[str, str]:
     path = ".".join(loc)
     match error["type"]:
         case unknown if unknown in UNKNOWN_KEY:
+            if loc[-1] == REFUSED:
+                return path, f"unknown key; {REFUSAL}"
             names = _names_at(kind, loc[:-1])
             near = difflib.get_close_matches(loc[-1], names, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"valid here: {', '.join(names)}"

@@ -3,11 +3,13 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config, Metric
+from ntlbg_model.names import flaw_of_file_name, flaw_of_name
+from ntlbg_service.domain.counts import check_count
 from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.profile import Profile
 from ntlbg_service.domain.resolve import Layer, resolve
@@ -49,6 +51,8 @@ class GroupSpec:
         names = [variant.name for variant in self.variants]
         if not names:
             raise ValueError("variants must not be empty")
+        for name in names:
+            check_name("variants", name, flaw_of_name)
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"variants name {repeated[0]!r} twice")
@@ -95,6 +99,11 @@ class SuiteSpec:
     def __post_init__(self) -> None:
         if not self.groups:
             raise ValueError("groups must not be empty")
+        check_name("name", self.name, flaw_of_file_name)
+        for group in self.groups:
+            check_name("groups", group, flaw_of_name)
+        for scale in self.scales:
+            check_name("scales", scale, flaw_of_file_name)
         _check_seeds(self.seeds)
         check_hours(self.max_hours)
         if self.scale is not None:
@@ -110,6 +119,13 @@ class SuiteSpec:
             raise ValueError(f"{place} names {scale!r}, no scale of the suite; valid: {valid}")
 
 
+def check_name(place: str, name: str, flaw_of: Callable[[str], str | None]) -> None:
+    """Raise ValueError for a name that paths or lines of text cannot be made of."""
+    flaw = flaw_of(name)
+    if flaw is not None:
+        raise ValueError(f"{place} {flaw}, got {name[:40]!r}")
+
+
 def check_hours(hours: float | None) -> None:
     """Raise ValueError for a limit within which nothing could run."""
     if hours is not None and not hours > 0:
@@ -119,6 +135,8 @@ def check_hours(hours: float | None) -> None:
 def _check_seeds(seeds: Sequence[int]) -> None:
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be distinct and at least one, got {list(seeds)}")
+    for seed in seeds:
+        check_count("seeds", seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from ntlbg_model.config import STRICT, Metric
-from ntlbg_service.domain.suite import check_hours
+from ntlbg_model.names import flaw_of_file_name
+from ntlbg_service.domain.counts import check_count
+from ntlbg_service.domain.suite import check_hours, check_name
+
+MOST_TRIALS = 10_000
+"""Each is fitted before the sweep is queued."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +82,19 @@ class SweepSpec:
     def __post_init__(self) -> None:
         if not self.space:
             raise ValueError("space must name at least one option")
+        check_name("name", self.name, flaw_of_file_name)
         check_hours(self.max_hours)
         for name in ("samples", "concurrency"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_count("seed", self.seed)
+        trials = self.samples * math.prod(len(axis.values) or 1 for axis in self.space.values())
+        if trials > MOST_TRIALS:
+            raise ValueError(f"space has {trials} trials, more than {MOST_TRIALS}")
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Every trial's changes: the grid, with fresh random draws at each of its points."""
-        source = random.Random(self.seed)
+        source = random.Random(self.seed)  # nosec B311 # draws of an experiment
         grid = {path: axis.values for path, axis in self.space.items() if axis.values}
         drawn = {path: axis for path, axis in self.space.items() if not axis.values}
         for combination in itertools.product(*grid.values()):

@@ -11,10 +11,10 @@ from typing import Any
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import Whereabouts
-from ntlbg_service.domain.resolve import parse
 from ntlbg_service.nvml import compute_processes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.records import read_intact
 
 BACK_SECONDS = 10.0
 """How long a stop waits for the memory. Ray's report of a node is up to five seconds old."""
@@ -27,8 +27,8 @@ class DeviceHeldError(InfrastructureError):
 
 def workers_of(storage: Storage, keys: AttemptKeys) -> tuple[Whereabouts, ...]:
     """Where the workers of an attempt are or were, as they said when they began."""
-    found = [(key, storage.get(key)) for key in storage.keys(keys.workers)]
-    return tuple(parse(Whereabouts, value, key) for key, value in found if value is not None)
+    found = [read_intact(storage, Whereabouts, key) for key in storage.keys(keys.workers)]
+    return tuple(where for where in found if where is not None)
 
 
 def held_here(workers: Sequence[Whereabouts]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import FOLDER, LaunchSpec
+from ntlbg_service.executors.ray_token import FILE, MODE, VALUE, token_file
 
 DRIVER = {
     "OMP_NUM_THREADS": "1",
@@ -25,14 +26,21 @@ HANDED_ON = ("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "PYTHON
 environment to everyone who sees the cluster, so tokens are none of it: they belong to the nodes."""
 
 
-KEPT_BACK = ("RAY_ADDRESS", "NTLBG_NOTIFY")
-"""What a driver on this machine does not take along: another Ray, a secret of the service."""
+KEPT_BACK = ("RAY_ADDRESS", "NTLBG_NOTIFY", VALUE, FILE)
+"""What a driver on this machine does not take along: another Ray and its token, a
+secret of the service."""
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Lets a Ray of one machine take 127.0.0.1 as its address, and listen nowhere else, as it does on
+macOS by itself. On Linux it listens on all addresses otherwise, whatever address it is given."""
 
 
-def local_driver(environment: Mapping[str, str]) -> dict[str, str]:
-    """For a driver on this machine with a Ray of its own: on loopback alone, without tokens."""
+def local_driver(environment: Mapping[str, str], token: Path) -> dict[str, str]:
+    """For a driver on this machine with a Ray of its own: on loopback alone, and open to whoever
+    has the token in the file `token`. RAY_AUTH_MODE=disabled in the environment does without."""
     own = {name: value for name, value in environment.items() if name not in KEPT_BACK}
-    return {**own, **DRIVER, "RAY_AUTH_MODE": "disabled", FOLDER: str(Path.cwd())}
+    if own.get(MODE, "token") == "token":
+        own |= {MODE: "token", FILE: str(token_file(token).resolve())}
+    return {**own, **DRIVER, **ON_LOOPBACK, FOLDER: str(Path.cwd())}
 
 
 def cluster_driver(environment: Mapping[str, str]) -> dict[str, str]:

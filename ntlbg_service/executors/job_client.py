@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.executors.ray_token import use_token
 
 TIMEOUT_SECONDS = 20.0
 """For one answer of the cluster's head."""
@@ -29,6 +31,10 @@ import sys
 from ray.dashboard.utils import ray_address_to_api_server_url
 print(ray_address_to_api_server_url(sys.argv[1]))
 """
+NO_TOKEN = (
+    "the cluster refuses this token; RAY_AUTH_TOKEN_PATH names the file with the cluster's, which "
+    "'ray get-auth-token' prints on its head"
+)
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
@@ -138,11 +144,14 @@ class JobClient:
         except Exception as error:
             self._client = None
             said = " ".join(str(error).split()) or type(error).__name__
+            if type(error).__name__ == "AuthenticationError":
+                raise ClusterAwayError(f"Ray at {self.address}: {NO_TOKEN}") from None
             raise ClusterAwayError(f"Ray at {self.address}: {said[:300]}") from None
 
 
 def connected(address: str) -> Any:
     """Ray's own client of an address, HTTP or GCS, that gives up on a head that is silent."""
+    use_token(os.environ, Path.home())
     from ray.job_submission import JobSubmissionClient
 
     class Impatient(JobSubmissionClient):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_here, workers_of
 from ntlbg_service.executors.environment import local_driver, with_code
 from ntlbg_service.storage.claims import claimant
-from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.layout import RAY_TOKEN, AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 GRACE_SECONDS = 10.0
@@ -26,7 +26,7 @@ class LocalExecutor:
 
     def __init__(self, storage: Storage, environment: Mapping[str, str]) -> None:
         self._storage = storage
-        self._environment = local_driver(environment)
+        self._environment = local_driver(environment, storage.path(RAY_TOKEN))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:

@@ -36,7 +36,7 @@ def back_up(engine: Engine, file: Path) -> None:
 
 @contextmanager
 def _whole(file: Path) -> Iterator[Path]:
-    if file.exists():
+    if file.exists() or file.is_symlink():
         raise UserError(f"{file}: is there already; name a new file")
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
@@ -90,19 +90,30 @@ def rows_of(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
 
 def read_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Table and row of each line of a backup. Raises UserError for a file that is none."""
-    with file.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8", errors="replace") as lines:
         header = _parsed(file, next(lines, ""))
-        if header.get("format") != FORMAT:
+        if header.get("format") != FORMAT or not isinstance(header.get("schema"), str):
             raise UserError(f"{file}: is no backup of a ledger")
         if header["schema"] > HEAD:
             raise UserError(
                 f"{file}: its schema is {header['schema']}, newer than this ntlbg, "
                 f"which knows {HEAD}; upgrade ntlbg"
             )
-        for line in lines:
+        for number, line in enumerate(lines, start=2):
             entry = _parsed(file, line)
             if "table" in entry:
-                yield entry["table"], entry["row"]
+                yield _row_of(f"{file}:{number}", entry)
+
+
+def _row_of(place: str, entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Table and row of a line. Raises UserError for one that this schema has not."""
+    table, row = entry["table"], entry.get("row")
+    known = metadata.tables.get(table) if isinstance(table, str) else None
+    if known is None:
+        raise UserError(f"{place}: no table of a ledger")
+    if not isinstance(row, dict) or not row.keys() <= set(known.columns.keys()):
+        raise UserError(f"{place}: no row of table {table}")
+    return table, row
 
 
 def check_lines(file: Path) -> None:
@@ -120,7 +131,7 @@ def check_lines(file: Path) -> None:
 def _parsed(file: Path, line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         entry = None
     if not isinstance(entry, dict):
         raise UserError(f"{file}: is no backup of a ledger")

@@ -7,6 +7,7 @@ from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.operators import Operators
 from ntlbg_service.ledger.records import Drain
 from ntlbg_service.ledger.tables import drains
+from ntlbg_service.ledger.transactions import kept
 
 
 class Draining(Operators):
@@ -17,7 +18,12 @@ class Draining(Operators):
 
     def drain(self, node: str, who: str, reason: str = "") -> bool:
         """Let nothing new start on a node. False where it is drained already; the first stands."""
-        values = {"node": node, "since": self._clock(), "who": who, "reason": reason}
+        values = {
+            "node": kept(node),
+            "since": self._clock(),
+            "who": kept(who),
+            "reason": kept(reason),
+        }
         with self._writing() as connection:
             self._check_operator(connection, who, f"drain {node}")
             announce(connection)
@@ -29,7 +35,7 @@ class Draining(Operators):
         with self._writing() as connection:
             self._check_operator(connection, who, f"undrain {node}")
             announce(connection)
-            done = connection.execute(delete(drains).where(drains.c.node == node))
+            done = connection.execute(delete(drains).where(drains.c.node == kept(node)))
             return done.rowcount > 0
 
     def drained(self) -> dict[str, Drain]:

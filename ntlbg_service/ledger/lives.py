@@ -13,6 +13,7 @@ from ntlbg_service.ledger.newest import among_newest
 from ntlbg_service.ledger.notices import Notices
 from ntlbg_service.ledger.outbox import Outbox
 from ntlbg_service.ledger.tables import attempts, runs
+from ntlbg_service.ledger.transactions import kept
 
 
 class Lives(Outbox, Notices):
@@ -70,7 +71,7 @@ class Lives(Outbox, Notices):
         connection.execute(
             update(runs)
             .where(runs.c.run_id == run_id)
-            .values(state=new.value, reason=reason, updated_at=self._clock())
+            .values(state=new.value, reason=kept(reason), updated_at=self._clock())
         )
         suite_key = str(row.suite_key)
         if self._passes_on(connection):

@@ -6,7 +6,7 @@ from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.records import OutboxEntry
 from ntlbg_service.ledger.rows import entry_of
 from ntlbg_service.ledger.tables import outbox
-from ntlbg_service.ledger.transactions import Transactions
+from ntlbg_service.ledger.transactions import Transactions, kept
 
 
 class Outbox(Transactions):
@@ -61,5 +61,5 @@ class Outbox(Transactions):
             connection.execute(
                 update(outbox)
                 .where(outbox.c.id == entry.id)
-                .values(tries=outbox.c.tries + 1, error=error)
+                .values(tries=outbox.c.tries + 1, error=kept(error))
             )

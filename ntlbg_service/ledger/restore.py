@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
+from sqlalchemy.exc import StatementError
 
+from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.launch import Trial
+from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.backup import TABLES, check_lines, in_pieces, read_lines, rows_of
 from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.rows import attempt_of, run_of
 from ntlbg_service.ledger.tables import (
+    attempts,
     events,
     leadership,
     metadata,
@@ -21,8 +28,10 @@ from ntlbg_service.ledger.tables import (
     runs,
     suites,
 )
-from ntlbg_service.ledger.transactions import WRITES
+from ntlbg_service.ledger.transactions import WRITES, first_line
 
+UNFIT = (ValueError, TypeError, OverflowError)
+"""What a value of another type, or one too large, comes to."""
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
@@ -39,8 +48,20 @@ def restore(engine: Engine, file: Path, *, force: bool = False) -> int:
             if connection.execute(select(suites.c.key)).first() is not None and not force:
                 raise UserError("the ledger is not empty; --force replaces what is in it")
             epoch = _empty(connection)
-            count = _fill(connection, rows)
-            _own(connection)
+            try:
+                count = _fill(connection, rows)
+                _own(connection)
+                _understand(connection)
+            except (
+                StatementError,
+                UserError,
+                ValueError,
+                KeyError,
+                TypeError,
+                OverflowError,
+            ) as error:
+                words = first_line(error)
+                raise UserError(f"{file}: a row does not fit this ledger: {words}") from None
             _depose(connection, epoch)
             _count_on(connection)
     return count
@@ -100,6 +121,21 @@ def _own(connection: Connection) -> None:
     """Lines of before runs had a submitter: they belong to who submitted their suite."""
     mine = select(suites.c.submitter).where(suites.c.key == runs.c.suite_key).scalar_subquery()
     connection.execute(update(runs).where(runs.c.submitter == "").values(submitter=mine))
+
+
+def _understand(connection: Connection) -> None:
+    """Read what a controller would read: what it cannot understand is refused here, not there."""
+    for row in connection.execute(select(runs)):
+        run = run_of(row)
+        parse(Config, run.config, f"run {run.run_id}")
+        Identity(**run.identity)
+        for trial in run.details.get("trials", ()):
+            parse(Trial, trial, f"run {run.run_id}")
+        texts = [run.details.get(name, "") for name in ("data_root", "code", "metric")]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError(f"run {run.run_id}: details: must be texts")
+    for row in connection.execute(select(attempts)):
+        attempt_of(row)
 
 
 def _depose(connection: Connection, epoch: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.ledger.tables import events, leadership
+from ntlbg_service.redaction import redacted
 
 WRITES = "ntlbg_writes"
 """Execution option of a connection whose transaction takes the write lock as it begins."""
@@ -65,7 +66,7 @@ class Transactions:
     def _event(
         self, connection: Connection, run_id: str, kind: str, message: str, who: str = ""
     ) -> None:
-        values = {"run_id": run_id, "kind": kind, "message": message, "who": who}
+        values = {"run_id": run_id, "kind": kind, "message": kept(message), "who": kept(who)}
         connection.execute(insert(events).values(time=self._clock(), **values))
 
 
@@ -81,7 +82,12 @@ def _hold(connection: Connection, term: Term) -> None:
         )
 
 
+def kept(text: str) -> str:
+    """A text as the ledger keeps it: without secrets, of characters that every database takes."""
+    return redacted(text).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
 def first_line(error: Exception) -> str:
     """What a database said, in one line."""
     words = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
-    return words.splitlines()[0] if words else type(error).__name__
+    return redacted(words.splitlines()[0]) if words else type(error).__name__

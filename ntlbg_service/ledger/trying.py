@@ -12,6 +12,7 @@ from ntlbg_service.ledger.lives import Lives
 from ntlbg_service.ledger.records import Attempt, Measured, Run, launch_id
 from ntlbg_service.ledger.rows import attempt_of
 from ntlbg_service.ledger.tables import attempts, launches, runs
+from ntlbg_service.ledger.transactions import kept
 
 
 class Trying(Lives):
@@ -128,7 +129,7 @@ class Trying(Lives):
             .values(
                 state=state.value,
                 failure=failure.value if failure else None,
-                message=message,
+                message=kept(message),
                 ended_at=self._clock(),
                 **asdict(measured),
             )

@@ -6,13 +6,22 @@ from pathlib import Path
 
 from ntlbg_service.domain.launch import LaunchSpec, Work
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.redaction import redacted_output
 from ntlbg_service.storage.claims import claim_of_this_process
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
 
 
 def main(spec_path: Path) -> int:
-    """Exit code 0 where the attempt ended with an exit record, whatever that says."""
+    """Exit code 0 where the attempt ended with an exit record, whatever that says.
+
+    What the driver prints, and hands on of its workers' output, is the attempt's log.
+    """
+    with redacted_output():
+        return _carry(spec_path)
+
+
+def _carry(spec_path: Path) -> int:
     spec = parse(LaunchSpec, json.loads(spec_path.read_text()), str(spec_path))
     storage = LocalStorage(Path(spec.storage))
     keys = AttemptKeys(spec.run_id, spec.attempt)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.redaction import redacted
 
 PEER_GONE = re.compile(
     r"gloo/|Connection (closed|reset) by peer|NCCL|ProcessGroup|Broken pipe|socket", re.IGNORECASE
@@ -70,8 +71,8 @@ def classify_end(error: BaseException, killed_here: int) -> tuple[FailureClass, 
 
 
 def first_line(error: BaseException) -> str:
-    """The first line that says anything."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    """The first line that says anything, without secrets."""
+    return redacted(next((line.strip() for line in str(error).splitlines() if line.strip()), ""))
 
 
 def kernel_kills(counters: Path = Path("/proc/vmstat")) -> int:

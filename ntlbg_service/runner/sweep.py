@@ -14,6 +14,7 @@ from ray.tune import RunConfig, TuneConfig, Tuner
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, Work, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.redaction import redacted
 from ntlbg_service.runner.cluster import connection
 from ntlbg_service.runner.train import run_trainer
 from ntlbg_service.storage.layout import AttemptKeys
@@ -109,7 +110,7 @@ def _ended(
         attempt=spec.attempt,
         finished=failure is None,
         failure=failure,
-        message=message[:500],
+        message=redacted(message)[:500],
         ended_at=time.time(),
         results=results,
     )

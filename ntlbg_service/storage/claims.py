@@ -17,5 +17,5 @@ def claimant(claim: Mapping[str, float]) -> psutil.Process | None:
         process = psutil.Process(int(claim["pid"]))
         same = abs(process.create_time() - claim["started"]) < 1.0
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, LookupError, TypeError, ValueError, OverflowError):
         return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.storage.confined import confined
 
 DOOMED = ".gone-"
 """A folder is renamed to this before it is deleted, so that no half of one is ever resumed."""
@@ -19,6 +20,10 @@ DOOMED = ".gone-"
 
 class AlreadyWrittenError(InfrastructureError):
     """A write-once object exists with other content."""
+
+
+class DamagedError(InfrastructureError):
+    """An object in storage that is not what was written there."""
 
 
 class Storage(Protocol):
@@ -46,7 +51,7 @@ class Storage(Protocol):
         """Keys of the objects directly in a folder, sorted."""
 
     def path(self, key: str) -> Path:
-        """Where an object lies, for tools that want a file."""
+        """Where an object lies, for tools that want a file. Raises LeavesStorageError."""
 
 
 class LocalStorage:
@@ -56,11 +61,8 @@ class LocalStorage:
         self.root = root.resolve()
 
     def path(self, key: str) -> Path:
-        """The file of an object. Raises ValueError for a key that leaves the root."""
-        path = (self.root / key).resolve()
-        if not path.is_relative_to(self.root):
-            raise ValueError(f"key {key!r} leaves the storage")
-        return path
+        """The file of an object. Raises LeavesStorageError for a key that leads elsewhere."""
+        return confined(self.root, key)
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object once: whole or not at all, synced to disk."""
@@ -87,11 +89,15 @@ class LocalStorage:
             return None
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """A JSON object, or None where there is none."""
+        """A JSON object, or None where there is none. Raises DamagedError for anything else."""
         try:
-            found: dict[str, Any] = json.loads(self.path(key).read_bytes())
+            found = json.loads(self.path(key).read_bytes())
         except FileNotFoundError:
             return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise DamagedError(f"storage: {key} cannot be read: {error}") from None
+        if not isinstance(found, dict):
+            raise DamagedError(f"storage: {key} is no JSON object")
         return found
 
     def append(self, key: str, value: Mapping[str, Any]) -> None:
@@ -102,12 +108,15 @@ class LocalStorage:
             file.write(json.dumps(value, sort_keys=True).encode() + b"\n")
 
     def lines(self, key: str, start: int = 0) -> Iterator[dict[str, Any]]:
-        """Complete JSON lines from number `start` on. A line cut by a kill is left out."""
+        """Complete JSON lines from number `start` on. What a kill has cut, and what is no object,
+        is left out."""
         with contextlib.suppress(FileNotFoundError), self.path(key).open("rb") as file:
             for number, line in enumerate(file):
                 if number >= start and line.endswith(b"\n"):
-                    with contextlib.suppress(json.JSONDecodeError):
-                        yield json.loads(line)
+                    with contextlib.suppress(ValueError, RecursionError):
+                        row = json.loads(line)
+                        if isinstance(row, dict):
+                            yield row
 
     def keys(self, folder: str) -> list[str]:
         """Keys of the objects directly in a folder, sorted."""
@@ -120,8 +129,9 @@ class LocalStorage:
 
 
 def take_away(path: Path) -> None:
-    """Delete a file or a folder, which no reader ever finds half gone. Gone already is no error."""
-    if path.is_dir():
+    """Delete a file or a folder, which no reader ever finds half gone. Gone already is no error.
+    Of a link the link goes."""
+    if path.is_dir() and not path.is_symlink():
         doomed = path.with_name(f"{DOOMED}{path.name.removeprefix(DOOMED)}")
         path.replace(doomed)
         shutil.rmtree(doomed)

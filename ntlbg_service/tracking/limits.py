@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from ntlbg_service.redaction import redacted
+
 PARAMS_PER_BATCH = 100
 TAGS_PER_BATCH = 100
 METRICS_PER_BATCH = 1000
@@ -17,17 +19,18 @@ _Item = TypeVar("_Item")
 
 
 def key(name: str) -> str:
-    """The name with only those characters that MLflow allows, as a path that is normal."""
-    allowed = re.sub(r"[^\w.\- :/]", "_", name)
+    """The name without secrets, of characters that MLflow allows, as a path that is normal."""
+    allowed = re.sub(r"[^\w.\- :/]", "_", redacted(name))
     parts = [part for part in allowed.split("/") if part not in {"", ".", ".."}]
     return "/".join(parts)[:KEY_LENGTH] or "_"
 
 
 def text(value: ParamValue) -> str:
-    """A value as in JSON (null, true), shortened with a mark where it is too long."""
+    """A value as in JSON (null, true), without secrets, shortened with a mark where it is too
+    long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    plain = str(value)
+    plain = redacted(str(value))
     if len(plain) <= VALUE_LENGTH:
         return plain
     mark = f" ... [shortened, {len(plain)} characters]"

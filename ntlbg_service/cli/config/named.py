@@ -11,7 +11,7 @@ from ntlbg_service.cli.options import known_kinds
 from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.resolve import Layer, Resolved, resolve
 from ntlbg_service.domain.suite import CategorySpec, SuiteFiles, base_layers, expand
-from ntlbg_service.loading import load_main, load_suite, read_json
+from ntlbg_service.loading import is_file, load_main, load_suite, read_json
 
 SET = "--set"
 """Where values of the command line come from."""
@@ -34,7 +34,7 @@ class Name:
 
 def parse_name(text: str, same: Path | None = None) -> Name:
     """Take `FILE:PART@SCALE` apart; what begins with `:` or `@` is of the file `same`."""
-    if Path(text).is_file():
+    if is_file(Path(text)):
         return Name(file=Path(text))
     body, scale = text, ""
     if "@" in text and "/" not in text.rpartition("@")[2]:

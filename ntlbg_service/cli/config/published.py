@@ -129,6 +129,7 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
 
 def _main_file(values: dict[str, Any], file: Path, asked: Path | None) -> Path:
     from ntlbg_service.domain.errors import UserError
+    from ntlbg_service.loading import is_file
 
     if asked is not None:
         return asked
@@ -137,19 +138,12 @@ def _main_file(values: dict[str, Any], file: Path, asked: Path | None) -> Path:
         raise UserError(f"{file}: base_config: must be a text, got {named!r}")
     beside = file.parent / named
     near = (beside, file.parent / MAIN, file.parent.parent / MAIN, Path(shipped_main()))
-    found = next((path for path in near if _is_file(path)), None)
+    found = next((path for path in near if is_file(path)), None)
     if found is None:
         raise UserError(f"{file}: base_config: no such file {beside}; name one with --config")
     if found != beside:
         click.echo(f"{file}: base_config: {beside} is not there: the main config is {found}")
     return found
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _say(remarks: "Sequence[Remark]", file: Path) -> None:

@@ -305,3 +305,11 @@ def test_the_schema_documents_every_option() -> None:
         assert section["additionalProperties"] is False, name
         for option, described in section["properties"].items():
             assert described["description"], f"{name}.{option}"
+
+
+@pytest.mark.parametrize("path", ["model.trust_remote_code", "trust_remote_code"])
+def test_code_of_a_checkpoint_is_refused_by_name(path: str) -> None:
+    with pytest.raises(UserError, match=r"trust_remote_code: .*never run$"):
+        resolve([Layer("main.json", {path: True})])
+    with pytest.raises(UserError, match=r"trust_remote_code: .*never run$"):
+        parse(Config, {"model": {"trust_remote_code": True}}, "main.json")

@@ -98,7 +98,7 @@ def test_relative_paths_of_a_config_start_where_the_controller_was_started(
 ) -> None:
     """A driver of this machine runs in the folder of its code; on a cluster no folder is shared."""
     monkeypatch.chdir(tmp_path)
-    assert local_driver({})[FOLDER] == str(tmp_path)
+    assert local_driver({}, tmp_path / "token")[FOLDER] == str(tmp_path)
     assert FOLDER not in cluster_driver({})
 
 

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
+from ntlbg_service.domain.launch import CheckpointMarker, MetricLine, to_json
+from ntlbg_service.storage.confined import LeavesStorageError
+from ntlbg_service.storage.local import (
+    AlreadyWrittenError,
+    DamagedError,
+    LocalStorage,
+    take_away,
+)
+from ntlbg_service.storage.records import read_record, read_records
 
 
 def test_an_object_is_written_once(tmp_path: Path) -> None:
@@ -34,10 +42,72 @@ def test_a_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
     assert [row["step"] for row in storage.lines("m.jsonl", start=1)] == [2]
 
 
-@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "../x",
+        "a/../../x",
+        "a/../b",
+        "/etc/passwd",
+        "out/x",
+        "loop/x",
+        "a\0b",
+        "a\nb",
+        "a\\b",
+        "",
+        "x" * 256,
+        "a/" * 2500,
+        "\udcff",
+    ],
+)
 def test_no_key_leaves_the_root(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ValueError, match="leaves the storage"):
-        LocalStorage(tmp_path).path(key)
+    root = tmp_path / "storage"
+    root.mkdir()
+    (root / "out").symlink_to(tmp_path)
+    (root / "loop").symlink_to(root / "loop")
+    with pytest.raises(LeavesStorageError, match=r"^storage: key .{,120} (leaves|is|has)"):
+        LocalStorage(root).path(key)
+
+
+def test_what_lies_below_the_root_may_be_named_in_full(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    assert storage.path(str(storage.path("runs/é x"))) == tmp_path.resolve() / "runs/é x"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "[" * 100_000, "\xff"])
+def test_an_object_that_is_none_is_damaged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DamagedError, match=r"^storage: x.json "):
+        LocalStorage(tmp_path).get("x.json")
+
+
+def test_an_object_of_another_kind_is_damaged(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.put("x.json", {"attempt": "one"})
+    with pytest.raises(DamagedError, match=r"^storage: x.json: attempt: must be a valid integer"):
+        read_record(storage, CheckpointMarker, "x.json")
+    assert read_record(storage, CheckpointMarker, "y.json") is None
+
+
+def test_lines_that_are_no_records_are_left_out(tmp_path: Path) -> None:
+    line = MetricLine(attempt=1, step=2, time=3.0, values={"x": 4.0})
+    storage = LocalStorage(tmp_path)
+    storage.append("m.jsonl", to_json(line))
+    with storage.path("m.jsonl").open("ab") as file:
+        file.write(b'[]\n7\n{"step": 1}\n\xff\n' + b"[" * 100_000 + b"\n")
+    assert list(read_records(storage, MetricLine, "m.jsonl")) == [line]
+    assert [row["step"] for row in storage.lines("m.jsonl")] == [2, 1]
+
+
+def test_of_a_link_the_link_is_taken_away(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    link = tmp_path / "link"
+    link.symlink_to(kept)
+    take_away(link)
+    assert not link.is_symlink()
+    assert (kept / "file").is_file()
 
 
 def test_a_sign_of_life_is_overwritten_whole(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""Secrets taken out of what is shown and kept, and found in what must hold none."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from ntlbg_service.domain.secret_shapes import HIDDEN, PLAIN, SHAPES, is_secret_name
+
+SHORTEST = 8
+"""A known value of fewer characters is not looked for: it would be found in ordinary words."""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What is a secret here: `values` that are known, and whatever looks like one."""
+
+    values: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], more: Iterable[str] = ()) -> "Secrets":
+        """Knows the values of all variables whose names are those of secrets, and `more`."""
+        named = [
+            value
+            for name, value in environment.items()
+            if is_secret_name(name) or name.upper().endswith("_KEY")
+        ]
+        found = {value for value in (*named, *more) if len(value) >= SHORTEST}
+        return cls(tuple(sorted(value for value in found if not PLAIN.fullmatch(value))))
+
+    def redacted(self, text: str) -> str:
+        """The text with every secret in it hidden; a text without any is returned as it is."""
+        if self._known is not None:
+            text = self._known.sub(HIDDEN, text)
+        lower = text.lower()
+        for shape in SHAPES:
+            if any(hint in lower for hint in shape.hints):
+                text = shape.pattern.sub(shape.replace, text)
+        return text
+
+    def hidden(self, value: Any) -> Any:
+        """A JSON-shaped value with every secret in it hidden, in keys and in values."""
+        if isinstance(value, str):
+            return self.redacted(value)
+        if isinstance(value, Mapping):
+            return {
+                self.redacted(key) if isinstance(key, str) else key: (
+                    HIDDEN if _named(key, inner) else self.hidden(inner)
+                )
+                for key, inner in value.items()
+            }
+        if isinstance(value, Sequence) and not isinstance(value, bytes):
+            return [self.hidden(inner) for inner in value]
+        return value
+
+    def place_in(self, value: Any, path: str = "") -> str | None:
+        """Dotted path of the first secret in a JSON-shaped value, itself without secrets."""
+        if isinstance(value, str):
+            return path if self.redacted(value) != value else None
+        if isinstance(value, Mapping):
+            steps: Iterable[tuple[Any, Any]] = value.items()
+        elif isinstance(value, Sequence):
+            steps = enumerate(value)
+        else:
+            return None
+        for key, inner in steps:
+            below = f"{path}.{key}" if path else str(key)
+            shown = self.redacted(below)
+            if shown != below or _named(key, inner):
+                return shown
+            found = self.place_in(inner, below)
+            if found is not None:
+                return found
+        return None
+
+    @cached_property
+    def _known(self) -> re.Pattern[str] | None:
+        spellings = {
+            spelt
+            for value in self.values
+            for spelt in (value, json.dumps(value)[1:-1], quote(value, safe=""))
+        }
+        patterns = [_pattern(spelt) for spelt in sorted(spellings, key=len, reverse=True)]
+        return re.compile("|".join(patterns)) if patterns else None
+
+
+def _named(key: Any, value: Any) -> bool:
+    secret = isinstance(key, str) and isinstance(value, str) and is_secret_name(key)
+    return secret and value != HIDDEN and not PLAIN.fullmatch(value)
+
+
+def _pattern(value: str) -> str:
+    """A secret that is made of letters alone may be part of a word that is none."""
+    exact = re.escape(value)
+    return rf"(?<![A-Za-z]){exact}(?![A-Za-z])" if value.isalpha() else exact

@@ -1,0 +1,40 @@
+"""The one door from a key to a path: whatever a key is made of, it stays below the root."""
+
+from pathlib import Path
+
+from ntlbg_service.domain.errors import InfrastructureError
+
+LONGEST_PART = 255
+"""Bytes of one file name, on the file systems that there are."""
+LONGEST_KEY = 4000
+
+
+class LeavesStorageError(InfrastructureError):
+    """A key that is no place in the storage: nothing is read or written there."""
+
+
+def confined(root: Path, key: str) -> Path:
+    """The path of a key below `root`, which is resolved. An absolute path may be one below it.
+
+    Raises LeavesStorageError for `..`, links that lead out, characters that no name has, and names
+    that no file system takes.
+    """
+    parts = key.split("/")
+    if not key or not key.isprintable() or "\\" in key:
+        raise _refused(key, "has characters that no key has")
+    if ".." in parts:
+        raise _refused(key, "leaves the storage")
+    if len(key) > LONGEST_KEY or any(len(part.encode()) > LONGEST_PART for part in parts):
+        raise _refused(key, "is too long")
+    try:
+        path = (root / key).resolve()
+    except (OSError, RuntimeError) as error:
+        raise _refused(key, f"is no place: {error}") from None
+    if not path.is_relative_to(root):
+        raise _refused(key, "leaves the storage")
+    return path
+
+
+def _refused(key: str, why: str) -> LeavesStorageError:
+    shown = key if len(key) <= 100 else f"{key[:100]}..."
+    return LeavesStorageError(f"storage: key {shown!r} {why}")

@@ -1,0 +1,228 @@
+"""A controller among hostile names, wishes and storage objects: it goes on, and stays in its place.
+
+Runs have names that lead out, nodes lie about theirs, and whatever a runner leaves in storage may
+be anything at all.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ntlbg_service import redaction
+from ntlbg_service.cleaning import find_litter
+from ntlbg_service.domain.errors import NtlbgError
+from ntlbg_service.domain.launch import ExitRecord, Heartbeat, LaunchSpec, to_json
+from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.states import Wanted
+from ntlbg_service.exporting import export
+from ntlbg_service.publishing import Publisher
+from ntlbg_service.results import read_results
+from ntlbg_service.standings import standing
+from ntlbg_service.storage.confined import LeavesStorageError
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import take_away
+from tests.builders import SUITE, Service, Ticks, new_run
+from tests.fuzz.hostile import SECRETS, Hostile
+from tests.fuzz.place import Place
+
+RUNS = 5
+"""Of one world."""
+
+
+class Deaf:
+    """A tracker that takes everything."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: "run"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    yield Place(tmp_path / "top", monkeypatch)
+    redaction.known.cache_clear()
+
+
+def hostile_run(source: Hostile, number: int) -> Any:
+    """A run with the names that it would have had were there no checks before the ledger."""
+    run = new_run(seed=number, repetition=0)
+    named = replace(
+        run.identity, group=_printable(source), variant=_printable(source), suite=SUITE.key
+    )
+    details = dict(run.details)
+    if source.random.random() < 0.5:
+        details[source.random.choice(("code", "data_root", "metric"))] = _printable(source)
+    config: Any = run.config
+    if source.random.random() < 0.2:
+        config = json.loads(json.dumps(config))
+        config[source.random.choice(list(config))] = redaction.known().hidden(source.value())
+    return replace(run, identity=named, details=details, config=config)
+
+
+def _printable(source: Hostile) -> str:
+    """A name that a suite's file may give: without secrets, which are refused there."""
+    name = redaction.redacted(source.name()).encode("unicode_escape").decode()
+    return name[:120] or "-"
+
+
+def leave(source: Hostile, place: Place, service: Service, spec: LaunchSpec) -> None:
+    """What a runner that means harm leaves in storage."""
+    keys = AttemptKeys(spec.run_id, spec.attempt)
+    targets = (str(place.outside), str(service.storage.root), "..", "/", source.name(), "runs")
+    for _ in range(source.random.randrange(1, 4)):
+        step = source.random.choice((1, 2, 10**20, -5))
+        record: Any = source.random.choice(
+            (
+                to_json(ExitRecord(run_id="x", attempt=7, finished=True, ended_at=1e300)),
+                to_json(
+                    ExitRecord(
+                        run_id=spec.run_id,
+                        attempt=spec.attempt,
+                        finished=False,
+                        failure=source.random.choice(list(FailureClass)),
+                        message=str(source.name())[:500],
+                        ended_at=1.0,
+                        results={str(source.name())[:100]: 1.0},
+                    )
+                ),
+                {"attempt": 1, "step": step, "path": source.random.choice(targets)},
+                {**to_json(a_beat(spec)), "step": step},
+                {"pid": source.value(), "started": source.value()},
+                {"step": source.value(), "values": source.value(), "time": 0.0, "attempt": 1},
+                {"dataset": source.value(), "question_id": source.value()},
+            )
+        )
+        key = source.random.choice(
+            (
+                keys.exit,
+                keys.heartbeat,
+                keys.marker(1),
+                keys.marker(2),
+                keys.worker(0),
+                keys.metrics,
+                keys.predictions("glitch"),
+                keys.process,
+            )
+        )
+        path = service.storage.path(key)
+        if path.is_dir():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = source.document(dict(record))
+        path.write_bytes(b" ".join(text.split(b"\n")) + b"\n" if key.endswith("l") else text)
+    work = service.storage.path(keys.work)
+    work.mkdir(parents=True, exist_ok=True)
+    link = work / f"step-{source.random.randrange(3):08d}"
+    if not link.is_symlink() and source.random.random() < 0.5:
+        link.symlink_to(place.outside)
+
+
+def a_beat(spec: LaunchSpec) -> Heartbeat:
+    return Heartbeat(
+        attempt=spec.attempt,
+        time=1.0,
+        step=1,
+        pid=1,
+        host=SECRETS[4],
+        memory_mib=None,
+        peak_memory_mib=float("nan"),
+    )
+
+
+def drive(place: Place, seed: str) -> int:
+    """One world to its end; how many hostile things it met."""
+    source = Hostile(seed)
+    home = place.work / ".ntlbg"
+    shutil.rmtree(home, ignore_errors=True)
+    service = Service(home, places=2)
+    said: list[str] = []
+    runs = [hostile_run(source, number) for number in range(RUNS)]
+    for run in runs:
+        service.ledger.submit(SUITE, [run])
+    service.restart()
+    object.__setattr__(service.controller.effects, "note", said.append)
+    publisher = Publisher(
+        service.ledger,
+        service.storage,
+        Deaf(),  # type: ignore[arg-type]
+        service.workspace,
+        Ticks(),
+    )
+    met = len(runs)
+    for _ in range(12):
+        service.controller.step()
+        for spec in list(service.executor.running.values()):
+            leave(source, place, service, spec)
+            met += 2
+            if source.random.random() < 0.6:
+                service.executor.stop(AttemptKeys(spec.run_id, spec.attempt))
+        wish(source, service, [run.identity.run_id for run in runs])
+        met += 1
+        publisher.step()
+    look_at_everything(service, place, said)
+    service.ledger.close()
+    return met
+
+
+def wish(source: Hostile, service: Service, run_ids: list[str]) -> None:
+    """What somebody wants of one of the runs, or of a node."""
+    run_id = source.random.choice(run_ids)
+    try:
+        match source.random.randrange(5):
+            case 0:
+                service.ledger.request(run_id, source.random.choice(list(Wanted)), source.name())
+            case 1:
+                service.ledger.prioritise(run_id, source.random.randrange(-9, 9), source.name())
+            case 2:
+                service.ledger.drain(source.name(), "ada", source.name())
+            case 3:
+                service.ledger.requeue(run_id, source.name())
+            case _:
+                service.ledger.request(run_id, Wanted.RUN, source.name())
+    except NtlbgError:
+        pass
+
+
+def look_at_everything(service: Service, place: Place, said: list[str]) -> None:
+    """Whatever reads the storage again."""
+    for name in service.ledger.names():
+        run = service.ledger.run(name.run_id)
+        attempts = service.ledger.attempts_of(run.run_id)
+        read_results(service.storage, attempts, ["glitch"])
+        if attempts:
+            with pytest.raises(LeavesStorageError):
+                read_results(service.storage, attempts, ["../../x"])
+        said.append(standing(service.ledger, service.storage, run).doing)
+        try:
+            export(service.ledger, service.storage, run, place.work / "out" / "model")
+        except NtlbgError as error:
+            said.append(str(error))
+    for litter in find_litter(service.ledger, service.storage, service.workspace):
+        take_away(litter.path)
+
+
+def worlds(place: Place, seeds: range) -> int:
+    """Drives them; how many hostile things they met."""
+    met = 0
+    for seed in seeds:
+        met += drive(place, f"world-{seed}")
+        assert place.changed_outside() == [], seed
+        ledger = (place.work / ".ntlbg/ledger.db").read_bytes()
+        assert not [secret for secret in SECRETS if secret.encode() in ledger], seed
+        shutil.rmtree(place.work / "out")
+        (place.work / "out").mkdir()
+    return met
+
+
+def test_hostile_worlds(place: Place) -> None:
+    assert worlds(place, range(8)) > 200
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_many_hostile_worlds(place: Place) -> None:
+    assert worlds(place, range(300)) > 10_000

@@ -1,0 +1,126 @@
+"""A checkpoint is data: no pickle in it is read, and no module that it brings is imported."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from ntlbg_model.backbone.checkpoint import Device, load_for_answers
+from ntlbg_model.backbone.model import TINY, BackboneError, load_backbone
+from ntlbg_model.config import ModelConfig
+from ntlbg_model.native.load import load_native
+from ntlbg_model.safe_loading import UnsafeCheckpointError, refuse_pickles
+from ntlbg_model.selection.image_text import EncoderError, load_encoder
+
+DEVICE = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self._file,)
+
+
+@pytest.fixture
+def ran(tmp_path: Path) -> Path:
+    """Is there when the payload has run."""
+    return tmp_path / "ran"
+
+
+def checkpoint(folder: Path, ran: Path, weights: str) -> Path:
+    """The tiny base with a payload in place of its weights."""
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / weights).write_bytes(pickle.dumps({"weight": Payload(ran)}))
+    return folder
+
+
+def test_the_payload_works(ran: Path) -> None:
+    pickle.loads(pickle.dumps(Payload(ran)))
+    assert ran.exists()
+
+
+@pytest.mark.parametrize("weights", ["pytorch_model.bin", "model.pt", "weights.ckpt"])
+def test_weights_in_a_pickle_are_refused(weights: str, tmp_path: Path, ran: Path) -> None:
+    folder = checkpoint(tmp_path / "evil", ran, weights)
+    with pytest.raises(BackboneError, match=rf"evil.*its weights are in a pickle \({weights}\)"):
+        load_for_answers(str(folder), DEVICE)
+    with pytest.raises(BackboneError, match="in a pickle"):
+        load_backbone(
+            ModelConfig(base_model=str(folder)),
+            dtype=torch.float32,
+            device="cpu",
+            attention="sdpa",
+        )
+    native = ModelConfig(
+        architecture="llava_onevision",
+        base_model=str(folder),
+        billion_parameters=1.0,
+        tuning="none",
+    )
+    with pytest.raises(BackboneError, match="in a pickle"):
+        load_native(native, dtype=torch.float32, device="cpu", attention="sdpa")
+    with pytest.raises(EncoderError, match="in a pickle"):
+        load_encoder("clip", str(folder), "cpu")
+    assert not ran.exists()
+
+
+def test_a_pickle_that_is_called_safetensors_is_none(tmp_path: Path, ran: Path) -> None:
+    folder = checkpoint(tmp_path / "evil", ran, "model.safetensors")
+    with pytest.raises(BackboneError, match=r"evil.* cannot be loaded: "):
+        load_for_answers(str(folder), DEVICE)
+    assert not ran.exists()
+
+
+def test_all_weights_without_words_are_no_pickle_either(tmp_path: Path, ran: Path) -> None:
+    folder = checkpoint(tmp_path / "evil", ran, "pytorch_model.bin")
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(BackboneError, match="in a pickle"):
+        load_for_answers(str(folder), DEVICE, base="tiny")
+    assert not ran.exists()
+
+
+def test_adapters_in_a_pickle_are_refused(tmp_path: Path, ran: Path) -> None:
+    folder = tmp_path / "adapters"
+    folder.mkdir()
+    adapter = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": "tiny"}
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    (folder / "adapter_model.bin").write_bytes(pickle.dumps({"weight": Payload(ran)}))
+    (folder / "other.safetensors").touch()
+    with pytest.raises(BackboneError, match=r"in a pickle \(adapter_model.bin\)"):
+        load_for_answers(str(folder), DEVICE)
+    assert not ran.exists()
+
+
+def test_what_a_training_goes_on_with_may_lie_beside(tmp_path: Path) -> None:
+    for name in ("optimizer.pt", "model.safetensors"):
+        (tmp_path / name).touch()
+    refuse_pickles(tmp_path)
+    refuse_pickles("a/hub-name")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(UnsafeCheckpointError, match=r"optimizer\.pt"):
+        refuse_pickles(tmp_path)
+
+
+def test_code_that_a_checkpoint_brings_is_not_run(tmp_path: Path, ran: Path) -> None:
+    folder = tmp_path / "evil"
+    shutil.copytree(TINY, folder)
+    code = f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Evil: pass\n"
+    (folder / "evil.py").write_text(code)
+    config = json.loads((folder / "config.json").read_text())
+    brought = {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}
+    for kind in ("qwen2_vl", "evil"):
+        changed = config | {"model_type": kind, "auto_map": brought}
+        (folder / "config.json").write_text(json.dumps(changed))
+        if kind == "evil":
+            with pytest.raises(BackboneError, match=r"evil.* cannot be loaded: "):
+                load_for_answers(str(folder), DEVICE)
+        else:
+            load_for_answers(str(folder), DEVICE)
+        assert not ran.exists()
