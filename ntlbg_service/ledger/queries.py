@@ -52,6 +52,12 @@ class Queries(Transactions):
         order = (runs.c.priority.desc(), runs.c.created_at, runs.c.position)
         return self._runs(query.order_by(*order))
 
+    def count_queued(self) -> int:
+        """How many runs wait, paused ones too."""
+        query = select(func.count()).select_from(runs).where(runs.c.state == RunState.QUEUED.value)
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def wished(self) -> tuple[Run, ...]:
         """Running runs that somebody wants stopped: cancelled or paused."""
         return self._runs(
