@@ -164,7 +164,9 @@ class Bench:
         keys = self.ledger.suite_keys()
         first = keys[: self.size.calls]  # Some of theirs run.
         for _ in range(self.size.repeats):
-            self._note("status p95, s", p95([timed(lambda key=key: self._look(key)) for key in first]))
+            self._note(
+                "status p95, s", p95([timed(lambda key=key: self._look(key)) for key in first])
+            )
             self._note("status of all, s", timed(lambda: [self._look(key) for key in keys]))
 
     def _look(self, key: str) -> None:
@@ -230,7 +232,10 @@ def table(found: dict[str, dict[str, list[Any]]]) -> str:
 def measure(size: Size, seed: int, only: Sequence[str] = ()) -> dict[str, dict[str, list[Any]]]:
     """Every figure, by database."""
     found = {}
-    with tempfile.TemporaryDirectory(prefix="ntlbg-bench-") as name, postgres_server(fsync=True) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="ntlbg-bench-") as name,
+        postgres_server(fsync=True) as server,
+    ):
         folder = Path(name)
         lab = new_lab(folder, mixed_cluster(size.nodes), size.shapes, size.files, seed)
         prepared = [lab.prepare(file) for file in lab.files]

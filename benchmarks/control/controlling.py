@@ -104,7 +104,9 @@ def lead(pipe: Connection, url: str, workspace: Workspace, inventory: Inventory)
         if name == "lives":
             _lives(pipe, leading, *values)
         else:
-            pipe.send({"step": leading.step, "end": leading.end, "held": leading.held}[name](*values))
+            pipe.send(
+                {"step": leading.step, "end": leading.end, "held": leading.held}[name](*values)
+            )
     pipe.send(peak_mib())
 
 

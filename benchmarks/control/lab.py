@@ -9,7 +9,9 @@ from typing import Any
 
 from ntlbg_model.data.longvideobench import ANNOTATIONS
 from ntlbg_service.client import Prepared, prepare_suite
+from ntlbg_service.domain.fitting import Fitter
 from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.resolve import Layer, resolve
 from ntlbg_service.domain.suite import expand
 from ntlbg_service.loading import load_suite
 from ntlbg_service.workspace import Workspace
@@ -20,6 +22,7 @@ SEEDS = (1, 2, 3)
 VARIANTS = 20
 """As in `configs/experiments/ablation_studies.json`, with three seeds: 60 runs a suite."""
 PEOPLE = 20
+OLD = "V100-32GB"
 QUESTIONS, VIDEOS = 1337, 753
 """Of LongVideoBench's validation set, whose identity a submission takes. The files of the videos
 are not there."""
@@ -46,15 +49,26 @@ def new_lab(folder: Path, inventory: Inventory, shapes: int, suites: int, seed: 
     data.parent.mkdir(parents=True)
     data.write_text(json.dumps([_question(number) for number in range(QUESTIONS)]))
     drawn = random_mix(seed, VARIANTS * suites, shapes, inventory)
-    names = list(drawn["groups"])
+    names, fitter = list(drawn["groups"]), Fitter(inventory)
     each = len(names) // suites
     files = []
     for number in range(suites):
-        groups = {name: drawn["groups"][name] for name in names[number * each :][:each]}
+        mine = names[number * each :][:each]
+        groups = {name: _on_old_cards(drawn["groups"][name], fitter) for name in mine}
         values: dict[str, Any] = drawn | {"name": f"lab_{number:03d}", "groups": groups}
         files.append(folder / f"{values['name']}.json")
         files[-1].write_text(json.dumps(values | {"seeds": list(SEEDS)}))
     return Lab(tuple(files), inventory, Workspace(home=folder / "home", data_root=data_root))
+
+
+def _on_old_cards(group: dict[str, Any], fitter: Fitter) -> dict[str, Any]:
+    """Every other group asks for V100s where all of it fits them: a suite alone would be planned on
+    the faster cards, as if no other suite waited for those."""
+    number = int(group["baseline"].removeprefix("v")) // len(group["variants"])
+    overrides = {"hardware.profile": OLD}
+    drawn = [row["overrides"] | overrides for row in group["variants"]]
+    hold = all(fitter(resolve([Layer("drawn", each)]).config)[0] for each in drawn)
+    return group | {"overrides": overrides} if number % 2 and hold else group
 
 
 def _question(number: int) -> dict[str, Any]:
@@ -79,12 +93,8 @@ def again_and_again(prepared: Sequence[Prepared]) -> Iterator[Prepared]:
 
 
 def _named(prepared: Prepared, key: str, submitter: str) -> Prepared:
-    runs = tuple(
-        replace(run, identity=replace(run.identity, suite=key)) for run in prepared.runs
-    )
-    return replace(
-        prepared, suite=replace(prepared.suite, key=key, submitter=submitter), runs=runs
-    )
+    runs = tuple(replace(run, identity=replace(run.identity, suite=key)) for run in prepared.runs)
+    return replace(prepared, suite=replace(prepared.suite, key=key, submitter=submitter), runs=runs)
 
 
 def of_runs(suites: Iterator[Prepared], runs: int) -> list[Prepared]:

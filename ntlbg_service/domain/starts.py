@@ -31,6 +31,11 @@ class Start:
     """What it counts against, and the GPUs that count against it with this run."""
 
     @property
+    def named(self) -> tuple[Interval, ...]:
+        """Those of them that are named."""
+        return self.overtaken[:NAMED]
+
+    @property
     def aged(self) -> float:
         """Its priority with what waiting has added."""
         return self.priority + self.waited / LEVEL_HOURS
@@ -92,7 +97,7 @@ def words_of_start(start: Start, names: Mapping[str, str]) -> str:
         f"{start.waited:.2f} h of waiting {start.aged:.2f}; {start.device_hours:.2f} GPU-hours)"
     ]
     if start.overtaken:
-        held = ", ".join(_reserved(row, names) for row in start.overtaken[:NAMED])
+        held = ", ".join(_reserved(row, names) for row in start.named)
         more = len(start.overtaken) - NAMED
         words.append(f"delays none ahead: {held}" + (f" and {more} more" if more > 0 else ""))
     words += [f"{cap.whose} then holds {used} of {cap.gpus} GPUs" for cap, used in start.caps]

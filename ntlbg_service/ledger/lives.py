@@ -1,6 +1,6 @@
 """A run's changes of state: the one place where they are made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,9 @@ from ntlbg_service.domain.states import TERMINAL, RunState, check_transition
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.outbox import Outbox
 from ntlbg_service.ledger.tables import attempts, runs
+
+GOING = tuple(state.value for state in RunState if state not in TERMINAL)
+"""States of runs that have not ended."""
 
 
 class Lives(Outbox):
@@ -30,25 +33,36 @@ class Lives(Outbox):
 
     def _post_suite_end(self, connection: Connection, suite_key: str) -> None:
         """Note that a suite has ended where this transaction ends the last of its runs."""
-        ended = [state.value for state in TERMINAL]
-        going = select(runs.c.run_id).where(
-            runs.c.suite_key == suite_key, runs.c.state.not_in(ended)
-        )
-        if connection.execute(going.limit(1)).first() is None:
-            self._post(connection, "suite_finished", suite_key, None)
+        self._post_suite_ends(connection, {suite_key})
 
-    def _add(self, connection: Connection, identity: Identity, values: Mapping[str, Any]) -> None:
-        """A new run, queued."""
-        now = self._clock()
-        connection.execute(
-            insert(runs).values(
-                run_id=identity.run_id,
-                identity=asdict(identity),
-                state=RunState.QUEUED.value,
-                reason="",
-                **{"created_at": now, "updated_at": now, **values},
+    def _post_suite_ends(self, connection: Connection, suite_keys: Set[str]) -> None:
+        """The same for those of several that have ended, in the order of their keys."""
+        for suite_key in sorted(suite_keys):
+            going = select(runs.c.run_id).where(
+                runs.c.suite_key == suite_key, runs.c.state.in_(GOING)
             )
-        )
+            if connection.execute(going.limit(1)).first() is None:
+                self._post(connection, "suite_finished", suite_key, None)
+
+    def _add(
+        self,
+        connection: Connection,
+        identities: Sequence[Identity],
+        values: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """New runs, queued; all of them with values for the same columns."""
+        now = self._clock()
+        rows = [
+            {
+                "run_id": identity.run_id,
+                "identity": asdict(identity),
+                "state": RunState.QUEUED.value,
+                "reason": "",
+                **{"created_at": now, "updated_at": now, **each},
+            }
+            for identity, each in zip(identities, values, strict=True)
+        ]
+        connection.execute(insert(runs), rows)
 
     def _set_state(self, connection: Connection, run_id: str, new: RunState, reason: str) -> str:
         """Move a run on and say of which suite it is. Its row is held until the end."""

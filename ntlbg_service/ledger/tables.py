@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -66,7 +67,13 @@ runs = Table(
     Column("next_fit", JSON(none_as_null=True)),
     Column("max_hours", Float),
     Index("ix_runs_suite_key_submission", "suite_key", "submission"),
-    Index("ix_runs_state", "state"),
+    Index("ix_runs_suite_key_state", "suite_key", "state"),
+    # All that says who waits, and in which order: a look at the queue reads no row of a run.
+    Index(
+        "ix_runs_queue",
+        *("state", "wanted", "not_before", "priority"),
+        *("created_at", "position", "updated_at", "run_id"),
+    ),
 )
 
 attempts = Table(
@@ -123,6 +130,12 @@ outbox = Table(
     Column("error", Text, nullable=False),
     Column("posts", Integer, nullable=False, server_default="1"),
     Index("ix_outbox_sent_at", "sent_at"),
+    Index(
+        "ix_outbox_unsent",
+        *("run_id", "suite_key"),
+        sqlite_where=text("sent_at IS NULL"),
+        postgresql_where=text("sent_at IS NULL"),
+    ),
 )
 
 drains = Table(

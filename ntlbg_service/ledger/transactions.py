@@ -1,6 +1,6 @@
 """One transaction an operation: what every part of the ledger is built on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -63,9 +63,16 @@ class Transactions:
             raise InfrastructureError(f"ledger: {first_line(error)}") from error
 
     def _event(self, connection: Connection, run_id: str, kind: str, message: str) -> None:
-        connection.execute(
-            insert(events).values(time=self._clock(), run_id=run_id, kind=kind, message=message)
-        )
+        self._events(connection, [(run_id, kind, message)])
+
+    def _events(self, connection: Connection, told: Sequence[tuple[str, str, str]]) -> None:
+        """Events of one moment: run, kind and message of each."""
+        now = self._clock()
+        rows = [
+            {"time": now, "run_id": run_id, "kind": kind, "message": message}
+            for run_id, kind, message in told
+        ]
+        connection.execute(insert(events), rows)
 
 
 def _hold(connection: Connection, term: Term) -> None:

@@ -129,7 +129,7 @@ class Wishes(Lives):
         if self._used_its_hours(connection, row.run_id):
             more = {**more, "details": {**row.details, "continues": row.run_id}}
         order = {"submission": submission, "position": row.position}
-        self._add(connection, identity, {**kept, **more, **order})
+        self._add(connection, [identity], [{**kept, **more, **order}])
         self._event(connection, identity.run_id, "submitted", f"repeats {row.run_id}, by {who}")
         return identity.run_id
 
