@@ -15,7 +15,7 @@ from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.controller.tidying import Tidying
 from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.gang import NOT_UP, roll_back
+from ntlbg_service.domain.gang import NOT_UP, overdue, roll_back
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.recovery import UNLIMITED, Decision, FailureClass, Hours, decide
@@ -123,7 +123,7 @@ class Controller:
         elif status is LaunchStatus.ENDED:
             self._lost(run, attempt, "the driver ended without an exit record")
         elif self.suite_key in (None, run.suite_key):
-            self._launch(run, attempt)
+            self._launch([(run, attempt)])
         else:
             words = "never started; its place is wanted by others"
             self._withdraw(run, attempt, _stopped(words))
@@ -173,6 +173,8 @@ class Controller:
         return True
 
     def _gang_rolls_back(self, attempt: Attempt, still: float) -> Decision | None:
+        if not overdue(attempt.fit.workers, still):
+            return None
         before = self.effects.ledger.attempts_of(attempt.run_id)[:-1]
         earlier = takewhile(lambda past: past.message == NOT_UP, reversed(before))
         return roll_back(attempt.fit.workers, still, len(list(earlier)), attempt.run_id)
@@ -257,16 +259,25 @@ class Controller:
             for start in decided
             if (run_id := start.placement.run_id) in runs
         ]
-        for run, attempt in self.effects.start(starting):
+        started = self.effects.start(starting)
+        for run, _ in started:
             self._queue.forget(run.run_id)
-            self._despite_trouble(self._launch, run, attempt)
+        self._launch(started)
 
-    def _launch(self, run: Run, attempt: Attempt) -> None:
-        gone = self.ground.gone(attempt.nodes)
-        if gone:
-            self._withdraw(run, attempt, _stopped(f"{', '.join(gone)} went before it began"))
-            return
-        self.effects.launch(launch_spec(run, attempt, self.workspace, self.ground.ray_ids))
+    def _launch(self, started: Sequence[tuple[Run, Attempt]]) -> None:
+        """Launch attempts whose intents are written: first all specs, then one after another."""
+        going = []
+        for run, attempt in started:
+            gone = self.ground.gone(attempt.nodes)
+            if gone:
+                words = f"{', '.join(gone)} went before it began"
+                self._despite_trouble(self._withdraw, run, attempt, _stopped(words), "")
+            else:
+                going.append((run, attempt))
+        ray_ids = self.ground.ray_ids
+        specs = [launch_spec(run, attempt, self.workspace, ray_ids) for run, attempt in going]
+        for spec in self.effects.write(specs):
+            self._despite_trouble(self.effects.launch, spec)
 
 
 def work_of(folder: str) -> str:

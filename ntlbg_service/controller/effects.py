@@ -79,14 +79,25 @@ class Effects:
             self.note(f"{each.run.label}: attempt {attempt.number} {each.on}")
         return [(by_id[attempt.run_id].run, attempt) for attempt in attempts]
 
+    def write(self, specs: Sequence[LaunchSpec]) -> list[LaunchSpec]:
+        """Put specs into storage, from where they are launched. Says what they are: of an attempt
+        whose spec is there already, that one."""
+        keys = [AttemptKeys(spec.run_id, spec.attempt).spec for spec in specs]
+        stored = [self.storage.get(key) for key in keys]
+        fresh = {
+            key: to_json(spec)
+            for key, spec, there in zip(keys, specs, stored, strict=True)
+            if there is None
+        }
+        if fresh:
+            self.door.outside("spec", lambda: self.storage.put_all(fresh))
+        return [
+            spec if there is None else parse(LaunchSpec, there, key)
+            for key, spec, there in zip(keys, specs, stored, strict=True)
+        ]
+
     def launch(self, spec: LaunchSpec) -> None:
-        """Tell the executor, after the spec is in storage; one that is there already counts."""
-        keys = AttemptKeys(spec.run_id, spec.attempt)
-        stored = self.storage.get(keys.spec)
-        if stored is None:
-            self.door.outside("spec", lambda: self.storage.put(keys.spec, to_json(spec)))
-        else:
-            spec = parse(LaunchSpec, stored, keys.spec)
+        """Tell the executor of a spec that is in storage."""
         self.door.outside("launch", lambda: self.executor.launch(spec))
 
     def drop(self, marker: CheckpointMarker) -> None:

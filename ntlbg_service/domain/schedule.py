@@ -67,13 +67,14 @@ def look_ahead(
     busy = _add({}, ((row.placement.fit, row.hours) for row in cluster.held()))
     intervals: list[Interval] = []
     turns = head_apart(in_turns(_that_fit(waiting, board)))
+    waits: set[Kind] = set()
     for number, jobs in enumerate(turns, start=1):
         left = max(depth - len(intervals), 0)
         if number == len(turns) and len(jobs) > 1 and left:
             bound = lower_bound(demand(jobs), capacity, busy)
             placed = _best(jobs, board, bound, left)
         else:
-            placed = place(jobs, board, plain, Taste(), most=left)
+            placed = place(jobs, board, plain, Taste(), most=left, waits=waits)
         board = placed.board
         intervals += placed.intervals
         busy = _add(
@@ -93,12 +94,17 @@ def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[s
 def _that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
     """Jobs with the fits that some node could hold; without any, a job is left out."""
     known: dict[Kind, tuple[Fit, ...]] = {}
+    found = []
     for job in waiting:
-        if kind_of(job) not in known:
+        kind = kind_of(job)
+        held = known.get(kind)
+        if held is None:
             asked = [(fit, ask_of(fit, job.excluded, job.caps)) for fit in job.fits]
             held = tuple(fit for fit, ask in asked if board.find(ask) is not None)
-            known[kind_of(job)] = job.fits if len(held) == len(job.fits) else held
-    return [replace(job, fits=known[kind_of(job)]) for job in waiting if known[kind_of(job)]]
+            held = known[kind] = job.fits if len(held) == len(job.fits) else held
+        if held:
+            found.append(job if held is job.fits else replace(job, fits=held))
+    return found
 
 
 def _best(jobs: Sequence[Job], board: Board, bound: Bound, most: float) -> Placed:

@@ -45,11 +45,13 @@ def starts(waiting: Sequence[Job], cluster: Cluster, now: float) -> tuple[Start,
     """Who starts now, as `schedule` says, with its reasons. `now` is on the clock of the jobs."""
     if not something_free(cluster):
         return ()
-    order = [job for turn in in_turns(waiting) for job in turn]
-    places = {job.run_id: place for place, job in enumerate(order)}
     ahead = look_ahead(waiting, cluster, DEPTH)
     beginning = [row for row in ahead if row.start <= 0.0]
-    left = [row for row in ahead if row.start > 0.0]
+    if not beginning:
+        return ()
+    order = [job for turn in in_turns(waiting) for job in turn]
+    places = {job.run_id: place for place, job in enumerate(order)}
+    left = [(places[row.placement.run_id], row) for row in ahead if row.start > 0.0]
     used = _used(cluster, order, beginning)
     return tuple(_start(order, places, row.placement, left, used, now) for row in beginning)
 
@@ -58,7 +60,7 @@ def _start(
     order: Sequence[Job],
     places: Mapping[str, int],
     placement: Placement,
-    left: Sequence[Interval],
+    left: Sequence[tuple[int, Interval]],
     used: Mapping[Cap, float],
     now: float,
 ) -> Start:
@@ -71,7 +73,7 @@ def _start(
         priority=job.priority,
         waited=max(now - job.submitted, 0.0),
         device_hours=size_of(job),
-        overtaken=tuple(row for row in left if places[row.placement.run_id] < place),
+        overtaken=tuple(row for ahead, row in left if ahead < place),
         caps=tuple((cap, round(used[cap])) for cap in job.caps),
     )
 

@@ -1,7 +1,6 @@
 """A run's changes of state: the one place where they are made."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -55,7 +54,7 @@ class Lives(Outbox):
         rows = [
             {
                 "run_id": identity.run_id,
-                "identity": asdict(identity),
+                "identity": identity.values,
                 "state": RunState.QUEUED.value,
                 "reason": "",
                 **{"created_at": now, "updated_at": now, **each},

@@ -1,6 +1,7 @@
 """Rows of the database to records."""
 
 import json
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
@@ -51,7 +52,7 @@ def _fits_of(text: str) -> tuple[Fit, ...]:
 
 def fit_values(fit: Fit) -> dict[str, Any]:
     """A fit as JSON values; no copy, for it is written at once."""
-    return vars(fit)
+    return {part.name: getattr(fit, part.name) for part in fields(fit)}
 
 
 def run_of(row: Row[*tuple[Any, ...]]) -> Run:
