@@ -195,8 +195,8 @@ class Board:
         """
         known = self._soonest.setdefault(ask.need, {})
         starts: list[tuple[float, int]] = []
-        for least, index in sorted((max(moment, known.get(each, 0.0)), each) for each in members):
-            if len(starts) >= ask.nodes and least > starts[ask.nodes - 1][0]:
+        for least, index in sorted([(max(moment, known.get(each, 0.0)), each) for each in members]):
+            if len(starts) >= ask.nodes and (least, index) > starts[ask.nodes - 1]:
                 break
             found = self._lines[index].earliest(least, ask.need)
             if moment == 0.0:

@@ -45,11 +45,12 @@ def starts(waiting: Sequence[Job], cluster: Cluster, now: float) -> tuple[Start,
     """Who starts now, as `schedule` says, with its reasons. `now` is on the clock of the jobs."""
     if not something_free(cluster):
         return ()
-    ahead = look_ahead(waiting, cluster, DEPTH)
+    turns = in_turns(waiting)
+    ahead = look_ahead(waiting, cluster, DEPTH, turns)
     beginning = [row for row in ahead if row.start <= 0.0]
     if not beginning:
         return ()
-    order = [job for turn in in_turns(waiting) for job in turn]
+    order = [job for turn in turns for job in turn]
     places = {job.run_id: place for place, job in enumerate(order)}
     left = [(places[row.placement.run_id], row) for row in ahead if row.start > 0.0]
     used = _used(cluster, order, beginning)
