@@ -10,8 +10,8 @@ What is timed:
 - `submit`: `client.submit` of a suite that is planned already, into a ledger with the whole queue:
   until all of its runs are durable. `whole submit`: the same from the suite's file on: read,
   resolved, fitted, planned, its data checked, submitted.
-- `status`: what `ntlbg status SUITE` asks for: `standings` of a suite's runs, some of them running.
-  `status of all`: of every run in the ledger.
+- `status`: what `ntlbg status SUITE` asks for: what the name means, and the `standings` of the
+  suite's runs, some of them running. `status of all`: the same for one suite after another.
 - `cycle`: one whole step of the controller, all reading of ledger and storage and all writing
   included: where all GPUs are taken (`full`); where the runs on 32 GPUs have just ended, so that
   it records them, decides for whom the GPUs are, and starts those (`freed`).
@@ -46,6 +46,7 @@ sys.path.insert(0, str(REPOSITORY))
 from benchmarks.control.controlling import Process, controller_process  # noqa: E402
 from benchmarks.control.lab import Lab, again_and_again, new_lab, of_runs  # noqa: E402
 from benchmarks.workloads.cluster import mixed_cluster  # noqa: E402
+from ntlbg_service.cli.targets import targets_of  # noqa: E402
 from ntlbg_service.client import Prepared, submit  # noqa: E402
 from ntlbg_service.ledger.database import open_database  # noqa: E402
 from ntlbg_service.ledger.ledger import Ledger  # noqa: E402
@@ -170,7 +171,9 @@ class Bench:
             self._note("status of all, s", timed(lambda: [self._look(key) for key in keys]))
 
     def _look(self, key: str) -> None:
-        assert standings(self.ledger, self.storage, self.ledger.current_runs(key))
+        found = targets_of(self.ledger, key)
+        assert found.suite is not None
+        assert standings(self.ledger, self.storage, self.ledger.current_runs(found.suite))
 
     def _lives(self, controller: Process) -> None:
         """While the controller works, the client submits as much as has ended."""

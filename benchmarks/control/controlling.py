@@ -1,13 +1,14 @@
 """A controller in a process of its own, told what to do over a pipe; its world is simulated.
 
 Ledger, storage, lease and fencing are the real ones. Only what a cluster would do is not: a launch
-claims its attempt in storage, and ends when it is told to, by writing its exit record there.
+claims its attempt in storage, and ends when it is told to, by writing its exit record there. As the
+processes of a cluster would, several do so at once, beside the controller.
 """
 
 import multiprocessing
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -29,13 +30,50 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.workspace import Workspace
 
-WRITERS = 8
-"""Machines of the cluster that write exit records at once."""
+PROCESSES = 8
+"""Of the cluster, that write into storage at once."""
 
 
 def gpus_of(spec: LaunchSpec) -> float:
     """GPUs that a launch holds."""
     return spec.fit.workers * spec.fit.share
+
+
+class SimulatedCluster(SimulatedExecutor):
+    """Launches that claim and end themselves."""
+
+    def __init__(self, storage: LocalStorage) -> None:
+        super().__init__(storage)
+        self._pool = ThreadPoolExecutor(PROCESSES)
+        self._claims: dict[str, Future[None]] = {}
+
+    def launch(self, spec: LaunchSpec) -> None:
+        """Start a process that claims its attempt."""
+        keys = AttemptKeys(spec.run_id, spec.attempt)
+        self.running[keys.folder] = spec
+        claim = {"launch": spec.launch_id}
+        self._claims[keys.folder] = self._pool.submit(self.storage.put, keys.process, claim)
+
+    def end(self, gpus: float) -> int:
+        """Let runs end that hold so many GPUs together; how many did."""
+        ending: list[LaunchSpec] = []
+        for spec in self.running.values():
+            if gpus <= 0:
+                break
+            gpus -= gpus_of(spec)
+            ending.append(spec)
+        list(self._pool.map(self._end, ending))
+        return len(ending)
+
+    def _end(self, spec: LaunchSpec) -> None:
+        keys = AttemptKeys(spec.run_id, spec.attempt)
+        self._claims.pop(keys.folder).result()
+        self.storage.put(keys.exit, to_json(finishes(spec)))
+        self.stop(keys)
+
+    def held(self) -> float:
+        """GPUs that are held now."""
+        return sum(map(gpus_of, self.running.values()))
 
 
 class Leading:
@@ -46,7 +84,7 @@ class Leading:
         ledger = Ledger(open_database(url), time.time)
         self.lease = Lease(ledger, time.monotonic)
         assert self.lease.hold() and self.lease.term is not None
-        self.executor = SimulatedExecutor(self.storage)
+        self.executor = SimulatedCluster(self.storage)
         self.controller = Controller(
             effects=Effects(
                 ledger=ledger.under(self.lease.term),
@@ -59,7 +97,6 @@ class Leading:
             clock=time.monotonic,
             keep=KEPT,
         )
-        self.pool = ThreadPoolExecutor(WRITERS)
 
     def step(self) -> float:
         """Seconds of one step."""
@@ -67,26 +104,6 @@ class Leading:
         assert self.lease.hold()
         self.controller.step()
         return time.perf_counter() - begun
-
-    def end(self, gpus: float) -> int:
-        """Let runs end that hold so many GPUs together; how many did."""
-        ending: list[LaunchSpec] = []
-        for spec in self.executor.running.values():
-            if gpus <= 0:
-                break
-            gpus -= gpus_of(spec)
-            ending.append(spec)
-        list(self.pool.map(self._end, ending))
-        for spec in ending:
-            self.executor.stop(AttemptKeys(spec.run_id, spec.attempt))
-        return len(ending)
-
-    def _end(self, spec: LaunchSpec) -> None:
-        self.storage.put(AttemptKeys(spec.run_id, spec.attempt).exit, to_json(finishes(spec)))
-
-    def held(self) -> float:
-        """GPUs that are held now."""
-        return sum(map(gpus_of, self.executor.running.values()))
 
 
 def peak_mib() -> float:
@@ -105,7 +122,9 @@ def lead(pipe: Connection, url: str, workspace: Workspace, inventory: Inventory)
             _lives(pipe, leading, *values)
         else:
             pipe.send(
-                {"step": leading.step, "end": leading.end, "held": leading.held}[name](*values)
+                {"step": leading.step, "end": leading.executor.end, "held": leading.executor.held}[
+                    name
+                ](*values)
             )
     pipe.send(peak_mib())
 
@@ -115,7 +134,7 @@ def _lives(pipe: Connection, leading: Leading, number: int) -> None:
     each step."""
     ended = 0
     while ended < number:
-        ended += leading.end(float("inf"))
+        ended += leading.executor.end(float("inf"))
         leading.step()
         pipe.send(ended)
 

@@ -74,8 +74,7 @@ class Controller:
         news = self.ground.look_again()
         if news:
             self.effects.note(f"nodes: {news}")
-        active = ledger.active_attempts()
-        runs = ledger.active_runs()
+        active, runs = ledger.active_attempts(), ledger.active_runs()
         folders = {keys_of(attempt).folder for attempt in active}
         self._pulse.forget_all_but({*folders, *map(work_of, folders)})
         self._tidying.forget_all_but(folders)
@@ -83,7 +82,8 @@ class Controller:
         self._trouble.clear()
         self._ended.clear()
         for attempt in active:
-            self._despite_trouble(self._look, runs[attempt.run_id], attempt)
+            if attempt.run_id in runs:  # Else another leads by now, and has ended it.
+                self._despite_trouble(self._look, runs[attempt.run_id], attempt)
         self._despite_trouble(self._finish)
         self._place()
         for said in sorted(self._trouble - before):
@@ -92,9 +92,11 @@ class Controller:
 
     def interrupt(self) -> None:
         """Stop what runs; the same command goes on from the newest checkpoints."""
-        runs = self.effects.ledger.active_runs()
+        ledger = self.effects.ledger
         self._ended.clear()
-        for attempt in self.effects.ledger.active_attempts(self.suite_key):
+        active = ledger.active_attempts(self.suite_key)
+        runs = ledger.runs([attempt.run_id for attempt in active])
+        for attempt in active:
             self._withdraw(runs[attempt.run_id], attempt, _stopped("stopped by the service"))
         self._finish()
 

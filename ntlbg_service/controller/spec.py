@@ -1,6 +1,8 @@
 """What the runner of an attempt is told."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 
 from ntlbg_model.config import Config
@@ -28,9 +30,9 @@ def launch_spec(
         config=parse(Config, run.config, source),
         seed=run.seed,
         fit=attempt.fit,
-        storage=str(workspace.storage.resolve()),
+        storage=_whole(workspace.storage),
         data_root=str(run.details["data_root"]),
-        cache=str(workspace.cache.resolve()),
+        cache=_whole(workspace.cache),
         nodes=tuple(ray_ids[name] for name in attempt.nodes if name in ray_ids),
         code=_code(run, workspace),
         resume_from=attempt.resume_from,
@@ -43,4 +45,10 @@ def launch_spec(
 def _code(run: Run, workspace: Workspace) -> str | None:
     """Where the code lies that the run was submitted with."""
     version = run.details.get("code")
-    return str((workspace.storage / code(version)).resolve()) if version else None
+    return _whole(workspace.storage / code(version)) if version else None
+
+
+@lru_cache(maxsize=256)
+def _whole(path: Path) -> str:
+    """A path as every node sees it; the few that there are do not change."""
+    return str(path.resolve())

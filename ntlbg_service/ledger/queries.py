@@ -125,8 +125,9 @@ class Queries(Transactions):
             found = connection.execute(select(suites.c.key).order_by(suites.c.created_at))
             return tuple(row.key for row in found)
 
-    def names(self) -> tuple[RunName, ...]:
-        """What every run is called, without configs and fits, in the order of submission."""
+    def names(self, suite_key: str | None = None) -> tuple[RunName, ...]:
+        """What every run, or every one of a suite, is called, without configs and fits, in the
+        order of submission."""
         columns = (
             runs.c.run_id,
             runs.c.suite_key.label("suite"),
@@ -136,6 +137,8 @@ class Queries(Transactions):
             runs.c.submission,
         )
         query = select(*columns).order_by(runs.c.created_at, runs.c.position)
+        if suite_key is not None:
+            query = query.where(runs.c.suite_key == suite_key)
         with self._reading() as connection:
             return tuple(RunName(**row) for row in connection.execute(query).mappings())
 
