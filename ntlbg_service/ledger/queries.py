@@ -87,12 +87,12 @@ class Queries(Transactions):
         return found
 
     def runs(self, run_ids: Sequence[str]) -> dict[str, Run]:
-        """These runs by their ids; none for one that is not known."""
+        """These runs by their ids, in the order asked for; none for one that is not known."""
         found: dict[str, Run] = {}
         for some in _in_pieces(run_ids):
             rows = self._runs(select(*RUN).where(runs.c.run_id.in_(some)))
             found |= {run.run_id: run for run in rows}
-        return found
+        return {run_id: found[run_id] for run_id in run_ids if run_id in found}
 
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
         """The states of those of these runs that there are."""

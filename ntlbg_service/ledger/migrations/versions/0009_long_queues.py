@@ -15,8 +15,9 @@ QUEUE = (
 
 
 def upgrade() -> None:
-    """Replace one index by one that holds all that is asked for, and add two."""
+    """Replace two indexes by those that hold all that is asked for, and add one."""
     op.drop_index("ix_runs_state", table_name="runs")
+    op.drop_index("ix_outbox_sent_at", table_name="outbox")
     op.create_index("ix_runs_queue", "runs", list(QUEUE), unique=False)
     op.create_index("ix_runs_suite_key_state", "runs", ["suite_key", "state"], unique=False)
     unsent = sa.text("sent_at IS NULL")
