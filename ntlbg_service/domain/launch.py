@@ -178,6 +178,6 @@ def _plain(value: Any) -> Any:
     kind: Any = type(value)
     if parts := _parts(kind):
         return {name: _plain(getattr(value, name)) for name in parts}
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

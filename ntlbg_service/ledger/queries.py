@@ -75,7 +75,7 @@ class Queries(Transactions):
             query = query.where(runs.c.suite_key == suite_key)
         query = query.order_by(runs.c.priority.desc(), runs.c.created_at, runs.c.position)
         with self._reading() as connection:
-            return tuple(map(InQueue._make, connection.execute(query)))
+            return tuple(map(InQueue._make, connection.execute(query).all()))
 
     def waiting(self, run_ids: Sequence[str]) -> dict[str, Waiting]:
         """What a decision needs of these runs, by their ids; none for one that is not known."""
