@@ -278,32 +278,29 @@ def submit(
     """
     for version in sorted({str(run.details["code"]) for run in prepared.runs}):
         ship(storage, version)
-    newest = [_newest(ledger, run, again) for run in prepared.runs]
+    newest = _newest(ledger, prepared.runs, again)
     asked = [
         replace(run, priority=priority, max_hours=max_hours or run.max_hours) for run in newest
     ]
     return ledger.submit(prepared.suite, asked)
 
 
-def _newest(ledger: Ledger, run: NewRun, again: str | None) -> NewRun:
-    """The newest repetition of a run, or one more where `again` asks for it."""
-    state = _state(ledger, run)
-    while state is not None:
-        following = _repetition(run)
-        next_state = _state(ledger, following)
-        if next_state is None:
-            over = {"all": TERMINAL, "failed": TERMINAL - {RunState.FINISHED}, None: frozenset()}
-            return following if state in over[again] else run
-        run, state = following, next_state
-    return run
+def _newest(ledger: Ledger, runs: Sequence[NewRun], again: str | None) -> list[NewRun]:
+    """The newest repetition of each run, or one more where `again` asks for it."""
+    over = {"all": TERMINAL, "failed": TERMINAL - {RunState.FINISHED}, None: frozenset()}[again]
+    newest = list(runs)
+    left = list(range(len(newest)))
+    states = ledger.states([run.identity.run_id for run in newest])
+    while left := [place for place in left if newest[place].identity.run_id in states]:
+        following = {place: _repetition(newest[place]) for place in left}
+        found = ledger.states([run.identity.run_id for run in following.values()])
+        for place, run in following.items():
+            more = run.identity.run_id in found
+            if more or states[newest[place].identity.run_id] in over:
+                newest[place] = run
+        states = found
+    return newest
 
 
 def _repetition(run: NewRun) -> NewRun:
     return replace(run, identity=replace(run.identity, repetition=run.identity.repetition + 1))
-
-
-def _state(ledger: Ledger, run: NewRun) -> RunState | None:
-    try:
-        return ledger.run(run.identity.run_id).state
-    except KeyError:
-        return None

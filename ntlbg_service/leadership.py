@@ -21,6 +21,8 @@ LEASE_SECONDS = 30.0
 """How long a leader that was cut off keeps others waiting."""
 RENEWALS = 3
 """How often a lease is renewed within its time."""
+FRESH = 1.0
+"""Seconds for which a renewed lease is as good as new: it is read whether it holds, not written."""
 
 
 def this_process() -> str:
@@ -77,10 +79,17 @@ class Lease:
         return self.term is not None
 
     def check(self) -> None:
-        """Raise DeposedError where another leads by now."""
-        if self.term is None or not self._renew():
+        """Raise DeposedError where another leads by now. Else nobody takes the lead by time alone
+        until nearly the whole lease is over."""
+        if self.term is None or not self._still(self.term):
             self.term = None
             raise DeposedError(f"{in_words(self.holder)} leads no more")
+
+    def _still(self, term: Term) -> bool:
+        """Whether it leads, by the ledger's word; renewed anew where that is a moment ago."""
+        if self.clock() - self._renewed < FRESH:
+            return self.ledger.holds(term)
+        return self._renew()
 
     def give_back(self) -> None:
         """Stop leading; the next takes over at once."""

@@ -28,6 +28,8 @@ RETRY_SECONDS = 10.0
 """Pause after MLflow did not answer."""
 BUSY_SECONDS = 1.0
 """How long one step may send, so that runs are looked at in between."""
+AT_ONCE = 500
+"""Entries that one step reads; it sends fewer within its second."""
 LIVE_SECONDS = 5.0
 """How often the metrics of running attempts are passed on."""
 
@@ -62,7 +64,7 @@ class Publisher:
             self._note_live()
         if now < self._quiet_until:
             return
-        for entry in self.ledger.unsent():
+        for entry in self.ledger.unsent(AT_ONCE):
             if not self.send(entry):
                 self._quiet_until = now + RETRY_SECONDS
                 return

@@ -90,12 +90,16 @@ class Standing:
 
 def standings(ledger: Ledger, storage: Storage, runs: Sequence[Run]) -> list[Standing]:
     """Where each of the runs is."""
-    return [standing(ledger, storage, run) for run in runs]
+    attempts = ledger.attempts_by_run([run.run_id for run in runs])
+    return [_standing(storage, run, attempts[run.run_id]) for run in runs]
 
 
 def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
     """Where a run is. Reads storage only for one that runs or has a limit of hours."""
-    attempts = ledger.attempts_of(run.run_id)
+    return standings(ledger, storage, [run])[0]
+
+
+def _standing(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> Standing:
     hours = hours_of(storage, run, attempts)
     if run.state is not RunState.RUNNING or not attempts:
         return Standing(run=run, attempts=attempts, hours=hours)

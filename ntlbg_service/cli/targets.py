@@ -40,7 +40,9 @@ def run_of(ledger: "Ledger", word: str) -> "Run":
 
 def targets_of(ledger: "Ledger", word: str) -> Targets:
     """The runs of a run's or a suite's name, or of a suite's file."""
-    return Targets(*find_runs(_key_of(word), ledger.names(), ledger.suite_keys()))
+    key, suites = _key_of(word), ledger.suite_keys()
+    names = ledger.names(key if key in suites else None)
+    return Targets(*find_runs(key, names, suites))
 
 
 def suite_of(ledger: "Ledger", word: str) -> str:

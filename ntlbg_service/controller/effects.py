@@ -1,6 +1,6 @@
 """Everything a controller does to the world, each through the one door."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ntlbg_service.domain.cluster import Placement
@@ -10,13 +10,40 @@ from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Attempt, Measured, Run
+from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, Storage, take_away
-from ntlbg_service.storage.records import read_record
 
 NOBODY = {"pid": 0, "started": 0.0}
 """The claim of an attempt that no process may carry any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starting:
+    """A run whose turn it is."""
+
+    run: Run
+    placement: Placement
+    marker: CheckpointMarker | None
+    """Of the checkpoint that it goes on from."""
+    why: str
+
+    @property
+    def on(self) -> str:
+        """Where it starts, and from what."""
+        where = f"on {self.placement.fit.profile}"
+        if self.marker is None:
+            return where
+        return f"{where}, resumes from step {self.marker.step} of attempt {self.marker.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """An attempt that finished."""
+
+    run: Run
+    attempt: Attempt
+    measured: Measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,36 +57,36 @@ class Effects:
     note: Callable[[str], None] = lambda _: None
     """Told in one line what was done."""
 
-    def start(
-        self, run: Run, placement: Placement, marker: CheckpointMarker | None, why: str = ""
-    ) -> Attempt:
-        """Write the intent to start a new attempt, and `why` now. Raises TransitionError where the
-        run waits no more."""
-        fit = placement.fit
-        reason = f"on {fit.profile}"
-        if marker is not None:
-            reason += f", resumes from step {marker.step} of attempt {marker.attempt}"
-        attempt = self.door.through(
-            "start",
-            lambda: self.ledger.start_attempt(
-                run,
-                fit,
-                marker.path if marker else None,
-                self.executor.name,
-                f"{reason}; {why}" if why else reason,
-                placement.nodes,
-            ),
-        )
-        self.note(f"{run.label}: attempt {attempt.number} {reason}")
-        return attempt
+    def start(self, starting: Sequence[Starting]) -> list[tuple[Run, Attempt]]:
+        """Write the intents to start new attempts, and why now, in one transaction. Runs that wait
+        no more are left out."""
+        wanted = [
+            NewAttempt(
+                run_id=each.run.run_id,
+                fit=each.placement.fit,
+                resume_from=each.marker.path if each.marker else None,
+                executor=self.executor.name,
+                reason=f"{each.on}; {each.why}",
+                nodes=each.placement.nodes,
+            )
+            for each in starting
+        ]
+        attempts = self.door.through("start", lambda: self.ledger.start_attempts(wanted))
+        by_id = {each.run.run_id: each for each in starting}
+        for attempt in attempts:
+            each = by_id[attempt.run_id]
+            self.note(f"{each.run.label}: attempt {attempt.number} {each.on}")
+        return [(by_id[attempt.run_id].run, attempt) for attempt in attempts]
+
+    def write(self, specs: Sequence[LaunchSpec]) -> None:
+        """Put specs into storage, from where they are launched."""
+        fresh = {AttemptKeys(spec.run_id, spec.attempt).spec: to_json(spec) for spec in specs}
+        if fresh:
+            self.door.outside("spec", lambda: self.storage.put_all(fresh))
 
     def launch(self, spec: LaunchSpec) -> None:
-        """Tell the executor, after the spec is in storage; one that is there already counts."""
-        keys = AttemptKeys(spec.run_id, spec.attempt)
-        stored = read_record(self.storage, LaunchSpec, keys.spec)
-        if stored is None:
-            self.door.outside("spec", lambda: self.storage.put(keys.spec, to_json(spec)))
-        self.door.outside("launch", lambda: self.executor.launch(stored or spec))
+        """Tell the executor of a spec that is in storage."""
+        self.door.outside("launch", lambda: self.executor.launch(spec))
 
     def drop(self, marker: CheckpointMarker) -> None:
         """Delete a checkpoint; its marker stays and says that it was. Where that does not go, its
@@ -84,18 +111,20 @@ class Effects:
             return False
         return True
 
-    def finish(self, attempt: Attempt, measured: Measured) -> None:
-        """The run is finished."""
-        self._end(
-            attempt,
-            lambda: self.ledger.end_attempt(
-                attempt, AttemptState.FINISHED, RunState.FINISHED, measured=measured
-            ),
-            AttemptState.FINISHED,
-        )
+    def finish(self, ended: Sequence[Ended]) -> None:
+        """These runs are finished, in one transaction."""
+        state, becomes = AttemptState.FINISHED, RunState.FINISHED
+        ends = [
+            End(attempt=each.attempt, state=state, run_state=becomes, measured=each.measured)
+            for each in ended
+        ]
+        self.door.through("end", lambda: self.ledger.end_attempts(ends))
+        for each in ended:
+            self.note(f"{each.run.label}: attempt {each.attempt.number} {state} [{becomes}]")
 
     def fail(
         self,
+        run: Run,
         attempt: Attempt,
         state: AttemptState,
         failure: FailureClass,
@@ -108,8 +137,8 @@ class Effects:
         given_up = RunState.LOST if failure is FailureClass.INFRASTRUCTURE else RunState.FAILED
         told = decision.retry or decision.failure is not None
         wait = decision.wait_seconds
-        self._end(
-            attempt,
+        becomes = self.door.through(
+            "end",
             lambda: self.ledger.end_attempt(
                 attempt,
                 state,
@@ -122,10 +151,6 @@ class Effects:
                 exclude=sorted(decision.exclude),
                 measured=measured,
             ),
-            f"{state}, {message}: {decision.reason}",
         )
-
-    def _end(self, attempt: Attempt, write: Callable[[], RunState], words: str) -> None:
-        becomes = self.door.through("end", write)
-        label = self.ledger.run(attempt.run_id).label
-        self.note(f"{label}: attempt {attempt.number} {words} [{becomes}]")
+        words = f"attempt {attempt.number} {state}, {message}: {decision.reason}"
+        self.note(f"{run.label}: {words} [{becomes}]")

@@ -6,7 +6,7 @@ from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.inventory import Node
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.ledger.records import Attempt, Waiting
 
 OVERDUE = 0.1
 """Share of its predicted hours that a run is thought to need still when they have passed."""
@@ -29,14 +29,14 @@ class Seen:
         running = tuple(self._running(attempt) for attempt in self._active)
         return Cluster(nodes=tuple(nodes), running=running, drained=self._drained)
 
-    def job_of(self, run: Run) -> Job:
+    def job_of(self, run: Waiting) -> Job:
         """A waiting run."""
         return Job(
             run_id=run.run_id,
-            fits=(run.next_fit,) if run.next_fit else run.fits,
+            fits=run.fits,
             group=run.group,
             priority=run.priority,
-            submitted=run.created_at / 3600,
+            submitted=run.submitted / 3600,
             suite=run.suite_key,
             caps=self._caps.of(run.submitter, run.suite_key),
             excluded=frozenset(run.excluded),

@@ -1,6 +1,8 @@
 """What the runner of an attempt is told."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 
 from ntlbg_model.config import Config
@@ -31,9 +33,9 @@ def launch_spec(
         config=parse(Config, run.config, source),
         seed=run.seed,
         fit=attempt.fit,
-        storage=str(workspace.storage.resolve()),
+        storage=_whole(workspace.storage),
         data_root=str(run.details["data_root"]),
-        cache=str(workspace.cache.resolve()),
+        cache=_whole(workspace.cache),
         nodes=tuple(ray_ids[name] for name in attempt.nodes if name in ray_ids),
         code=_code(run, workspace),
         stage=workspace.stage,
@@ -52,4 +54,10 @@ def _code(run: Run, workspace: Workspace) -> str | None:
     flaw = flaw_of_file_name(str(version))
     if flaw is not None:
         raise UserError(f"ledger run {run.run_id}: details.code: {flaw}")
-    return str(confined(workspace.storage.resolve(), code(version)))
+    return str(confined(Path(_whole(workspace.storage)), code(version)))
+
+
+@lru_cache(maxsize=256)
+def _whole(path: Path) -> str:
+    """A path as every node sees it; the few that there are do not change."""
+    return str(path.resolve())

@@ -1,5 +1,6 @@
 """What a queued run waits for, as a controller on these nodes would see it."""
 
+import math
 from collections.abc import Sequence
 
 from ntlbg_service.controller.seen import Seen
@@ -17,10 +18,13 @@ def reasons_to_wait(
 ) -> tuple[Wait | None, tuple[str, ...]]:
     """A queued run's predicted place and start, and everything it waits for, in words."""
     words = list(_held_back(ledger, run))
-    waiting = [each for each in ledger.queued() if each.wanted is Wanted.RUN or each == run]
+    ids = [each.run_id for each in ledger.in_queue(math.inf)]
+    waiting = ledger.waiting([*ids, *({run.run_id} - set(ids))])
     seen = Seen(ledger, caps)
-    cluster, mine = seen.cluster(nodes), seen.job_of(run)
-    wait = wait_of(run.run_id, [seen.job_of(each) for each in waiting], cluster)
+    cluster = seen.cluster(nodes)
+    jobs = {run_id: seen.job_of(waiting[run_id]) for run_id in [*ids, *(waiting.keys() - set(ids))]}
+    mine = jobs[run.run_id]
+    wait = wait_of(run.run_id, list(jobs.values()), cluster)
     if wait is None:
         words.append(_no_place(run, mine, cluster))
     elif full := full_caps(mine, cluster.running):

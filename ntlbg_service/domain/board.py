@@ -1,6 +1,7 @@
 """Every node's promises at once: where a gang could start first, and holding that place."""
 
 import heapq
+from bisect import insort
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -72,21 +73,27 @@ class Board:
         self._lines = [
             Timeline(node.gpus, node.host_memory_gib, node.ready_hours) for node in nodes
         ]
+        self._free = {index for index, line in enumerate(self._lines) if line.free_gpus(0.0) > 0}
         self._caps: dict[Cap, Timeline] = {}
         self._shared: dict[int, dict[int, SharedGpu]] = {}
         self._heaps: dict[Ask, list[tuple[float, int, int]]] = {}
+        self._soonest: dict[Need, dict[int, float]] = {}
+        self._opened: dict[tuple[str, int, float, frozenset[str]], list[int]] = {}
 
     def copy(self) -> Self:
         """A board of the same promises, to be tried on."""
         other = type(self)(())
         other.nodes, other._drained = self.nodes, self._drained
         other._lines = [line.copy() for line in self._lines]
+        other._free = self._free.copy()
         other._caps = {cap: line.copy() for cap, line in self._caps.items()}
         other._shared = {
             index: {number: gpu.copy() for number, gpu in gpus.items()}
             for index, gpus in self._shared.items()
         }
         other._heaps = {ask: heap.copy() for ask, heap in self._heaps.items()}
+        other._soonest = {need: known.copy() for need, known in self._soonest.items()}
+        other._opened = self._opened
         return other
 
     def find(self, ask: Ask) -> Spot | None:
@@ -122,15 +129,19 @@ class Board:
 
     def anything_free(self) -> bool:
         """Whether some GPU is free now, or has a part left."""
-        return any(line.free_gpus(0.0) > 0 for line in self._lines) or bool(self._shared)
+        return bool(self._free) or bool(self._shared)
 
     def _open(self, ask: Ask) -> list[int]:
         """Nodes that could hold one node's share."""
-        return [
-            index
-            for index, node in enumerate(self.nodes)
-            if node.name not in self._drained and has_room(node, ask)
-        ]
+        key = (ask.profile, ask.need.gpus, ask.need.host_gib, ask.excluded)
+        found = self._opened.get(key)
+        if found is None:
+            found = self._opened[key] = [
+                index
+                for index, node in enumerate(self.nodes)
+                if node.name not in self._drained and has_room(node, ask)
+            ]
+        return found
 
     def _rank(self, index: int) -> tuple[int, int]:
         """Small nodes first."""
@@ -171,13 +182,27 @@ class Board:
     def _find_together(self, ask: Ask, members: Sequence[int]) -> Spot:
         moment = 0.0
         while True:
-            starts = sorted(
-                (self._lines[index].earliest(moment, ask.need), index) for index in members
-            )[: ask.nodes]
+            starts = self._first(ask, members, moment)
             latest = self._under_caps(starts[-1][0], ask)
             if starts[0][0] == latest:
                 return Spot(latest, tuple(index for _, index in starts))
             moment = latest
+
+    def _first(self, ask: Ask, members: Sequence[int], moment: float) -> list[tuple[float, int]]:
+        """The nodes of a gang that have what it asks for first, from a moment on.
+
+        When a node had it before only moves back: one that had it too late then is not asked.
+        """
+        known = self._soonest.setdefault(ask.need, {})
+        starts: list[tuple[float, int]] = []
+        for least, index in sorted([(max(moment, known.get(each, 0.0)), each) for each in members]):
+            if len(starts) >= ask.nodes and (least, index) > starts[ask.nodes - 1]:
+                break
+            found = self._lines[index].earliest(least, ask.need)
+            if moment == 0.0:
+                known[index] = found
+            insort(starts, (found, index))
+        return starts[: ask.nodes]
 
     def _find_part(self, ask: Ask) -> Spot | None:
         """The first GPU that is shared already and has a part left, else a free one."""
@@ -216,6 +241,12 @@ class Board:
             return
         for index in spot.nodes:
             self._lines[index].take(spot.start, end, ask.need.gpus, ask.need.host_gib)
+            self._still_free(index)
+
+    def _still_free(self, index: int) -> None:
+        """Look whether a node that something was promised on has a GPU free now."""
+        if self._lines[index].free_gpus(0.0) <= 0:
+            self._free.discard(index)
 
     def _take_part(self, spot: Spot, ask: Ask) -> None:
         (index,), number = spot.nodes, spot.device
@@ -226,6 +257,7 @@ class Board:
             gpus[number] = SharedGpu(spot.start)
         gpus[number].take(spot.start, ask.part, line)
         line.take(spot.start, end, 0, ask.need.host_gib)
+        self._still_free(index)
 
     def occupy(self, running: Sequence[Running]) -> None:
         """Hold what runs now: where it is known to be, else where it fits, largest first."""

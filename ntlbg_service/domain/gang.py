@@ -10,6 +10,11 @@ NOT_UP = "its workers did not all come up"
 """What is noted of such an attempt."""
 
 
+def overdue(workers: int, silent_seconds: float) -> bool:
+    """Whether the workers of a gang have taken longer than they may until they were heard of."""
+    return workers > 1 and silent_seconds > UP_SECONDS
+
+
 def roll_back(workers: int, silent_seconds: float, earlier: int, seed: str) -> Decision | None:
     """Whether an attempt that was never heard of gives its devices back, and waits again.
 
@@ -18,7 +23,7 @@ def roll_back(workers: int, silent_seconds: float, earlier: int, seed: str) -> D
     The run keeps its turn in the queue and has lost nothing, so no loss is counted; the pause lets
     others have what it could not get together. `seed` (the run's id) makes its jitter.
     """
-    if workers < 2 or silent_seconds <= UP_SECONDS or earlier >= TRIES:
+    if not overdue(workers, silent_seconds) or earlier >= TRIES:
         return None
     return Decision(
         retry=True,

@@ -76,14 +76,18 @@ def place(
     taste: Taste,
     weight: Mapping[Kind, float] | None = None,
     most: float = math.inf,
+    waits: set[Kind] | None = None,
 ) -> Placed:
     """Place the longest first, and promise their places on the board.
 
     Each fit must be one that the board's nodes could hold. `weight`: by kind, what its hours count
     for in the order. `most`: how many get a place, whenever that is; those after them get one only
-    where they start at once.
+    where they start at once. `waits`: kinds that are known not to; those that are found are added.
     """
     weight = weight or {}
+    waits = set() if waits is None else waits
+    if most <= 0:
+        jobs = [job for job in jobs if kind_of(job) not in waits] if board.anything_free() else []
     kinds: dict[Kind, _Kind] = {}
     rank: dict[Kind, tuple[float, int]] = {}
     for job in jobs:
@@ -97,14 +101,15 @@ def place(
     intervals = [
         _take(job, *_choose(kinds[kind_of(job)], board, deadline), board) for job in order[:first]
     ]
-    intervals += _fill(order[first:], kinds, board)
+    intervals += _fill(order[first:], kinds, board, waits)
     return Placed(board=board, intervals=tuple(intervals), makespan=makespan(intervals))
 
 
-def _fill(jobs: Sequence[Job], kinds: Mapping[Kind, _Kind], board: Board) -> list[Interval]:
+def _fill(
+    jobs: Sequence[Job], kinds: Mapping[Kind, _Kind], board: Board, waits: set[Kind]
+) -> list[Interval]:
     """Those that can start at once; of a kind of which one cannot, none is looked at again."""
     intervals = []
-    waits: set[Kind] = set()
     going = bool(jobs) and board.anything_free()
     for job in jobs if going else ():
         key = kind_of(job)

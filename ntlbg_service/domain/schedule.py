@@ -53,12 +53,15 @@ def something_free(cluster: Cluster) -> bool:
 
 
 def look_ahead(
-    waiting: Sequence[Job], cluster: Cluster, depth: float = math.inf
+    waiting: Sequence[Job],
+    cluster: Cluster,
+    depth: float = math.inf,
+    turns: list[list[Job]] | None = None,
 ) -> tuple[Interval, ...]:
     """When and where every waiting run would be, in the order of their starts.
 
     Jobs that the cluster could never hold, or their caps never allow, are left out. So are, beyond
-    `depth` jobs, those that cannot start at once.
+    `depth` jobs, those that cannot start at once. `turns`: of all that wait, where they are known.
     """
     board = Board(cluster.nodes, cluster.drained)
     board.occupy(cluster.running)
@@ -66,14 +69,18 @@ def look_ahead(
     plain = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
     busy = _add({}, ((row.placement.fit, row.hours) for row in cluster.held()))
     intervals: list[Interval] = []
-    turns = head_apart(in_turns(_that_fit(waiting, board)))
+    fitting = _that_fit(waiting, board)
+    if turns is None or fitting is not waiting:
+        turns = in_turns(fitting)
+    turns = head_apart(turns)
+    waits: set[Kind] = set()
     for number, jobs in enumerate(turns, start=1):
         left = max(depth - len(intervals), 0)
         if number == len(turns) and len(jobs) > 1 and left:
             bound = lower_bound(demand(jobs), capacity, busy)
             placed = _best(jobs, board, bound, left)
         else:
-            placed = place(jobs, board, plain, Taste(), most=left)
+            placed = place(jobs, board, plain, Taste(), most=left, waits=waits)
         board = placed.board
         intervals += placed.intervals
         busy = _add(
@@ -90,15 +97,23 @@ def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[s
     return total
 
 
-def _that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
-    """Jobs with the fits that some node could hold; without any, a job is left out."""
+def _that_fit(waiting: Sequence[Job], board: Board) -> Sequence[Job]:
+    """Jobs with the fits that some node could hold; without any, a job is left out. The same
+    object where nothing is left out."""
     known: dict[Kind, tuple[Fit, ...]] = {}
+    found = []
+    same = True
     for job in waiting:
-        if kind_of(job) not in known:
+        kind = kind_of(job)
+        held = known.get(kind)
+        if held is None:
             asked = [(fit, ask_of(fit, job.excluded, job.caps)) for fit in job.fits]
             held = tuple(fit for fit, ask in asked if board.find(ask) is not None)
-            known[kind_of(job)] = job.fits if len(held) == len(job.fits) else held
-    return [replace(job, fits=known[kind_of(job)]) for job in waiting if known[kind_of(job)]]
+            held = known[kind] = job.fits if len(held) == len(job.fits) else held
+        if held:
+            found.append(job if held is job.fits else replace(job, fits=held))
+        same = same and held is job.fits
+    return waiting if same else found
 
 
 def _best(jobs: Sequence[Job], board: Board, bound: Bound, most: float) -> Placed:

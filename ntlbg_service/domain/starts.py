@@ -31,6 +31,11 @@ class Start:
     """What it counts against, and the GPUs that count against it with this run."""
 
     @property
+    def named(self) -> tuple[Interval, ...]:
+        """Those of them that are named."""
+        return self.overtaken[:NAMED]
+
+    @property
     def aged(self) -> float:
         """Its priority with what waiting has added."""
         return self.priority + self.waited / LEVEL_HOURS
@@ -40,11 +45,14 @@ def starts(waiting: Sequence[Job], cluster: Cluster, now: float) -> tuple[Start,
     """Who starts now, as `schedule` says, with its reasons. `now` is on the clock of the jobs."""
     if not something_free(cluster):
         return ()
-    order = [job for turn in in_turns(waiting) for job in turn]
-    places = {job.run_id: place for place, job in enumerate(order)}
-    ahead = look_ahead(waiting, cluster, DEPTH)
+    turns = in_turns(waiting)
+    ahead = look_ahead(waiting, cluster, DEPTH, turns)
     beginning = [row for row in ahead if row.start <= 0.0]
-    left = [row for row in ahead if row.start > 0.0]
+    if not beginning:
+        return ()
+    order = [job for turn in turns for job in turn]
+    places = {job.run_id: place for place, job in enumerate(order)}
+    left = [(places[row.placement.run_id], row) for row in ahead if row.start > 0.0]
     used = _used(cluster, order, beginning)
     return tuple(_start(order, places, row.placement, left, used, now) for row in beginning)
 
@@ -53,7 +61,7 @@ def _start(
     order: Sequence[Job],
     places: Mapping[str, int],
     placement: Placement,
-    left: Sequence[Interval],
+    left: Sequence[tuple[int, Interval]],
     used: Mapping[Cap, float],
     now: float,
 ) -> Start:
@@ -66,7 +74,7 @@ def _start(
         priority=job.priority,
         waited=max(now - job.submitted, 0.0),
         device_hours=size_of(job),
-        overtaken=tuple(row for row in left if places[row.placement.run_id] < place),
+        overtaken=tuple(row for ahead, row in left if ahead < place),
         caps=tuple((cap, round(used[cap])) for cap in job.caps),
     )
 
@@ -92,7 +100,7 @@ def words_of_start(start: Start, names: Mapping[str, str]) -> str:
         f"{start.waited:.2f} h of waiting {start.aged:.2f}; {start.device_hours:.2f} GPU-hours)"
     ]
     if start.overtaken:
-        held = ", ".join(_reserved(row, names) for row in start.overtaken[:NAMED])
+        held = ", ".join(_reserved(row, names) for row in start.named)
         more = len(start.overtaken) - NAMED
         words.append(f"delays none ahead: {held}" + (f" and {more} more" if more > 0 else ""))
     words += [f"{cap.whose} then holds {used} of {cap.gpus} GPUs" for cap, used in start.caps]

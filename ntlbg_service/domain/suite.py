@@ -4,7 +4,8 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config, Metric
@@ -324,9 +325,14 @@ class Identity:
     """Counts `--again`."""
 
     @property
+    def values(self) -> dict[str, Any]:
+        """Its parts by name, as JSON values."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    @cached_property
     def run_id(self) -> str:
         """Stable identifier of the run, 16 hex digits."""
-        return digest(asdict(self))[:16]
+        return digest(self.values)[:16]
 
 
 def digest(value: Any) -> str:

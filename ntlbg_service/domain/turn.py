@@ -28,14 +28,26 @@ def size_of(job: Job) -> float:
 
 def turn_of(job: Job) -> float:
     """The moment of a job's turn, on the clock of its submission."""
-    waits = min(PATIENCE * size_of(job), MOST_PATIENCE)
+    return _turn(job, _patience(job))
+
+
+def _turn(job: Job, waits: float) -> float:
     return job.submitted - LEVEL_HOURS * job.priority + waits
+
+
+def _patience(job: Job) -> float:
+    """Hours that it lets others go ahead."""
+    return min(PATIENCE * size_of(job), MOST_PATIENCE)
 
 
 def in_turns(jobs: Sequence[Job]) -> list[list[Job]]:
     """Jobs in the order of their turns. Those of one submission that follow each other are
     together: among them there is no first and last, and the scheduler arranges them as one."""
-    order = sorted(jobs, key=lambda job: (turn_of(job), job.submitted, job.suite))
+    one_of = {id(job.fits): job for job in jobs}
+    waits = {key: _patience(job) for key, job in one_of.items()}
+    order = sorted(
+        jobs, key=lambda job: (_turn(job, waits[id(job.fits)]), job.submitted, job.suite)
+    )
     return [list(found) for _, found in groupby(order, key=_submission)]
 
 

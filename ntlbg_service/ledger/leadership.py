@@ -37,6 +37,12 @@ class Leadership(Transactions):
         """
         return self._change(term, {"expires_at": self._clock() + seconds})
 
+    def holds(self, term: Term) -> bool:
+        """Whether no other term has begun since."""
+        query = select(leadership.c.holder, leadership.c.epoch)
+        with self._reading() as connection:
+            return tuple(connection.execute(query).one()) == (term.holder, term.epoch)
+
     def resign(self, term: Term) -> None:
         """Give the lead back, so that the next takes it at once. Nothing where the term is over."""
         self._change(term, {"holder": "", "expires_at": 0.0})

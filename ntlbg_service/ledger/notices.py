@@ -4,7 +4,7 @@ Only while who led last passes news on: else it would pile up, and come all at o
 receiver that is named.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -61,17 +61,22 @@ class Notices(Transactions):
         return bool(connection.execute(select(leadership.c.notices)).scalar())
 
     def _note(
-        self,
-        connection: Connection,
-        suite_key: str,
-        run_id: str | None,
-        content: Mapping[str, Any],
+        self, connection: Connection, told: Sequence[tuple[str, str | None, Mapping[str, Any]]]
     ) -> None:
-        """Keep one piece of news."""
-        values = {"suite_key": suite_key, "run_id": run_id, "content": dict(content)}
-        connection.execute(
-            insert(notices).values(key=uuid4().hex, created_at=self._clock(), refused=0, **values)
-        )
+        """Keep pieces of news: of which suite, of which run of it if of one, and what."""
+        now = self._clock()
+        rows = [
+            {
+                "key": uuid4().hex,
+                "created_at": now,
+                "refused": 0,
+                "suite_key": suite_key,
+                "run_id": run_id,
+                "content": dict(content),
+            }
+            for suite_key, run_id, content in told
+        ]
+        connection.execute(insert(notices), rows)
 
 
 def _notice_of(row: Row[*tuple[Any, ...]]) -> Notice:

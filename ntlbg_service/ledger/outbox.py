@@ -1,5 +1,8 @@
 """What MLflow has to be told: noted in the transaction that made it true, kept until it is sent."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import Connection, insert, select, update
 
 from ntlbg_service.ledger.news import announce
@@ -31,21 +34,31 @@ class Outbox(Transactions):
             .values(posts=outbox.c.posts + 1)
         )
         if again.rowcount == 0:
-            connection.execute(
-                insert(outbox).values(
-                    topic=topic,
-                    suite_key=suite_key,
-                    run_id=run_id,
-                    created_at=self._clock(),
-                    posts=1,
-                    tries=0,
-                    error="",
-                )
-            )
+            connection.execute(insert(outbox), [_entry(topic, suite_key, run_id, self._clock())])
 
-    def unsent(self) -> tuple[OutboxEntry, ...]:
-        """What MLflow has not been told yet, oldest first."""
-        query = select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id)
+    def _post_runs(self, connection: Connection, topic: str, suite_of: Mapping[str, str]) -> None:
+        """The same for a topic of several runs, given with their suites."""
+        if not suite_of:
+            return
+        waits = (
+            outbox.c.sent_at.is_(None),
+            outbox.c.topic == topic,
+            outbox.c.run_id.in_(list(suite_of)),
+        )
+        again = update(outbox).where(*waits).values(posts=outbox.c.posts + 1)
+        known = set(connection.execute(again.returning(outbox.c.run_id)).scalars())
+        now = self._clock()
+        fresh = [
+            _entry(topic, suite_key, run_id, now)
+            for run_id, suite_key in suite_of.items()
+            if run_id not in known
+        ]
+        if fresh:
+            connection.execute(insert(outbox), fresh)
+
+    def unsent(self, most: int | None = None) -> tuple[OutboxEntry, ...]:
+        """What MLflow has not been told yet, oldest first; at most so much of it."""
+        query = select(outbox).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.id).limit(most)
         with self._reading() as connection:
             return tuple(entry_of(row) for row in connection.execute(query))
 
@@ -63,3 +76,15 @@ class Outbox(Transactions):
                 .where(outbox.c.id == entry.id)
                 .values(tries=outbox.c.tries + 1, error=kept(error))
             )
+
+
+def _entry(topic: str, suite_key: str, run_id: str | None, now: float) -> dict[str, Any]:
+    return {
+        "topic": topic,
+        "suite_key": suite_key,
+        "run_id": run_id,
+        "created_at": now,
+        "posts": 1,
+        "tries": 0,
+        "error": "",
+    }

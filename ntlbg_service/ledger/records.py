@@ -1,8 +1,8 @@
 """Rows of the ledger as the rest of the service sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.launch import Work
@@ -78,7 +78,44 @@ class Run:
     @property
     def label(self) -> str:
         """Name of the run for people: `group/variant seed 1`."""
-        return f"{self.group}/{self.variant} seed {self.seed}"
+        return label_of(self.group, self.variant, self.seed)
+
+
+class InQueue(NamedTuple):
+    """A waiting run as far as it may change while it waits."""
+
+    run_id: str
+    priority: int
+    updated_at: float
+    """When its state changed last; what else a decision needs of it is as it was then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A waiting run as the scheduler needs it."""
+
+    run_id: str
+    suite_key: str
+    group: str
+    variant: str
+    seed: int
+    submitter: str
+    priority: int
+    submitted: float
+    """Unix time."""
+    excluded: tuple[str, ...]
+    fits: tuple[Fit, ...]
+    """Of which its next attempt has one; one object for all runs that have the same."""
+
+    @property
+    def label(self) -> str:
+        """Name of the run for people, as `Run.label`."""
+        return label_of(self.group, self.variant, self.seed)
+
+
+def label_of(group: str, variant: str, seed: int) -> str:
+    """`group/variant seed 1`."""
+    return f"{group}/{variant} seed {seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +150,37 @@ class Attempt:
     def launch_id(self) -> str:
         """Name of the one launch that carries this attempt."""
         return launch_id(self.run_id, self.number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewAttempt:
+    """An attempt that is to start."""
+
+    run_id: str
+    fit: Fit
+    resume_from: str | None
+    executor: str
+    reason: str
+    """What its event says of why it is so."""
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """The end of an attempt, and what its run becomes."""
+
+    attempt: Attempt
+    state: AttemptState
+    run_state: RunState
+    failure: FailureClass | None = None
+    message: str = ""
+    reason: str = ""
+    next_fit: Fit | None = None
+    """What the next attempt runs with; None keeps what was so far."""
+    not_before: float = 0.0
+    exclude: Sequence[str] = ()
+    """Nodes added to those that the run does not go to again."""
+    measured: Measured = field(default_factory=Measured)
 
 
 def launch_id(run_id: str, attempt: int) -> str:

@@ -1,20 +1,62 @@
 """Rows of the database to records."""
 
+import json
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, Table, Text, cast
 
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
-from ntlbg_service.ledger.records import Attempt, Measured, OutboxEntry, Run
+from ntlbg_service.ledger.records import Attempt, Measured, OutboxEntry, Run, Waiting
+from ntlbg_service.ledger.tables import attempts, runs
+
+SHAPES = 4096
+"""Distinct fits that are kept read; a queue has a few hundred."""
+
+
+def _as_text(table: Table, *names: str) -> tuple[ColumnElement[Any], ...]:
+    """All columns of a table, these as the text that stands there."""
+    return tuple(
+        cast(column, Text).label(column.name) if column.name in names else column
+        for column in table.columns
+    )
+
+
+RUN = _as_text(runs, "fits", "next_fit")
+"""Columns of `run_of`. Many runs have the same fits, whose text is read once."""
+ATTEMPT = _as_text(attempts, "fit")
+"""Columns of `attempt_of`."""
+WAITING = (
+    *(runs.c.run_id, runs.c.suite_key, runs.c.group_name, runs.c.variant, runs.c.seed),
+    *(runs.c.submitter, runs.c.priority, runs.c.created_at, runs.c.excluded),
+    *(cast(runs.c.fits, Text).label("fits"), cast(runs.c.next_fit, Text).label("next_fit")),
+)
+"""Columns of `waiting_of`."""
+
+
+@lru_cache(maxsize=SHAPES)
+def _fit_of(text: str) -> Fit:
+    return parse(Fit, json.loads(text), "ledger: a fit")
+
+
+@lru_cache(maxsize=SHAPES)
+def _fits_of(text: str) -> tuple[Fit, ...]:
+    """The same object for the same text: the scheduler takes runs that share it for alike."""
+    return tuple(parse(Fit, fit, "ledger: a fit") for fit in json.loads(text))
+
+
+def fit_values(fit: Fit) -> dict[str, Any]:
+    """A fit as JSON values; no copy, for it is written at once."""
+    return {part.name: getattr(fit, part.name) for part in fields(fit)}
 
 
 def run_of(row: Row[*tuple[Any, ...]]) -> Run:
-    """A row of `runs` as the service sees it."""
-    source = f"ledger run {row.run_id}"
+    """A row of `RUN` as the service sees it."""
     return Run(
         run_id=row.run_id,
         suite_key=row.suite_key,
@@ -27,7 +69,7 @@ def run_of(row: Row[*tuple[Any, ...]]) -> Run:
         reason=row.reason,
         identity=row.identity,
         config=row.config,
-        fits=tuple(parse(Fit, fit, source) for fit in row.fits),
+        fits=_fits_of(row.fits),
         details=row.details,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -35,19 +77,35 @@ def run_of(row: Row[*tuple[Any, ...]]) -> Run:
         wanted=Wanted(row.wanted),
         not_before=row.not_before,
         excluded=tuple(row.excluded),
-        next_fit=None if row.next_fit is None else parse(Fit, row.next_fit, source),
+        next_fit=None if row.next_fit is None else _fit_of(row.next_fit),
         max_hours=row.max_hours,
         submitter=row.submitter,
     )
 
 
+def waiting_of(row: Row[*tuple[Any, ...]]) -> Waiting:
+    """A row of `WAITING` as the scheduler sees it."""
+    return Waiting(
+        run_id=row.run_id,
+        suite_key=row.suite_key,
+        group=row.group_name,
+        variant=row.variant,
+        seed=row.seed,
+        submitter=row.submitter,
+        priority=row.priority,
+        submitted=row.created_at,
+        excluded=tuple(row.excluded),
+        fits=_fits_of(row.fits if row.next_fit is None else f"[{row.next_fit}]"),
+    )
+
+
 def attempt_of(row: Row[*tuple[Any, ...]]) -> Attempt:
-    """A row of `attempts` as the service sees it."""
+    """A row of `ATTEMPT` as the service sees it."""
     return Attempt(
         run_id=row.run_id,
         number=row.number,
         state=AttemptState(row.state),
-        fit=parse(Fit, row.fit, f"ledger attempt {row.run_id}/{row.number}"),
+        fit=_fit_of(row.fit),
         resume_from=row.resume_from,
         failure=FailureClass(row.failure) if row.failure else None,
         message=row.message,

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -67,7 +68,13 @@ runs = Table(
     Column("max_hours", Float),
     Column("submitter", String(200), nullable=False, server_default=""),
     Index("ix_runs_suite_key_submission", "suite_key", "submission"),
-    Index("ix_runs_state", "state"),
+    Index("ix_runs_suite_key_state", "suite_key", "state"),
+    # All that says who waits, and in which order: a look at the queue reads no row of a run.
+    Index(
+        "ix_runs_queue",
+        *("state", "wanted", "not_before", "priority"),
+        *("created_at", "position", "updated_at", "run_id"),
+    ),
 )
 
 attempts = Table(
@@ -124,7 +131,14 @@ outbox = Table(
     Column("tries", Integer, nullable=False),
     Column("error", Text, nullable=False),
     Column("posts", Integer, nullable=False, server_default="1"),
-    Index("ix_outbox_sent_at", "sent_at"),
+    # Of what is sent, which is most, nothing is kept. With another index on `sent_at` SQLite would
+    # take that one, and read all that waits where it looks for one entry.
+    Index(
+        "ix_outbox_unsent",
+        *("run_id", "suite_key"),
+        sqlite_where=text("sent_at IS NULL"),
+        postgresql_where=text("sent_at IS NULL"),
+    ),
 )
 
 drains = Table(

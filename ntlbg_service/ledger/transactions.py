@@ -1,6 +1,6 @@
 """One transaction an operation: what every part of the ledger is built on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -66,8 +66,18 @@ class Transactions:
     def _event(
         self, connection: Connection, run_id: str, kind: str, message: str, who: str = ""
     ) -> None:
-        values = {"run_id": run_id, "kind": kind, "message": kept(message), "who": kept(who)}
-        connection.execute(insert(events).values(time=self._clock(), **values))
+        self._events(connection, [(run_id, kind, message)], who)
+
+    def _events(
+        self, connection: Connection, told: Sequence[tuple[str, str, str]], who: str = ""
+    ) -> None:
+        """Events of one moment, made by one: run, kind and message of each."""
+        moment = {"time": self._clock(), "who": kept(who)}
+        rows = [
+            {**moment, "run_id": run_id, "kind": kind, "message": kept(message)}
+            for run_id, kind, message in told
+        ]
+        connection.execute(insert(events), rows)
 
 
 def _hold(connection: Connection, term: Term) -> None:

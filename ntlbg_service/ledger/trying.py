@@ -1,16 +1,35 @@
-"""Attempts: the intent to start one, written before anyone is told, and its end."""
+"""Attempts: the intent to start one, written before anyone is told, and its end.
 
-from collections.abc import Sequence
+A controller starts and ends many in one step, so both take many at once, in one transaction. Rows
+of runs are locked in the order of their ids: two that want several never wait for each other.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, TransitionError, Wanted
-from ntlbg_service.ledger.lives import Lives
-from ntlbg_service.ledger.records import Attempt, Measured, Run, launch_id
-from ntlbg_service.ledger.rows import attempt_of
+from ntlbg_service.domain.states import (
+    TERMINAL,
+    AttemptState,
+    RunState,
+    TransitionError,
+    Wanted,
+    check_transition,
+)
+from ntlbg_service.ledger.lives import Lives, Move
+from ntlbg_service.ledger.records import (
+    Attempt,
+    End,
+    Measured,
+    NewAttempt,
+    Run,
+    launch_id,
+)
+from ntlbg_service.ledger.rows import fit_values
 from ntlbg_service.ledger.tables import attempts, launches, runs
 from ntlbg_service.ledger.transactions import kept
 
@@ -27,43 +46,69 @@ class Trying(Lives):
         reason: str,
         nodes: Sequence[str] = (),
     ) -> Attempt:
-        """Write the intent to launch a new attempt; the executor is told afterwards.
-
-        Raises TransitionError where the run waits no more.
-        """
-        key = attempts.c.run_id == run.run_id
-        with self._writing() as connection:
-            self._set_state(connection, run.run_id, RunState.RUNNING, "")
-            last = connection.execute(select(func.max(attempts.c.number)).where(key)).scalar()
-            number = (last or 0) + 1
-            connection.execute(
-                insert(attempts).values(
-                    run_id=run.run_id,
-                    number=number,
-                    state=AttemptState.LAUNCHED.value,
-                    fit=asdict(fit),
-                    resume_from=resume_from,
-                    message="",
-                    launched_at=self._clock(),
-                    nodes=list(nodes),
-                )
-            )
-            self._launch(connection, run.run_id, number, executor)
-            self._event(connection, run.run_id, "launched", f"attempt {number}: {reason}")
-            self._post(connection, "run_started", run.suite_key, run.run_id)
-            mine = select(attempts).where(key, attempts.c.number == number)
-            return attempt_of(connection.execute(mine).one())
-
-    def _launch(self, connection: Connection, run_id: str, number: int, executor: str) -> None:
-        connection.execute(
-            insert(launches).values(
-                launch_id=launch_id(run_id, number),
-                run_id=run_id,
-                attempt=number,
-                executor=executor,
-                created_at=self._clock(),
-            )
+        """Start one attempt. Raises TransitionError where the run waits no more."""
+        new = NewAttempt(
+            run_id=run.run_id,
+            fit=fit,
+            resume_from=resume_from,
+            executor=executor,
+            reason=reason,
+            nodes=tuple(nodes),
         )
+        started = self.start_attempts([new])
+        if not started:
+            raise TransitionError(f"run {run.run_id} does not wait")
+        return started[0]
+
+    def start_attempts(self, wanted: Sequence[NewAttempt]) -> tuple[Attempt, ...]:
+        """Write the intents to launch new attempts, of different runs; the executor is told
+        afterwards. Those of runs that wait no more are left out."""
+        with self._writing() as connection:
+            now = self._clock()
+            suite_of = self._waiting(connection, [new.run_id for new in wanted])
+            begun = [new for new in wanted if new.run_id in suite_of]
+            if not begun:
+                return ()
+            ids = list(suite_of)
+            values = {"state": RunState.RUNNING.value, "reason": "", "updated_at": now}
+            connection.execute(update(runs).where(runs.c.run_id.in_(ids)).values(values))
+            last = self._last_numbers(connection, ids)
+            made = tuple(_attempt(new, last.get(new.run_id, 0) + 1, now) for new in begun)
+            connection.execute(insert(attempts), [_row(attempt) for attempt in made])
+            connection.execute(
+                insert(launches),
+                [_launch(attempt, new.executor) for attempt, new in zip(made, begun, strict=True)],
+            )
+            self._events(
+                connection,
+                [
+                    (attempt.run_id, "launched", f"attempt {attempt.number}: {new.reason}")
+                    for attempt, new in zip(made, begun, strict=True)
+                ],
+            )
+            self._post_runs(connection, "run_started", suite_of)
+            before, after = RunState.QUEUED, RunState.RUNNING
+            moves = [Move(key, run_id, before, after, "") for run_id, key in suite_of.items()]
+            self._note_moves(connection, moves)
+        return made
+
+    def _waiting(self, connection: Connection, run_ids: Sequence[str]) -> dict[str, str]:
+        """The suites of those of these runs that wait, whose rows are held from now on."""
+        query = (
+            select(runs.c.run_id, runs.c.suite_key)
+            .where(runs.c.run_id.in_(run_ids), runs.c.state == RunState.QUEUED.value)
+            .order_by(runs.c.run_id)
+            .with_for_update()
+        )
+        return {row.run_id: row.suite_key for row in connection.execute(query)}
+
+    def _last_numbers(self, connection: Connection, run_ids: Sequence[str]) -> dict[str, int]:
+        query = (
+            select(attempts.c.run_id, func.max(attempts.c.number).label("number"))
+            .where(attempts.c.run_id.in_(run_ids))
+            .group_by(attempts.c.run_id)
+        )
+        return {row.run_id: row.number for row in connection.execute(query)}
 
     def end_attempt(
         self,
@@ -79,78 +124,169 @@ class Trying(Lives):
         exclude: Sequence[str] = (),
         measured: Measured | None = None,
     ) -> RunState:
-        """Close an attempt and move its run on, in one transaction; says what the run became.
+        """Close one attempt; says what its run became."""
+        end = End(
+            attempt=attempt,
+            state=state,
+            run_state=run_state,
+            failure=failure,
+            message=message,
+            reason=reason,
+            next_fit=next_fit,
+            not_before=not_before,
+            exclude=exclude,
+            measured=measured or Measured(),
+        )
+        return self.end_attempts([end])[0]
+
+    def end_attempts(self, ends: Sequence[End]) -> tuple[RunState, ...]:
+        """Close attempts of different runs and move their runs on; says what each run became.
 
         A run that would go back to the queue while somebody wants it cancelled is cancelled.
-        `next_fit`: what the next attempt runs with; None keeps what was so far. `exclude`: nodes
-        added to those that the run does not go to again. Raises TransitionError where the attempt
-        ended already.
+        Raises TransitionError, and writes nothing, where one of the attempts has ended already.
         """
+        ids = [end.attempt.run_id for end in ends]
         with self._writing() as connection:
-            suite_key, becomes = self._move(connection, attempt.run_id, run_state, reason)
-            self._close(connection, attempt, state, failure, message, measured or Measured())
-            self._set_next(connection, attempt.run_id, next_fit, not_before, exclude)
-            words = f"attempt {attempt.number} {state}"
-            detail = ": ".join(part for part in (words, message, reason) if part)
-            self._event(connection, attempt.run_id, state.value, detail)
-            if becomes is RunState.CANCELLED:
-                self._event(connection, attempt.run_id, "cancelled", reason)
-            topic = "run_metrics" if becomes is RunState.QUEUED else "run_finished"
-            self._post(connection, topic, suite_key, attempt.run_id)
-            if becomes in TERMINAL:
-                self._post_suite_end(connection, suite_key)
-        return becomes
+            now = self._clock()
+            held = {row.run_id: row for row in connection.execute(_held(ids))}
+            became = []
+            for end in ends:
+                row = held[end.attempt.run_id]
+                cancel = end.run_state is RunState.QUEUED and row.wanted == Wanted.CANCEL
+                became.append(RunState.CANCELLED if cancel else end.run_state)
+                check_transition(RunState(row.state), became[-1])
+            self._close(connection, ends, now)
+            _move(connection, ends, became, {run_id: held[run_id].excluded for run_id in ids}, now)
+            self._events(connection, _ended(ends, became))
+            self._note_moves(connection, _moves(ends, became, held))
+            suite_of = {run_id: str(held[run_id].suite_key) for run_id in ids}
+            again = [each is RunState.QUEUED for each in became]
+            for topic, which in (("run_metrics", True), ("run_finished", False)):
+                told = [run_id for run_id, is_so in zip(ids, again, strict=True) if is_so is which]
+                self._post_runs(connection, topic, {run_id: suite_of[run_id] for run_id in told})
+            over = [run_id for run_id, each in zip(ids, became, strict=True) if each in TERMINAL]
+            self._post_suite_ends(connection, {suite_of[run_id] for run_id in over})
+        return tuple(became)
 
-    def _move(
-        self, connection: Connection, run_id: str, new: RunState, reason: str
-    ) -> tuple[str, RunState]:
-        query = select(runs.c.wanted).where(runs.c.run_id == run_id)
-        wanted = connection.execute(query.with_for_update()).scalar_one()
-        if new is RunState.QUEUED and wanted == Wanted.CANCEL:
-            new = RunState.CANCELLED
-        return self._set_state(connection, run_id, new, reason), new
-
-    def _close(
-        self,
-        connection: Connection,
-        attempt: Attempt,
-        state: AttemptState,
-        failure: FailureClass | None,
-        message: str,
-        measured: Measured,
-    ) -> None:
-        done = connection.execute(
-            update(attempts)
-            .where(
-                attempts.c.run_id == attempt.run_id,
-                attempts.c.number == attempt.number,
-                attempts.c.state == AttemptState.LAUNCHED.value,
-            )
-            .values(
-                state=state.value,
-                failure=failure.value if failure else None,
-                message=kept(message),
-                ended_at=self._clock(),
-                **asdict(measured),
-            )
+    def _close(self, connection: Connection, ends: Sequence[End], now: float) -> None:
+        active = select(attempts.c.run_id, attempts.c.number).where(
+            attempts.c.run_id.in_([end.attempt.run_id for end in ends]),
+            attempts.c.state == AttemptState.LAUNCHED.value,
         )
-        if done.rowcount == 0:
-            raise TransitionError(f"attempt {attempt.number} of run {attempt.run_id} has ended")
+        found = {(row.run_id, row.number) for row in connection.execute(active)}
+        for end in ends:
+            if (end.attempt.run_id, end.attempt.number) not in found:
+                run_id, number = end.attempt.run_id, end.attempt.number
+                raise TransitionError(f"attempt {number} of run {run_id} has ended")
+        mine = (attempts.c.run_id == bindparam("of"), attempts.c.number == bindparam("nth"))
+        connection.execute(
+            update(attempts).where(*mine),
+            [
+                {
+                    "of": end.attempt.run_id,
+                    "nth": end.attempt.number,
+                    "state": end.state.value,
+                    "failure": end.failure.value if end.failure else None,
+                    "message": kept(end.message),
+                    "ended_at": now,
+                    **asdict(end.measured),
+                }
+                for end in ends
+            ],
+        )
 
-    def _set_next(
-        self,
-        connection: Connection,
-        run_id: str,
-        next_fit: Fit | None,
-        not_before: float,
-        exclude: Sequence[str],
-    ) -> None:
-        mine = runs.c.run_id == run_id
-        excluded = connection.execute(select(runs.c.excluded).where(mine)).scalar_one()
+
+def _attempt(new: NewAttempt, number: int, now: float) -> Attempt:
+    return Attempt(
+        run_id=new.run_id,
+        number=number,
+        state=AttemptState.LAUNCHED,
+        fit=new.fit,
+        resume_from=new.resume_from,
+        failure=None,
+        message="",
+        launched_at=now,
+        ended_at=None,
+        nodes=new.nodes,
+    )
+
+
+def _row(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "run_id": attempt.run_id,
+        "number": attempt.number,
+        "state": attempt.state.value,
+        "fit": fit_values(attempt.fit),
+        "resume_from": attempt.resume_from,
+        "message": attempt.message,
+        "launched_at": attempt.launched_at,
+        "nodes": list(attempt.nodes),
+    }
+
+
+def _launch(attempt: Attempt, executor: str) -> dict[str, Any]:
+    return {
+        "launch_id": launch_id(attempt.run_id, attempt.number),
+        "run_id": attempt.run_id,
+        "attempt": attempt.number,
+        "executor": executor,
+        "created_at": attempt.launched_at,
+    }
+
+
+def _held(run_ids: Sequence[str]) -> Select[Any]:
+    """What ending an attempt needs of its run, whose row is held from now on."""
+    columns = (runs.c.run_id, runs.c.suite_key, runs.c.state, runs.c.wanted, runs.c.excluded)
+    query = select(*columns).where(runs.c.run_id.in_(run_ids)).order_by(runs.c.run_id)
+    return query.with_for_update()
+
+
+def _move(
+    connection: Connection,
+    ends: Sequence[End],
+    became: Sequence[RunState],
+    excluded: Mapping[str, Sequence[str]],
+    now: float,
+) -> None:
+    mine = update(runs).where(runs.c.run_id == bindparam("of"))
+    plain: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    for end, state in zip(ends, became, strict=True):
+        run_id = end.attempt.run_id
         values = {
-            "not_before": not_before,
-            "excluded": list(dict.fromkeys([*excluded, *exclude])),
+            "of": run_id,
+            "state": state.value,
+            "reason": kept(end.reason),
+            "updated_at": now,
+            "not_before": end.not_before,
+            "excluded": list(dict.fromkeys([*excluded[run_id], *end.exclude])),
         }
-        if next_fit is not None:
-            values["next_fit"] = asdict(next_fit)
-        connection.execute(update(runs).where(mine).values(values))
+        if end.next_fit is None:
+            plain.append(values)
+        else:
+            changed.append(values | {"next_fit": fit_values(end.next_fit)})
+    for rows in (plain, changed):
+        if rows:
+            connection.execute(mine, rows)
+
+
+def _moves(
+    ends: Sequence[End], became: Sequence[RunState], held: Mapping[str, Row[*tuple[Any, ...]]]
+) -> list[Move]:
+    rows = [held[end.attempt.run_id] for end in ends]
+    return [
+        Move(str(row.suite_key), row.run_id, RunState(row.state), state, end.reason)
+        for end, state, row in zip(ends, became, rows, strict=True)
+    ]
+
+
+def _ended(ends: Sequence[End], became: Sequence[RunState]) -> list[tuple[str, str, str]]:
+    """The events of attempts that ended."""
+    told = []
+    for end, state in zip(ends, became, strict=True):
+        words = f"attempt {end.attempt.number} {end.state}"
+        detail = ": ".join(part for part in (words, end.message, end.reason) if part)
+        told.append((end.attempt.run_id, end.state.value, detail))
+        if state is RunState.CANCELLED:
+            told.append((end.attempt.run_id, "cancelled", end.reason))
+    return told

@@ -135,7 +135,7 @@ class Wishes(Lives, Operators):
         if self._used_its_hours(connection, row.run_id):
             more = {**more, "details": {**row.details, "continues": row.run_id}}
         order = {"submission": submission, "position": row.position}
-        self._add(connection, identity, {**kept, **more, **order})
+        self._add(connection, [identity], [{**kept, **more, **order}])
         words = f"repeats {row.run_id}, by {who}"
         self._event(connection, identity.run_id, "submitted", words, who)
         return identity.run_id

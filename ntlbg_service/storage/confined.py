@@ -1,5 +1,6 @@
 """The one door from a key to a path: whatever a key is made of, it stays below the root."""
 
+import os
 from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError
@@ -27,12 +28,13 @@ def confined(root: Path, key: str) -> Path:
     if len(key) > LONGEST_KEY or any(len(part.encode()) > LONGEST_PART for part in parts):
         raise _refused(key, "is too long")
     try:
-        path = (root / key).resolve()
+        # Half of what `Path.resolve` costs, and each object of a long queue comes through here.
+        path = os.path.realpath(os.path.join(root, key))  # noqa: PTH118
     except (OSError, RuntimeError) as error:
         raise _refused(key, f"is no place: {error}") from None
-    if not path.is_relative_to(root):
+    if path != str(root) and not path.startswith(str(root).rstrip(os.sep) + os.sep):
         raise _refused(key, "leaves the storage")
-    return path
+    return Path(path)
 
 
 def _refused(key: str, why: str) -> LeavesStorageError:

@@ -1,5 +1,6 @@
 """Storage: write-once, whole or not at all, nothing outside its root."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,30 @@ def test_an_object_is_written_once(tmp_path: Path) -> None:
         storage.put("a/b.json", {"x": 2})
     assert storage.get("a/b.json") == {"x": 1}
     assert storage.keys("a") == ["a/b.json"]
+
+
+def test_several_are_written_each_once(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    values = {f"a/{number}.json": {"x": number} for number in range(20)}
+    storage.put("a/7.json", {"x": 8})
+    with pytest.raises(AlreadyWrittenError, match=r"a/7\.json"):
+        storage.put_all(values)
+    for number in (3, 19):
+        assert storage.get(f"a/{number}.json") == {"x": number}
+    storage.put_all({"b.json": {"x": 1}})
+    storage.put_all({"b.json": {"x": 1}, "c.json": {"x": 2}})
+    assert storage.get("c.json") == {"x": 2}
+
+
+def test_the_same_in_another_layout_is_the_same(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    value = {"b": {"y": [1, 2], "x": None}, "a": 1.5}
+    (tmp_path / "x.json").write_text(json.dumps(value, indent=1, sort_keys=True))
+    storage.put("x.json", value)
+    with pytest.raises(AlreadyWrittenError):
+        storage.put("x.json", value | {"a": 2.5})
+    storage.put("y.json", value)
+    assert storage.path("y.json").read_text() == '{\n "a": 1.5,\n "b": {"x": null, "y": [1, 2]}\n}'
 
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A lab whose queue is long: the parts of `benchmarks/control_plane.py`."""

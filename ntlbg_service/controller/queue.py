@@ -1,0 +1,51 @@
+"""The waiting runs as jobs, of which each step reads only what is new or has changed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ntlbg_service.domain.cluster import Job
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import InQueue, Waiting
+
+
+class _Read(NamedTuple):
+    mark: InQueue
+    run: Waiting
+    job: Job
+
+
+@dataclass
+class Queue:
+    """Remembers what it has read. Forgotten, it is read anew: the ledger alone is the truth."""
+
+    _read: dict[str, _Read] = field(default_factory=dict)
+
+    def jobs(
+        self,
+        ledger: Ledger,
+        now: float,
+        suite_key: str | None,
+        job_of: Callable[[Waiting], Job],
+    ) -> Sequence[Job]:
+        """Jobs of the runs that may start now, in the order of their submission."""
+        there = ledger.in_queue(now, suite_key)
+        changed = {mark.run_id: mark for mark in there if not self._knows(mark)}
+        fresh = {
+            run_id: _Read(changed[run_id], run, job_of(run))
+            for run_id, run in ledger.waiting(list(changed)).items()
+        }
+        known = self._read | fresh
+        self._read = {mark.run_id: known[mark.run_id] for mark in there if mark.run_id in known}
+        return [read.job for read in self._read.values()]
+
+    def forget(self, run_id: str) -> None:
+        """It waits no more; where it comes back it is another job."""
+        self._read.pop(run_id, None)
+
+    def labels(self, run_ids: Iterable[str]) -> dict[str, str]:
+        """Names for people of those of these runs that wait, by their ids."""
+        return {each: self._read[each].run.label for each in run_ids if each in self._read}
+
+    def _knows(self, mark: InQueue) -> bool:
+        return mark.run_id in self._read and self._read[mark.run_id].mark == mark
