@@ -249,6 +249,8 @@ class Controller:
         if not something_free(cluster):
             return
         jobs = self._queue.jobs(ledger, now, self.suite_key, seen.job_of)
+        if not jobs:
+            return
         decided = starts(jobs, cluster, now / 3600)
         self.decided(self.clock() - began)
         for first in range(0, len(decided), AT_ONCE):

@@ -17,9 +17,8 @@ from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.backup import TABLES, check_lines, in_pieces, read_lines, rows_of
 from ntlbg_service.ledger.database import open_database
-from ntlbg_service.ledger.rows import attempt_of, run_of
+from ntlbg_service.ledger.rows import ATTEMPT, RUN, attempt_of, run_of
 from ntlbg_service.ledger.tables import (
-    attempts,
     events,
     leadership,
     metadata,
@@ -125,7 +124,7 @@ def _own(connection: Connection) -> None:
 
 def _understand(connection: Connection) -> None:
     """Read what a controller would read: what it cannot understand is refused here, not there."""
-    for row in connection.execute(select(runs)):
+    for row in connection.execute(select(*RUN)):
         run = run_of(row)
         parse(Config, run.config, f"run {run.run_id}")
         Identity(**run.identity)
@@ -134,7 +133,7 @@ def _understand(connection: Connection) -> None:
         texts = [run.details.get(name, "") for name in ("data_root", "code", "metric")]
         if not all(isinstance(text, str) for text in texts):
             raise UserError(f"run {run.run_id}: details: must be texts")
-    for row in connection.execute(select(attempts)):
+    for row in connection.execute(select(*ATTEMPT)):
         attempt_of(row)
 
 

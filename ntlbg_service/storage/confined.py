@@ -1,6 +1,5 @@
 """The one door from a key to a path: whatever a key is made of, it stays below the root."""
 
-import os
 from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError
@@ -28,13 +27,12 @@ def confined(root: Path, key: str) -> Path:
     if len(key) > LONGEST_KEY or any(len(part.encode()) > LONGEST_PART for part in parts):
         raise _refused(key, "is too long")
     try:
-        # Half of what `Path.resolve` costs, and each object of a long queue comes through here.
-        path = os.path.realpath(os.path.join(root, key))  # noqa: PTH118
+        path = (root / key).resolve()
     except (OSError, RuntimeError) as error:
         raise _refused(key, f"is no place: {error}") from None
-    if path != str(root) and not path.startswith(str(root).rstrip(os.sep) + os.sep):
+    if not path.is_relative_to(root):
         raise _refused(key, "leaves the storage")
-    return Path(path)
+    return path
 
 
 def _refused(key: str, why: str) -> LeavesStorageError:

@@ -124,8 +124,8 @@ def test_a_receiver_that_is_away_lets_the_controller_end(
     assert "2 notices stay for the next controller that has --notify" in said.out
 
 
-def test_no_driver_is_given_the_address() -> None:
+def test_no_driver_is_given_the_address(tmp_path: Path) -> None:
     environment = {"NTLBG_NOTIFY": f"https://host/{TOKEN}", "HF_HOME": "/hf"}
-    for driver in (local_driver(environment), cluster_driver(environment)):
+    for driver in (local_driver(environment, tmp_path / "token"), cluster_driver(environment)):
         assert driver["HF_HOME"] == "/hf"
         assert not any(TOKEN in value for value in driver.values())

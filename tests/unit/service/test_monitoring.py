@@ -254,9 +254,10 @@ def test_a_controller_tells_each_decision_and_each_look(tmp_path: Path) -> None:
         service.controller, decided=took.append, alive=lambda: alive.append(time.monotonic())
     )
     controller.step()
+    begun = len(alive)
     controller.step()
     assert len(took) == 1 and took[0] > 0
-    assert len(alive) == 2  # One start, then one look at what runs.
+    assert 0 < begun < len(alive)  # It starts a run, then looks at what runs.
 
 
 @pytest.mark.parametrize("file", ["grafana.json", "alerts.yml"])
