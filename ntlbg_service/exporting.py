@@ -95,8 +95,9 @@ def _best(
 def _chosen(
     storage: Storage, run: Run, attempts: Sequence[Attempt], step: int | None
 ) -> CheckpointMarker:
-    if run.config["training"]["max_steps"] == 0:
-        base = run.config["model"]["base_model"]
+    config = parse(Config, run.config, f"ledger run {run.run_id}")
+    if config.training.max_steps == 0:
+        base = config.model.base_model
         raise UserError(f"{run.label} trains nothing: its model is its base, '{base}'")
     found = {marker.step: marker for marker in committed_checkpoints(storage, attempts)}
     if not found:
