@@ -7,7 +7,7 @@ processes of a cluster would, several do so at once, beside the controller.
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,10 +71,6 @@ class SimulatedCluster(SimulatedExecutor):
         self.storage.put(keys.exit, to_json(finishes(spec)))
         self.stop(keys)
 
-    def held(self) -> float:
-        """GPUs that are held now."""
-        return sum(map(gpus_of, self.running.values()))
-
 
 class Leading:
     """A controller that leads, and its world."""
@@ -116,16 +112,17 @@ def lead(pipe: Connection, url: str, workspace: Workspace, inventory: Inventory)
     """The process: answers each of its orders with a value."""
     leading = Leading(url, workspace, inventory)
     pipe.send(None)
+    acts: dict[str, Callable[..., Any]] = {
+        "step": leading.step,
+        "end": leading.executor.end,
+        "cpu": time.process_time,
+    }
     while (order := pipe.recv()) is not None:
         name, *values = order
         if name == "lives":
             _lives(pipe, leading, *values)
         else:
-            pipe.send(
-                {"step": leading.step, "end": leading.executor.end, "held": leading.executor.held}[
-                    name
-                ](*values)
-            )
+            pipe.send(acts[name](*values))
     pipe.send(peak_mib())
 
 
