@@ -20,12 +20,12 @@ from ntlbg_service.domain.errors import InfrastructureError, NtlbgError
 from ntlbg_service.domain.profiles import Profile
 from ntlbg_service.executors.dashboard import VERSION, Dashboard, RefusedError
 from ntlbg_service.executors.job_client import JobClient
-from ntlbg_service.inventory import Node, read_nodes
 from ntlbg_service.leadership import in_words
 from ntlbg_service.ledger.database import create_database_engine, failures_in_a_line, parse_url
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.schema import HEAD, revision
-from ntlbg_service.probing import left_in, read_cluster, read_here
+from ntlbg_service.nodes.inventory import Node, read_nodes
+from ntlbg_service.nodes.probing import left_in, read_cluster, read_here
 from ntlbg_service.workspace import Workspace
 
 MLFLOW_SECONDS = 10.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ntlbg_service.domain.inventory import NodeGroup
-    from ntlbg_service.inventory import Node
+    from ntlbg_service.nodes.inventory import Node
 
 WATCH_SECONDS = 2.0
 
@@ -34,7 +34,7 @@ def gpus(watch: bool, as_json: bool, autoscaler: Path | None) -> None:
     from rich.console import Console
 
     from ntlbg_service.cli.gpus_table import table_of
-    from ntlbg_service.node_types import load_node_types
+    from ntlbg_service.nodes.node_types import load_node_types
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other")
@@ -57,8 +57,8 @@ def gpus(watch: bool, as_json: bool, autoscaler: Path | None) -> None:
 def _reader() -> "tuple[Callable[[], tuple[Node, ...]], Callable[[], str]]":
     """How to read the nodes as often as wanted, and why a cluster's own word is not had."""
     from ntlbg_service.executors.job_client import JobClient
-    from ntlbg_service.inventory import read_nodes
-    from ntlbg_service.node_readings import NodeReadings
+    from ntlbg_service.nodes.inventory import read_nodes
+    from ntlbg_service.nodes.readings import NodeReadings
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:
@@ -83,7 +83,7 @@ def _watch(table: "Callable[[], Table]", console: Any) -> None:
 def _below(nodes: "Sequence[Node]", types: "Sequence[NodeGroup]", trouble: str) -> list[str]:
     from ntlbg_service.domain.errors import InfrastructureError
     from ntlbg_service.domain.growth import with_node_types
-    from ntlbg_service.inventory import inventory_of
+    from ntlbg_service.nodes.inventory import inventory_of
 
     lines = [f"Not every node could be read: {trouble}"] if trouble else []
     lines += [

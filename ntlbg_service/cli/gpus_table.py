@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from ntlbg_service.domain.gpu import Gpu
     from ntlbg_service.domain.profile import Profile
-    from ntlbg_service.inventory import Node
+    from ntlbg_service.nodes.inventory import Node
 
 NODE = ("node", "cores", "host GiB", "free disk")
 GPU = ("gpu", "product", "GiB used / total", "state", "links", "driver", "planned as")

@@ -15,7 +15,7 @@ def label(kind: str | None) -> None:
     from ntlbg_service.cli.options import known_kinds
     from ntlbg_service.domain.node_label import start_words
     from ntlbg_service.domain.profiles import profile_named
-    from ntlbg_service.inventory import read_node
+    from ntlbg_service.nodes.inventory import read_node
 
     kinds = known_kinds()
     if kind is not None:

@@ -198,7 +198,7 @@ def read_caps(file: Path | None) -> "Caps":
 
 def _hide_unusable(kinds: "Sequence[Profile]") -> None:
     """Let runs of this machine, each with a Ray of its own, see only GPUs that can be used."""
-    from ntlbg_service.inventory import read_node
+    from ntlbg_service.nodes.inventory import read_node
 
     left = read_node().left_for_runs(kinds)
     if left is not None:
@@ -219,7 +219,7 @@ def autoscaler_option(command: Command) -> Command:
 def grown(inventory: "Inventory", autoscaler: Path | None) -> "Inventory":
     """An inventory with what an autoscaler's file lets it add."""
     from ntlbg_service.domain.growth import with_node_types
-    from ntlbg_service.node_types import load_node_types
+    from ntlbg_service.nodes.node_types import load_node_types
 
     if autoscaler is None:
         return inventory
@@ -311,10 +311,10 @@ def choose_ground(
     from ntlbg_service.domain.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
     from ntlbg_service.executors.job_client import JobClient
-    from ntlbg_service.inventory import inventory_of, ray_ids_of, read_nodes
     from ntlbg_service.loading import load_inventory
-    from ntlbg_service.node_readings import NodeReadings
-    from ntlbg_service.survey import Seen, Survey
+    from ntlbg_service.nodes.inventory import inventory_of, ray_ids_of, read_nodes
+    from ntlbg_service.nodes.readings import NodeReadings
+    from ntlbg_service.nodes.survey import Seen, Survey
 
     kinds = known_kinds()
     estimates = estimates or CLOSED_FORM

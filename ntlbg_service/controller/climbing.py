@@ -13,7 +13,7 @@ from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.profiles import Place
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.survey import Survey, changed
+from ntlbg_service.nodes.survey import Survey, changed
 
 
 @dataclass(kw_only=True)

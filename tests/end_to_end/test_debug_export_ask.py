@@ -10,9 +10,9 @@ from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.executors.local import LocalExecutor
-from ntlbg_service.inventory import inventory_of, read_nodes
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.nodes.inventory import inventory_of, read_nodes
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.workspace import Workspace
 from tests.end_to_end.conftest import Cli, until, write_suite

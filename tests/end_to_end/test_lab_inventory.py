@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.inventory import read_nodes
+from ntlbg_service.nodes.inventory import read_nodes
 from tests.end_to_end.conftest import Cli, until
 from tests.end_to_end.test_lab import WHOLE, write_lab_suite
 from tests.nvml_stub import A100_40, A100_80, LOST, SLICED, V100_32, compiled, described

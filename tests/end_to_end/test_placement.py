@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.inventory import inventory_of, ray_ids_of, read_nodes
+from ntlbg_service.nodes.inventory import inventory_of, ray_ids_of, read_nodes
 from ntlbg_service.shipping import ship, shipped_version
 from ntlbg_service.storage.local import LocalStorage
 from tests.end_to_end.conftest import until

@@ -12,7 +12,7 @@ import pytest
 
 from ntlbg_service.executors.environment import local_driver
 from ntlbg_service.executors.job_client import JobClient
-from ntlbg_service.ray_nodes import ray_nodes
+from ntlbg_service.nodes.ray_nodes import ray_nodes
 from tests.ray_cluster import RayCluster
 
 LOOK = """

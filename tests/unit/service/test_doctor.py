@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service import probe
 from ntlbg_service.domain.diagnosis.finding import Finding, Level
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.examining import Examination, on_loopback, store_behind
 from ntlbg_service.executors.dashboard import MODE, Dashboard, RefusedError, token_of
 from ntlbg_service.executors.job_client import ClusterAwayError, JobClient
-from ntlbg_service.probing import left_in, read_cluster
+from ntlbg_service.nodes import probe
+from ntlbg_service.nodes.probing import left_in, read_cluster
 from ntlbg_service.workspace import Workspace
 from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import command_on

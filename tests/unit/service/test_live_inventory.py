@@ -7,7 +7,7 @@ import pytest
 from ntlbg_service.cli.gpus_table import rows
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.gpu import Gpu
-from ntlbg_service.inventory import Node, inventory_of, ray_ids_of
+from ntlbg_service.nodes.inventory import Node, inventory_of, ray_ids_of
 
 
 def a_node(name: str, *products: tuple[str, float], host: float = 500.0) -> Node:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.node_types import load_node_types
-from ntlbg_service.node_types.documents import At
-from ntlbg_service.node_types.kind import of_product
-from ntlbg_service.node_types.kuberay import quantity
+from ntlbg_service.nodes.node_types import load_node_types
+from ntlbg_service.nodes.node_types.documents import At
+from ntlbg_service.nodes.node_types.kind import of_product
+from ntlbg_service.nodes.node_types.kuberay import quantity
 from tests.unit.service.conftest import Ntlbg
 
 ROOT = Path(__file__).parents[3]

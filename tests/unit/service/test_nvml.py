@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.inventory import Node, gpu_of
+from ntlbg_service.nodes.inventory import Node, gpu_of
 from tests.nvml_stub import (
     A100_40,
     A100_80,
@@ -24,7 +24,7 @@ from tests.nvml_stub import (
 READ = """
 import json
 from dataclasses import asdict
-from ntlbg_service.inventory import read_node
+from ntlbg_service.nodes.inventory import read_node
 print(json.dumps(asdict(read_node())))
 """
 

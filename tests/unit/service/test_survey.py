@@ -12,8 +12,8 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.executors.job_client import JobClient
-from ntlbg_service.ray_nodes import ray_nodes
-from ntlbg_service.survey import Seen, Survey
+from ntlbg_service.nodes.ray_nodes import ray_nodes
+from ntlbg_service.nodes.survey import Seen, Survey
 from tests.builders import SUITE, Service, new_run
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from ntlbg_service.domain.inventory import NodeGroup
 from ntlbg_service.domain.labels import PROFILE
 from ntlbg_service.domain.profiles import Profile
-from ntlbg_service.node_types.documents import At
-from ntlbg_service.node_types.kind import checked, kind_of
+from ntlbg_service.nodes.node_types.documents import At
+from ntlbg_service.nodes.node_types.kind import checked, kind_of
 
 MOST = 2
 """Ray's own limit where a file has none."""

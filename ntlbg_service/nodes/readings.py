@@ -21,10 +21,10 @@ from typing import Any
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.environment import cluster_driver
 from ntlbg_service.executors.job_client import ENDED, JobClient
-from ntlbg_service.node_job import MARK
+from ntlbg_service.nodes.node_job import MARK
 
 HERE = Path(__file__).parent
-FILES = ("node_job.py", "nvml.py", "node_holding.py")
+FILES = (HERE / "node_job.py", HERE.parent / "nvml.py", HERE / "node_holding.py")
 """What a cluster is sent; the first is run."""
 EVERY_SECONDS = 600.0
 """How old a reading may become."""
@@ -106,11 +106,11 @@ class NodeReadings:
         python = self.environment.get("NTLBG_PYTHON", sys.executable)
         try:
             with tempfile.TemporaryDirectory() as folder:
-                for name_of_file in FILES:
-                    shutil.copyfile(HERE / name_of_file, Path(folder) / name_of_file)
+                for file in FILES:
+                    shutil.copyfile(file, Path(folder) / file.name)
                 self.client.submit(
                     name,
-                    entrypoint=shlex.join([python, FILES[0], json.dumps(told)]),
+                    entrypoint=shlex.join([python, FILES[0].name, json.dumps(told)]),
                     runtime_env={
                         "working_dir": folder,
                         "env_vars": cluster_driver(self.environment),

@@ -8,7 +8,7 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.inventory import NodeGroup
 from ntlbg_service.domain.labels import PROFILE
 from ntlbg_service.domain.profiles import PROFILES, Profile, profile_named
-from ntlbg_service.node_types.documents import At
+from ntlbg_service.nodes.node_types.documents import At
 
 
 def kind_of(

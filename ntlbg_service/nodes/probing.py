@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service import probe
 from ntlbg_service.domain.diagnosis.machines import Reading
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.job_client import ENDED, ClusterAwayError, JobClient
+from ntlbg_service.nodes import probe
 from ntlbg_service.storage.local import take_away
 
 JOB_SECONDS = 150.0
