@@ -86,6 +86,7 @@ def _below(nodes: "Sequence[Node]", types: "Sequence[NodeGroup]", trouble: str) 
     from ntlbg_service.nodes.inventory import inventory_of
 
     lines = [f"Not every node could be read: {trouble}"] if trouble else []
+    lines += [f"{node.name}: {node.note}" for node in nodes if node.note]
     lines += [
         f"An autoscaler may keep up to {group.most} nodes '{group.name}' of {group.gpus} x "
         f"{group.profile}, {group.cores} cores, {group.host_memory_gib:.0f} GiB"

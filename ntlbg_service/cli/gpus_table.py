@@ -53,7 +53,7 @@ def rows(node: "Node", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, ...]]
         use = kind or f"no kind is called {node.labels[PROFILE]}: not used"
         yield (f"{node.devices} in all", said, *nothing, use)
     else:
-        yield ("-", f"none (NVML: {node.note or 'no GPU'})", *nothing, "cpu")
+        yield ("-", "none", *nothing, "cpu")
 
 
 def _memory(gpu: "Gpu") -> str:
