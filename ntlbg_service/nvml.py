@@ -213,6 +213,20 @@ def _cuda() -> str:
     return f"{number // 1000}.{number % 1000 // 10}" if number else ""
 
 
+def number_of_gpus() -> int:
+    """How many GPUs NVML counts on this machine; none where it does not answer."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return 0
+    try:
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 0
+    finally:
+        pynvml.nvmlShutdown()
+
+
 def descendant_of(ours: Callable[[psutil.Process], bool]) -> Owner:
     """An owner of every process that is one of `ours`, or was started by one."""
 

@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import psutil
 
@@ -11,8 +11,9 @@ from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_here, workers_of
 from ntlbg_service.executors.environment import local_driver, with_code
+from ntlbg_service.executors.own_gpus import VISIBLE, own_gpus
 from ntlbg_service.storage.claims import claimant
-from ntlbg_service.storage.layout import RAY_TOKEN, AttemptKeys
+from ntlbg_service.storage.layout import OWN_GPUS, RAY_TOKEN, AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 GRACE_SECONDS = 10.0
@@ -30,11 +31,20 @@ class LocalExecutor:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:
-        """Start the driver in a session of its own, its output in the attempt's log."""
+        """Start the driver in a session of its own, its output in the attempt's log, on GPUs that
+        no other one has. Raises NoGpuLeftError."""
         for ended in self._children.values():
             ended.poll()  # Reaps drivers whose exit record was enough to close their attempts.
+        with own_gpus(spec.fit, self._environment, self._storage.path(OWN_GPUS)) as given:
+            environment = with_code(self._environment, spec)
+            if given.visible is not None:
+                environment[VISIBLE] = given.visible
+            self._start(spec, environment, given.locks)
+
+    def _start(
+        self, spec: LaunchSpec, environment: dict[str, str], inherited: Sequence[int]
+    ) -> None:
         keys = AttemptKeys(spec.run_id, spec.attempt)
-        environment = with_code(self._environment, spec)
         log = self._storage.path(keys.log)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -47,6 +57,7 @@ class LocalExecutor:
                 # Python looks here first, and so do Ray's workers.
                 cwd=spec.code,
                 start_new_session=True,
+                pass_fds=inherited,
             )
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:

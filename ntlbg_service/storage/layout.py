@@ -7,6 +7,8 @@ HOME = "home.json"
 """What tells this storage from every other one."""
 CHECKPOINT = re.compile(r"runs/([^/]+)/attempt-(\d+)/train/(?:.*/)?step-(\d+)/?$")
 """The end of a checkpoint's path."""
+OWN_GPUS = ".gpus"
+"""Locks on this machine's GPUs. No objects: what they hold is the kernel's."""
 RAY_TOKEN = ".ray-token"
 """The token of every local Ray. No object: it is readable for its owner alone."""
 
