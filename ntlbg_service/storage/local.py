@@ -3,8 +3,8 @@
 import contextlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from ntlbg_service.domain.errors import InfrastructureError
 
+FOLDERS = 2048
+"""Folders that are known to lie below the root."""
 WRITERS = 8
 """Threads that write objects at once."""
 DOOMED = ".gone-"
@@ -61,14 +63,26 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._root = str(self.root)
+        self._folders: dict[str, str] = {}
         self._below = self._root.rstrip(os.sep) + os.sep
 
     def path(self, key: str) -> Path:
         """The file of an object. Raises ValueError for a key that leaves the root."""
+        folder, _, name = key.rpartition("/")
+        if name in ("", ".", ".."):
+            return Path(self._within(key))
+        if folder not in self._folders:
+            if len(self._folders) >= FOLDERS:
+                self._folders.clear()
+            self._folders[folder] = self._within(folder)
+        path = f"{self._folders[folder]}/{name}"
+        return Path(self._within(key) if os.path.islink(path) else path)  # noqa: PTH114
+
+    def _within(self, key: str) -> str:
         path = os.path.realpath(os.path.join(self.root, key))  # noqa: PTH118
         if path != self._root and not path.startswith(self._below):
             raise ValueError(f"key {key!r} leaves the storage")
-        return Path(path)
+        return path
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object once: whole or not at all, synced to disk."""
@@ -157,15 +171,24 @@ def take_away(path: Path) -> None:
 @contextmanager
 def _beside(path: Path, data: bytes, *, sync: bool) -> Iterator[Path]:
     """A file with `data` in the folder of `path`; gone afterwards, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".put-")
-    temporary = Path(name)
+    temporary = path.with_name(f".put-{secrets.token_hex(8)}")
+    handle = _opened(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             if sync:
-                os.fsync(file.fileno())
+                os.fsync(handle)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> int:
+    """A new file, and its folder where it is not there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
