@@ -21,8 +21,8 @@ What is timed:
 - the exponent: the slope of log seconds over log length of the queue, from 625 to 10,000 runs.
 
 Seconds depend on the machine, which is shared; each figure has its least and most over repeats.
-What others take of it does not count in `cpu` seconds: of the client's process a submission, and of
-the controller's process, its simulated cluster included, a life.
+What others take of it does not count in `cpu` seconds: of the client's process a submission, of the
+controller's process a life.
 """
 
 import argparse

@@ -25,6 +25,11 @@ FRESH = 1.0
 """Seconds for which a renewed lease is as good as new: it is read whether it holds, not written."""
 
 
+A_MOMENT = 0.02
+"""Seconds for which the answer to a check counts; as much may pass between any check and what it
+was made for."""
+
+
 def this_process() -> str:
     """Name of this process among all controllers, by which its death can be seen."""
     started = psutil.Process().create_time()
@@ -63,6 +68,8 @@ class Lease:
     term: Term | None = None
     """While it leads, as far as it knows."""
     _renewed: float = 0.0
+    _checked: float | None = None
+    """When it was checked last."""
 
     @property
     def renewed_at(self) -> float | None:
@@ -74,16 +81,20 @@ class Lease:
         if self.term is not None and self.clock() - self._renewed < self.seconds / RENEWALS:
             return True
         if self.term is None or not self._renew():
-            self.term = self._take()
+            self.term, self._checked = self._take(), None
             self._renewed = self.clock()
         return self.term is not None
 
     def check(self) -> None:
         """Raise DeposedError where another leads by now. Else nobody takes the lead by time alone
         until nearly the whole lease is over."""
+        now = self.clock()
+        if self.term is not None and self._checked is not None and now - self._checked < A_MOMENT:
+            return
         if self.term is None or not self._still(self.term):
-            self.term = None
+            self.term = self._checked = None
             raise DeposedError(f"{in_words(self.holder)} leads no more")
+        self._checked = now
 
     def _still(self, term: Term) -> bool:
         """Whether it leads, by the ledger's word; renewed anew where that is a moment ago."""
@@ -95,7 +106,7 @@ class Lease:
         """Stop leading; the next takes over at once."""
         if self.term is not None:
             self.ledger.resign(self.term)
-            self.term = None
+            self.term = self._checked = None
 
     def _renew(self) -> bool:
         assert self.term is not None

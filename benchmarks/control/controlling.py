@@ -1,14 +1,14 @@
 """A controller in a process of its own, told what to do over a pipe; its world is simulated.
 
 Ledger, storage, lease and fencing are the real ones. Only what a cluster would do is not: a launch
-claims its attempt in storage, and ends when it is told to, by writing its exit record there. As the
-processes of a cluster would, several do so at once, beside the controller.
+claims its attempt in storage, and ends when it is told to, by writing its exit record there; other
+processes do that, as they would in a cluster.
 """
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -30,8 +30,8 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.workspace import Workspace
 
-PROCESSES = 8
-"""Of the cluster, that write into storage at once."""
+PROCESSES = 2
+"""Of the cluster, that write into storage."""
 
 
 def gpus_of(spec: LaunchSpec) -> float:
@@ -44,7 +44,8 @@ class SimulatedCluster(SimulatedExecutor):
 
     def __init__(self, storage: LocalStorage) -> None:
         super().__init__(storage)
-        self._pool = ThreadPoolExecutor(PROCESSES)
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(PROCESSES, spawn, _look_at, (storage.root,))
         self._claims: dict[str, Future[None]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:
@@ -52,7 +53,7 @@ class SimulatedCluster(SimulatedExecutor):
         keys = AttemptKeys(spec.run_id, spec.attempt)
         self.running[keys.folder] = spec
         claim = {"launch": spec.launch_id}
-        self._claims[keys.folder] = self._pool.submit(self.storage.put, keys.process, claim)
+        self._claims[keys.folder] = self._pool.submit(_put, {keys.process: claim})
 
     def end(self, gpus: float) -> int:
         """Let runs end that hold so many GPUs together; how many did."""
@@ -62,14 +63,31 @@ class SimulatedCluster(SimulatedExecutor):
                 break
             gpus -= gpus_of(spec)
             ending.append(spec)
-        list(self._pool.map(self._end, ending))
+        keys = [AttemptKeys(spec.run_id, spec.attempt) for spec in ending]
+        for each in keys:
+            self._claims.pop(each.folder).result()
+        records = [(k.exit, to_json(finishes(s))) for k, s in zip(keys, ending, strict=True)]
+        list(self._pool.map(_put, [dict(records[n::PROCESSES]) for n in range(PROCESSES)]))
+        for each in keys:
+            self.stop(each)
         return len(ending)
 
-    def _end(self, spec: LaunchSpec) -> None:
-        keys = AttemptKeys(spec.run_id, spec.attempt)
-        self._claims.pop(keys.folder).result()
-        self.storage.put(keys.exit, to_json(finishes(spec)))
-        self.stop(keys)
+    def close(self) -> None:
+        """End its processes."""
+        self._pool.shutdown()
+
+
+_storages: list[LocalStorage] = []
+"""Of a process of the cluster: one."""
+
+
+def _look_at(root: Path) -> None:
+    _storages.append(LocalStorage(root))
+
+
+def _put(values: dict[str, Mapping[str, Any]]) -> None:
+    for key, value in values.items():
+        _storages[0].put(key, value)
 
 
 class Leading:
@@ -123,6 +141,7 @@ def lead(pipe: Connection, url: str, workspace: Workspace, inventory: Inventory)
             _lives(pipe, leading, *values)
         else:
             pipe.send(acts[name](*values))
+    leading.executor.close()
     pipe.send(peak_mib())
 
 
@@ -155,7 +174,7 @@ def controller_process(url: str, workspace: Workspace, inventory: Inventory) -> 
     """A controller that leads for as long as the block lasts."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=lead, args=(theirs, url, workspace, inventory), daemon=True)
+    process = spawn.Process(target=lead, args=(theirs, url, workspace, inventory))
     process.start()
     theirs.close()
     controller = Process(ours)

@@ -92,6 +92,8 @@ class Submitting(Lives, Operators):
     def _hold(self, connection: Connection, run_ids: set[str]) -> set[str]:
         """Let these runs be as they are until the end, all of them locked in the order of their
         ids; says which of them wait."""
+        if not run_ids:
+            return set()
         query = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(list(run_ids)))
         held = connection.execute(query.order_by(runs.c.run_id).with_for_update())
         return {row.run_id for row in held if row.state == RunState.QUEUED}

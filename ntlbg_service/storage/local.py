@@ -3,8 +3,8 @@
 import contextlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -165,15 +165,24 @@ def take_away(path: Path) -> None:
 @contextmanager
 def _beside(path: Path, data: bytes, *, sync: bool) -> Iterator[Path]:
     """A file with `data` in the folder of `path`; gone afterwards, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".put-")
-    temporary = Path(name)
+    temporary = path.with_name(f".put-{secrets.token_hex(8)}")
+    handle = _opened(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             if sync:
-                os.fsync(file.fileno())
+                os.fsync(handle)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> int:
+    """A new file, and its folder where it is not there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ntlbg_service.leadership import Lease, in_words, seen_dead, this_process
+from ntlbg_service.leadership import A_MOMENT, Lease, in_words, seen_dead, this_process
 from ntlbg_service.ledger.transactions import DeposedError
 from ntlbg_service.wake import Wake, poke
 from tests.builders import new_ledger
@@ -31,6 +31,23 @@ def test_a_living_leader_keeps_the_lead_and_gives_it_back(tmp_path: Path) -> Non
     first.give_back()
     assert second.hold()
     with pytest.raises(DeposedError, match="leads no more"):
+        first.check()
+
+
+def test_the_answer_to_a_check_counts_for_a_moment(tmp_path: Path) -> None:
+    ledger = new_ledger(tmp_path)
+    now = [0.0]
+    first = Lease(ledger, lambda: now[0])
+    assert first.hold()
+    first.check()
+    assert ledger.lead("another", 0.0) is None
+    ledger.resign(first.term)  # type: ignore[arg-type]
+    assert ledger.lead("another", 1e9) is not None
+    first.check()
+    now[0] += A_MOMENT
+    with pytest.raises(DeposedError, match="leads no more"):
+        first.check()
+    with pytest.raises(DeposedError):
         first.check()
 
 

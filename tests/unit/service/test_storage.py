@@ -144,3 +144,18 @@ def test_a_sign_of_life_is_overwritten_whole(tmp_path: Path) -> None:
     assert storage.keys("a") == ["a/heartbeat.json"]
     age = storage.age("a/heartbeat.json")
     assert age is not None and age >= 0
+
+
+def test_a_link_that_leads_out_is_not_followed(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    storage = LocalStorage(root)
+    storage.put("a/x.json", {"x": 1})
+    (root / "a" / "out.json").symlink_to(outside / "y.json")
+    (root / "b").symlink_to(outside)
+    for key in ("a/out.json", "b/y.json", "b"):
+        with pytest.raises(LeavesStorageError, match="leaves the storage"):
+            storage.put(key, {"x": 1})
+    (root / "c").symlink_to(root / "a")
+    assert storage.get("c/x.json") == {"x": 1}
+    assert list(outside.iterdir()) == []
