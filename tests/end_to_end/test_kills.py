@@ -62,7 +62,8 @@ def test_a_killed_command_leaves_its_driver_to_the_next_and_ctrl_c_stops_it(
     until(lambda: max(markers(cli.home)) > seen, "a checkpoint under its lead")
     assert cli.claims() == [driver]
     following.send_signal(signal.SIGINT)
-    assert following.wait(timeout=60) == 130
+    # Interrupted within an `exec` of a library, Python ends by the signal: a shell's 130 as well.
+    assert following.wait(timeout=60) in (130, -signal.SIGINT)
     assert not lives(driver)
     status = json.loads(cli("status", "--json").stdout)
     assert [(row["state"], row["attempts"]) for row in status] == [("queued", 1)]
