@@ -20,6 +20,7 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.rows import attempt_of, run_of
 from ntlbg_service.ledger.tables import attempts, events, leadership, metadata, outbox, runs, suites
 from ntlbg_service.ledger.transactions import WRITES, first_line
+from ntlbg_service.redaction import known
 
 UNFIT = (ValueError, TypeError, OverflowError)
 """What a value of another type, or one too large, comes to."""
@@ -102,7 +103,7 @@ def _empty(connection: Connection) -> int:
 def _fill(connection: Connection, rows: Rows) -> int:
     count = 0
     for name, piece in in_pieces(rows):
-        connection.execute(insert(metadata.tables[name]), piece)
+        connection.execute(insert(metadata.tables[name]), [known().hidden(row) for row in piece])
         count += len(piece)
     return count
 
