@@ -28,6 +28,7 @@ from ntlbg_service.ledger.tables import (
     suites,
 )
 from ntlbg_service.ledger.transactions import WRITES, first_line
+from ntlbg_service.redaction import known
 
 UNFIT = (ValueError, TypeError, OverflowError)
 """What a value of another type, or one too large, comes to."""
@@ -111,7 +112,7 @@ def _empty(connection: Connection) -> int:
 def _fill(connection: Connection, rows: Rows) -> int:
     count = 0
     for name, piece in in_pieces(rows):
-        connection.execute(insert(metadata.tables[name]), piece)
+        connection.execute(insert(metadata.tables[name]), [known().hidden(row) for row in piece])
         count += len(piece)
     return count
 

@@ -194,10 +194,6 @@ def _needles(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
     return ["data", "needles", "--videos", "0", "--", source.name()]
 
 
-def _ask(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
-    return ["ask", "--", source.name(), source.name()]
-
-
 def _places(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
     """Where everything lies: a home or a ledger that is none."""
     ledger: Any = source.random.choice(
@@ -209,14 +205,6 @@ def _places(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
 def _caps(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
     files["inputs/caps.json"] = source.document({"users": {"ada": 2}, "suites": {"s": 1}})
     return ["explain", "g/ntlbg:1", "--caps", "inputs/caps.json", *INVENTORY]
-
-
-def _checkpoint(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
-    names = ("config.json", "adapter_config.json", "ntlbg_config.json", "ntlbg_run.json")
-    document = {"model_type": "qwen2_vl", "base_model_name_or_path": "tiny", "auto_map": {}}
-    files[f"inputs/model/{source.random.choice(names)}"] = source.document(document)
-    files["inputs/model/video.mp4"] = source.random.randbytes(100)
-    return ["ask", "inputs/model/video.mp4", "what?", "--model", "inputs/model"]
 
 
 MADE: tuple[Make, ...] = (
@@ -234,4 +222,3 @@ MADE: tuple[Make, ...] = (
     *([_nodes, _caps, _priority, _export, _kinds] * 2),
     *(_backup, _needles, _places),
 )
-SLOW: tuple[Make, ...] = (_ask, _checkpoint)

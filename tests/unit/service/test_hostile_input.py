@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from ntlbg_service.domain.errors import LONGEST_LINE, UserError, in_one_line
 from ntlbg_service.domain.resolve import parse
@@ -15,6 +16,7 @@ from ntlbg_service.domain.sweep import SweepSpec
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.restore import restore
+from ntlbg_service.ledger.tables import suites
 from ntlbg_service.loading import read_json
 from ntlbg_service.results import newest_checkpoint, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
@@ -131,6 +133,26 @@ def test_a_backup_that_a_controller_would_not_understand_is_refused(
         restore(engine, tmp_path / "x.jsonl", force=True)
     assert restore(engine, tmp_path / "whole.jsonl", force=True) > 1
     engine.dispose()
+
+
+def test_a_backup_brings_no_secret_into_a_ledger(tmp_path: Path) -> None:
+    """One of before texts were searched, or one that somebody wrote by hand."""
+    token = "ghp_" + "a1" * 18
+    ledger = new_ledger(tmp_path / "old")
+    ledger.submit(SUITE, [new_run()])
+    ledger.close()
+    engine = open_database(f"sqlite:///{tmp_path / 'old/ledger.db'}")
+    with engine.begin() as connection:
+        connection.execute(update(suites).values(description=f"push with {token}"))
+    back_up(engine, tmp_path / "old.db")
+    engine.dispose()
+    assert token.encode() in (tmp_path / "old.db").read_bytes()
+    fresh = open_database(f"sqlite:///{tmp_path / 'new.db'}")
+    restore(fresh, tmp_path / "old.db")
+    fresh.dispose()
+    kept = (tmp_path / "new.db").read_bytes()
+    assert token.encode() not in kept
+    assert b"push with [redacted]" in kept
 
 
 def test_an_exit_record_that_cannot_be_read_is_a_lost_attempt(tmp_path: Path) -> None:
