@@ -16,7 +16,7 @@ from ntlbg_service.domain.errors import InfrastructureError
 
 FOLDERS = 2048
 """Folders that are known to lie below the root."""
-WRITERS = 8
+WRITERS = 4
 """Threads that write objects at once."""
 DOOMED = ".gone-"
 """A folder is renamed to this before it is deleted, so that no half of one is ever resumed."""
