@@ -152,14 +152,18 @@ class Examination:
 MEND_MLFLOW = "runs go on without it; start it, or mend --mlflow, and it is told the rest"
 
 
+def _ask(url: str) -> bytes:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url} is not an address of HTTP")
+    with urllib.request.urlopen(url, timeout=MLFLOW_SECONDS) as answer:  # nosec B310 # see above
+        return bytes(answer.read())
+
+
 def store_behind(server: str) -> str | None:
     """What an MLflow server keeps its runs in, as far as it says. Raises OSError and ValueError."""
-    with urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=MLFLOW_SECONDS):
-        pass
+    _ask(f"{server.rstrip('/')}/health")
     try:
-        url = f"{server.rstrip('/')}/api/3.0/mlflow/server-info"
-        with urllib.request.urlopen(url, timeout=MLFLOW_SECONDS) as answer:
-            said: Any = json.loads(answer.read())
+        said: Any = json.loads(_ask(f"{server.rstrip('/')}/api/3.0/mlflow/server-info"))
     except urllib.error.HTTPError as error:
         error.close()
         return None  # An older server, or one with a login.

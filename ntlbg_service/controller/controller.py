@@ -1,6 +1,8 @@
 """Observe, decide with the domain, act through one door. Stateless: kill it, start it again."""
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TypeVarTuple
@@ -76,6 +78,10 @@ class Controller:
         behind holds a place; it starts only runs of its own. Raises DeposedError where another
         leads; what else goes wrong with one attempt is noted and does not touch the others.
         """
+        with _left_alone():
+            return self._step()
+
+    def _step(self) -> bool:
         ledger = self.effects.ledger
         news = self.ground.look_again()
         if news:
@@ -307,6 +313,19 @@ class Controller:
             self._lost(run, attempt, str(error))
         else:
             going.append(spec)
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Without looking for garbage: a step makes so many objects from a long queue that all of them
+    would be looked through several times; it took a fifth of its time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def work_of(folder: str) -> str:

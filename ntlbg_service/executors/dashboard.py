@@ -41,6 +41,8 @@ class Dashboard:
         """Raises ClusterAwayError."""
         if self._url is None:
             self._url = self._find(self.address).rstrip("/")
+        if not self._url.startswith(("http://", "https://")):
+            raise ClusterAwayError(f"Ray at {self.address}: not an address of HTTP")
         return self._url
 
     def get(self, path: str) -> Any:
@@ -49,7 +51,9 @@ class Dashboard:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         asked = urllib.request.Request(f"{self.url}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(asked, timeout=ASK_SECONDS) as answer:
+            with urllib.request.urlopen(  # nosec B310 # http or https, see url
+                asked, timeout=ASK_SECONDS
+            ) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.storage.confined import confined
 
-WRITERS = 8
+WRITERS = 4
 """Threads that write objects at once."""
 DOOMED = ".gone-"
 """A folder is renamed to this before it is deleted, so that no half of one is ever resumed."""

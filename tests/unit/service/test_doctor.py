@@ -96,6 +96,14 @@ def test_a_storage_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     assert found["storage"].level is Level.PROBLEM and str(tmp_path) in found["storage"].what
 
 
+def test_only_addresses_of_http_are_asked(tmp_path: Path) -> None:
+    (tmp_path / "health").write_text("a file")
+    with pytest.raises(InfrastructureError, match="not an address of HTTP"):
+        Dashboard({"RAY_ADDRESS": tmp_path.as_uri()}).get("/health")
+    with pytest.raises(ValueError, match="not an address of HTTP"):
+        store_behind(tmp_path.as_uri())
+
+
 def test_a_head_that_is_silent_is_one_problem_not_a_crash(tmp_path: Path) -> None:
     found = examined(tmp_path, RAY_ADDRESS="http://127.0.0.1:9")
     assert found["authentication"].level is found["ray"].level is Level.PROBLEM

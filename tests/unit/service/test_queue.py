@@ -1,5 +1,6 @@
 """The controller's queue: read once, and again as far as it has changed."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,17 @@ def test_an_attempt_that_nobody_may_carry_holds_no_other_up(tmp_path: Path) -> N
     service.run_all()
     assert {service.ledger.run(run_id).state for run_id in (bad, *good)} == {RunState.FINISHED}
     assert [len(service.ledger.attempts_of(run_id)) for run_id in (bad, *good)] == [2, 1, 1]
+
+
+def test_garbage_is_looked_for_again_after_a_step(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.ledger.submit(SUITE, [new_run()])
+    assert gc.isenabled()
+    service.controller.step()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        service.controller.step()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
