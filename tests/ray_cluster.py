@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from ntlbg_service.nodes.ray_nodes import ray_nodes
+
 
 class RayCluster:
     """What a test sees of the cluster. Its token is that of the test process, which Ray's client
@@ -60,6 +62,10 @@ class RayCluster:
     def add_node(self, **options: Any) -> str:
         """One more node; its Ray id."""
         return str(self._ask("add", options))
+
+    def reported(self) -> set[str]:
+        """Ray's ids of the nodes of which the dashboard has heard: others it knows by half."""
+        return {row["ray_id"] for row in ray_nodes(self.dashboard) if not row.get("note")}
 
     def remove_node(self, node: str, *, kill: bool = False) -> None:
         """Take a node away: in order, or with SIGKILL for all its processes."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ntlbg_service.domain.labels import GPUS, PROFILE
-from tests.end_to_end.conftest import Cli
+from tests.end_to_end.conftest import Cli, until
 from tests.ray_cluster import RayCluster
 
 
@@ -17,6 +17,7 @@ def test_a_cluster_is_examined_node_by_node(
     fine = ray_cluster.add_node(num_cpus=1, num_gpus=2, labels=labels)
     odd = ray_cluster.add_node(num_cpus=1, num_gpus=1, labels={PROFILE: "V100-32GB"})
     try:
+        until(lambda: {fine, odd} <= ray_cluster.reported(), "the dashboard's word of all nodes")
         said = cli("doctor", "--json")
     finally:
         for node in (fine, odd):

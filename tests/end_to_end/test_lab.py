@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.nodes.inventory import read_nodes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from tests.databases import Postgres
@@ -93,17 +92,14 @@ def lab(
             for kind, (cores, gpus) in NODES.items()
         }
         try:
-            until(lambda: kinds.keys() <= reported(settings), "the dashboard's word of all nodes")
+            until(
+                lambda: kinds.keys() <= ray_cluster.reported(), "the dashboard's word of all nodes"
+            )
             yield Lab(cli, ray_cluster, kinds, ledger_url, mlflow)
         finally:
             cli.stop()
             for node in kinds:
                 ray_cluster.remove_node(node)
-
-
-def reported(environment: Mapping[str, str]) -> set[str]:
-    """Ray's ids of the nodes that a submission would find now."""
-    return {node.ray_id for node in read_nodes(environment)}
 
 
 def write_kind(path: Path) -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.nodes.inventory import read_nodes
 from tests.end_to_end.conftest import Cli, until
 from tests.end_to_end.test_lab import WHOLE, write_lab_suite
 from tests.nvml_stub import A100_40, A100_80, LOST, SLICED, V100_32, compiled, described
@@ -64,18 +63,12 @@ def lab(
         for name, gpus in NODES.items()
     ]
     try:
-        until(lambda: NODES.keys() <= reported(ray_cluster), "the dashboard's word of all nodes")
+        until(lambda: set(added) <= ray_cluster.reported(), "the dashboard's word of all nodes")
         yield cli
     finally:
         cli.stop()
         for node in added:
             ray_cluster.remove_node(node)
-
-
-def reported(cluster: RayCluster) -> set[str]:
-    """Nodes of which the dashboard has heard."""
-    nodes = read_nodes({"RAY_ADDRESS": cluster.dashboard})
-    return {node.name for node in nodes if not node.note}
 
 
 def read(cli: Cli, *words: str | Path) -> Any:
