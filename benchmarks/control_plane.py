@@ -273,7 +273,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Its servers end with it.
     size = QUICK if options.quick else Size()
     begun = time.perf_counter()
     load = os.getloadavg()[0]
@@ -302,4 +301,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Its servers end with it.
     main()
