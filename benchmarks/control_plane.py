@@ -17,8 +17,7 @@ What is timed:
   it records them, decides for whom the GPUs are, and starts those (`freed`).
 - `lives`: runs per second from submission to end while the queue stays as long. Every state is
   durable: queued; the intent to launch; spec and claim in storage; the exit record in storage, read
-  by the controller; finished; what MLflow has to be told in the outbox. Sending it is not timed. A
-  run ends as soon as its processes, which are not the controller's, have written that.
+  by the controller; finished; what MLflow has to be told in the outbox. Sending it is not timed.
 - the exponent: the slope of log seconds over log length of the queue, from 625 to 10,000 runs.
 
 Seconds depend on the machine, which is shared; each figure has its least and most over repeats.

@@ -22,7 +22,6 @@ from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.launch import LaunchSpec, to_json
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.door import Door
-from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.simulated import SimulatedExecutor, finishes
 from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.database import open_database
@@ -50,26 +49,13 @@ class SimulatedCluster(SimulatedExecutor):
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(PROCESSES, spawn, _look_at, (storage.root,))
         self._claims: dict[str, Future[None]] = {}
-        self.at_once = False
-        """Whether what starts ends as soon as its processes have written that."""
-        self.ended = 0
 
     def launch(self, spec: LaunchSpec) -> None:
         """Start a process that claims its attempt."""
         keys = AttemptKeys(spec.run_id, spec.attempt)
         self.running[keys.folder] = spec
-        written: dict[str, Mapping[str, Any]] = {keys.process: {"launch": spec.launch_id}}
-        if self.at_once:
-            written[keys.exit] = to_json(finishes(spec))
-        self._claims[keys.folder] = self._pool.submit(_put, written)
-
-    def status(self, keys: AttemptKeys) -> LaunchStatus:
-        """RUNNING until it has ended."""
-        if self.at_once and keys.folder in self.running and self._claims[keys.folder].done():
-            self._claims.pop(keys.folder).result()
-            self.stop(keys)
-            self.ended += 1
-        return super().status(keys)
+        claim = {"launch": spec.launch_id}
+        self._claims[keys.folder] = self._pool.submit(_put, {keys.process: claim})
 
     def end(self, gpus: float) -> int:
         """Let runs end that hold so many GPUs together; how many did."""
@@ -162,15 +148,13 @@ def lead(pipe: Connection, url: str, workspace: Workspace, inventory: Inventory)
 
 
 def _lives(pipe: Connection, leading: Leading, number: int) -> None:
-    """Let everything end as soon as it runs until the controller knows of so many ends; says of how
-    many after each step."""
-    cluster = leading.executor
-    cluster.at_once, cluster.ended = True, 0
-    cluster.end(float("inf"))
-    while cluster.ended < number:
+    """Let everything that runs end, step after step, until so many have ended; says how many after
+    each step."""
+    ended = 0
+    while ended < number:
+        ended += leading.executor.end(float("inf"))
         leading.step()
-        pipe.send(cluster.ended)
-    cluster.at_once = False
+        pipe.send(ended)
 
 
 @dataclass
