@@ -30,6 +30,8 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.workspace import Workspace
 
+PATIENCE = 30.0
+"""Seconds for a controller to end where the benchmark did not come to its end."""
 PROCESSES = 2
 """Of the cluster, that write into storage."""
 
@@ -179,7 +181,11 @@ def controller_process(url: str, workspace: Workspace, inventory: Inventory) -> 
     theirs.close()
     controller = Process(ours)
     ours.recv()
-    yield controller
-    ours.send(None)
-    controller.peak = ours.recv()
-    process.join()
+    try:
+        yield controller
+        ours.send(None)
+        controller.peak = ours.recv()
+    finally:
+        ours.close()
+        process.join(timeout=PATIENCE)
+        process.kill()  # Nothing to do where it has ended.
