@@ -31,6 +31,7 @@ def live_and_check(tmp_path: Path, new_url: Callable[[Path], str], seeds: range)
     return deaths
 
 
+@pytest.mark.timeout(1800)
 def test_controllers_that_die_anywhere_lose_nothing(
     tmp_path: Path, new_url: Callable[[Path], str]
 ) -> None:
