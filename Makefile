@@ -19,7 +19,7 @@ help:
 	@echo "make test-all      the long tests as well"
 	@echo "make test-browser  MLflow's pages in headless Chromium (installs it: Debian, root)"
 	@echo "make lint          ruff, mypy --strict, lint-imports, bandit"
-	@echo "make audit         known holes in what is installed (asks pypi.org)"
+	@echo "make audit         known holes in what is installed (needs the network)"
 	@echo "make bench         the benchmarks that need no GPU"
 	@echo "make tiny-base     train the demo's base model again from its seed"
 	@echo "make clean         remove what demo and tests made; .venv stays"
