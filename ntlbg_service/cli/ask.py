@@ -1,5 +1,6 @@
 """`ntlbg ask`: one question about one video."""
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,6 @@ def command(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.data.video import VideoError
     from ntlbg_model.selection.image_text import EncoderError
     from ntlbg_model.videoqa import QuestionError
@@ -59,8 +59,9 @@ def command(
 
     if strip is not None and not strip.parent.is_dir():
         raise UserError(f"--strip: no folder {strip.parent}")
+    _check_video(video)
+    loaded = _load(model, workspace)
     try:
-        loaded = _load(model, workspace)
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(f"reading {video.name}", total=None, visible=False)
             answer = loaded.answer(
@@ -76,8 +77,8 @@ def command(
             draw_answer(answer, video, question, strip)
     except VideoError as error:
         raise UserError(str(error)) from None
-    except (BackboneError, EncoderError) as error:
-        raise UserError(str(error).replace("model.base_model", "--model", 1)) from None
+    except EncoderError as error:
+        raise UserError(str(error)) from None
     except QuestionError as error:
         raise UserError(str(error)) from None
     except OSError as error:
@@ -85,22 +86,48 @@ def command(
     _print(answer, options, strip)
 
 
+def _check_video(video: Path) -> None:
+    """Raise UserError where there is no file, before a model is waited for."""
+    from ntlbg_service.domain.errors import UserError
+
+    try:
+        mode = video.stat().st_mode
+    except OSError as error:
+        raise UserError(f"{video}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{video}: is a folder")
+
+
 def _load(model: str, workspace: Workspace) -> "NTLBGVideoQA":
-    """The model; a run's checkpoint with the selection and scoring it was trained with."""
+    """The model; a run's checkpoint with the selection and scoring it was trained with.
+
+    Raises UserError where there is none.
+    """
     from transformers.utils import logging
 
+    from ntlbg_model.backbone.model import BackboneError
+    from ntlbg_model.selection.image_text import EncoderError
     from ntlbg_model.videoqa import NTLBGVideoQA
+    from ntlbg_service.domain.errors import UserError
     from ntlbg_service.results import config_of_checkpoint
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    config = config_of_checkpoint(Path(model))
-    return NTLBGVideoQA.from_pretrained(
-        model,
-        config=config,
-        base=config.model.base_model if config else None,
-        cache=workspace.cache,
-    )
+    if not model.strip():
+        raise UserError("--model: is empty")
+    try:
+        config = config_of_checkpoint(Path(model))
+        return NTLBGVideoQA.from_pretrained(
+            model,
+            config=config,
+            base=config.model.base_model if config else None,
+            cache=workspace.cache,
+        )
+    except (BackboneError, EncoderError) as error:
+        raise UserError(str(error).replace("model.base_model", "--model", 1)) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"--model: {model}: {why}") from None
 
 
 def _print(answer: "Answer", options: tuple[str, ...], strip: Path | None) -> None:

@@ -39,7 +39,7 @@ def command(run: str, steps: int | None, keep: Path | None, workspace: Workspace
 
     ledger = existing_ledger(workspace)
     chosen = run_of(ledger, run)
-    if keep is not None and keep.exists():
+    if keep is not None and os.path.lexists(keep):
         raise UserError(f"--keep: {keep} exists already")
     scratch = keep or Path(mkdtemp(prefix="ntlbg-debug-"))
     spec = debug_spec(ledger, chosen, workspace, scratch, steps)

@@ -63,9 +63,9 @@ def add_operator(name: str, workspace: Workspace) -> None:
     """
     from ntlbg_service.cli.acting import actor
     from ntlbg_service.cli.options import open_ledger
-    from ntlbg_service.domain.users import user_name
+    from ntlbg_service.identity import name_to_keep
 
-    name = user_name(name, "users add-operator")
+    name = name_to_keep(name, "users add-operator")
     fresh = open_ledger(workspace).add_operator(name, actor())
     click.echo(f"{name}: {'is' if fresh else 'was'} an operator{'' if fresh else ' already'}")
 

@@ -125,6 +125,67 @@ def _compare(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
     return ["compare", _config(source, work, files), "--html", "out/report.html"]
 
 
+def _run(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    """A suite whose data are not there, so that nothing of it ever begins."""
+    words = ["run", _config(source, work, files), "--parallel", "1"]
+    if source.random.random() < 0.3:
+        words += [source.random.choice(("--scale", "--variant", "--again")), source.name()]
+    return words
+
+
+def _sweep(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    return ["sweep", _file(source, work, files, "configs/sweeps")]
+
+
+def _controller(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    """Of a ledger where nothing waits."""
+    words = ["controller", "--until-idle", "--home", "out/idle", "--inventory"]
+    words += [_file(source, work, files, "configs/inventories")]
+    if source.random.random() < 0.5:
+        files["inputs/caps.json"] = source.document({"users": {"ada": 2}, "suites": {"s": 1}})
+        words += ["--caps", "inputs/caps.json"]
+    if source.random.random() < 0.3:
+        option = source.random.choice(("--notify", "--notify-on", "--host", "--stage-to"))
+        words += [option, source.name(), *(["--port", "0"] if option == "--host" else [])]
+    return words
+
+
+def _debug(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    keep = source.random.choice(("out/kept", "loop", "link"))
+    return ["debug", "--keep", keep, *_guarded(source.name())]
+
+
+def _ask(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    """No video: bytes, or a name."""
+    files["inputs/fuzzed.mp4"] = source.document({"ftyp": "isom"})
+    video = source.random.choice(("inputs/fuzzed.mp4", "configs", source.name()))
+    words = ["ask", "--model", source.random.choice(("tiny", "configs", source.name()))]
+    if source.random.random() < 0.3:
+        words += ["--frames", str(source.value())[:1000]]
+    return [*words, "--", video, source.name()]
+
+
+def _autoscaler(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    """An autoscaler's nodes: JSON is YAML."""
+    resources = {"CPU": 8, "GPU": 1}
+    kind = {"resources": resources, "labels": {"ntlbg.io/profile": "V100-32GB"}, "max_workers": 3}
+    files["inputs/nodes.yaml"] = source.document({"available_node_types": {"gpu": kind}})
+    return ["cluster", "gpus", "--autoscaler", "inputs/nodes.yaml"]
+
+
+def _people(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    if source.random.random() < 0.5:
+        return ["usage", "--since", source.name(), "--by", "user"]
+    act = source.random.choice(("add-operator", "remove-operator"))
+    return ["users", act, *_guarded(source.name())]
+
+
+def _looks(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
+    """Of a place that may be none."""
+    command = source.random.choice(("gc", "db check", "db upgrade", "doctor", "usage"))
+    return [*command.split(), "--home", source.random.choice(("loop", "link/a", "configs", "out"))]
+
+
 def _kinds(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
     return ["config", "schema", "--kind", source.name()]
 
@@ -139,7 +200,7 @@ def _targets(source: Hostile, work: Path, files: dict[str, bytes]) -> Words:
             "pause",
             "resume",
             "retry",
-            "mlflow status",
+            "mlflow check",
             "watch",
         )
     )
@@ -219,6 +280,9 @@ MADE: tuple[Make, ...] = (
     *([_compare] * 3),
     *([_targets] * 8),
     *([_restore] * 4),
+    *([_run] * 3),
+    *([_sweep, _controller, _ask, _autoscaler, _people] * 2),
+    *(_debug, _looks),
     *([_nodes, _caps, _priority, _export, _kinds] * 2),
     *(_backup, _needles, _places),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from ntlbg_service import redaction
 from ntlbg_service.cli import main
@@ -54,8 +55,11 @@ class Place:
         patch.setenv("LAB_TOKEN", SECRETS[-2])
         patch.setenv("LAB_PASSWORD", SECRETS[-1])
         patch.setenv("TMPDIR", str(top / "tmp"))
+        patch.setenv("MPLCONFIGDIR", str(self.work / "out"))  # Its fonts are looked for once.
         patch.setattr(tempfile, "tempdir", None)
         patch.delenv("RAY_ADDRESS", raising=False)
+        # Names of models that nobody has: no hub is asked again and again.
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
         redaction.known.cache_clear()
         self._before = self._around()
 

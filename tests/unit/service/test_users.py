@@ -60,6 +60,9 @@ def test_who_acts_is_what_the_environment_says_else_the_system(
     assert acting_user({"NTLBG_USER": "bob"}) == "bob"
     assert acting_user({"NTLBG_USER": ""}) == acting_user({}) == "ada"
 
+    with pytest.raises(UserError, match="NTLBG_USER: looks like a secret"):
+        acting_user({"NTLBG_USER": "hf_" + "Qz7" * 10})
+
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 4711")
 
