@@ -11,13 +11,14 @@ SIDE_BY_SIDE ?= -n 2 --dist loadfile --no-loadscope-reorder
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: help install demo test test-all test-browser lint audit bench tiny-base clean
+.PHONY: help install demo test test-all test-browser test-prometheus lint audit bench tiny-base clean
 
 help:
 	@echo "make demo          install, render a small benchmark, run the quickstart suite, compare"
 	@echo "make test          install, lint, types, layers, and the tests that CI runs"
 	@echo "make test-all      the long tests as well"
 	@echo "make test-browser  MLflow's pages in headless Chromium (installs it: Debian, root)"
+	@echo "make test-prometheus  the alerts and dashboard in Prometheus (installs it: Debian, root)"
 	@echo "make lint          ruff, mypy --strict, lint-imports, bandit"
 	@echo "make audit         known holes in what is installed (needs the network)"
 	@echo "make bench         the benchmarks that need no GPU"
@@ -42,16 +43,20 @@ demo: install
 	$(BIN)/ntlbg run configs/quickstart.json
 
 test: lint
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long and not browser" --cov --cov-report=
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long and not browser and not prometheus" --cov --cov-report=
 	$(BIN)/coverage report --include='ntlbg_service/domain/*' --fail-under=95
 
 test-all: lint
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not browser"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not browser and not prometheus"
 
 test-browser: install
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium)
 	$(BIN)/python -m pip install --quiet -e '.[browser]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 	$(BIN)/python -m pytest -m browser tests/browser
+
+test-prometheus: install
+	command -v promtool >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus)
+	$(BIN)/python -m pytest -m prometheus tests/prometheus
 
 lint: install
 	$(BIN)/ruff check .

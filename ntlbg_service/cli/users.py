@@ -78,7 +78,9 @@ def remove_operator(name: str, workspace: Workspace) -> None:
     from ntlbg_service.cli.acting import actor
     from ntlbg_service.cli.targets import existing_ledger
     from ntlbg_service.domain.errors import UserError, nearest
+    from ntlbg_service.domain.users import user_name
 
+    name = user_name(name, "users remove-operator")
     ledger = existing_ledger(workspace)
     if not ledger.remove_operator(name, actor()):
         known = list(ledger.operators())
