@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 
 from ntlbg_model.data.records import Prediction
-from ntlbg_service.domain.suite import SuiteFiles, Variant
+from ntlbg_service.domain.expansion import Variant
+from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.pictures import frame_strips

@@ -19,7 +19,8 @@ from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.profiles import Profile, including, profile_named
 from ntlbg_service.domain.published.conversion import is_published, published_mark
 from ntlbg_service.domain.resolve import Layer, parse, resolve
-from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec, digest
+from ntlbg_service.domain.run_identity import digest
+from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec
 from ntlbg_service.domain.sweep import SweepSpec
 from ntlbg_service.redaction import known
 

@@ -13,7 +13,7 @@ from ntlbg_service.domain.fit import Fit, fit
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.profiles import CPU, NodeShape
-from ntlbg_service.domain.suite import Identity, config_digest
+from ntlbg_service.domain.run_identity import Identity, config_digest
 from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger

@@ -13,12 +13,12 @@ from typing import Any
 
 from ntlbg_service.domain.bound import Way, lower_bound
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, makespan
+from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.placing import demand
 from ntlbg_service.domain.plan import Plan, plan
 from ntlbg_service.domain.plan_record import to_json
 from ntlbg_service.domain.schedule import look_ahead
-from ntlbg_service.domain.suite import expand
 from ntlbg_service.loading import load_suite
 
 from .first_come import first_come

@@ -16,7 +16,8 @@ from ntlbg_service.cli.options import (
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ntlbg_service.domain.suite import SuiteFiles, Variant
+    from ntlbg_service.domain.expansion import Variant
+    from ntlbg_service.domain.suite import SuiteFiles
     from ntlbg_service.ledger.ledger import Ledger
 
 

@@ -155,7 +155,7 @@ def load_selection(
 ) -> "tuple[SuiteFiles, tuple[Any, ...]]":
     """The suite's files and the variants that the options choose. `kinds`: GPU kinds beside those
     built in; by default those of NTLBG_PROFILES."""
-    from ntlbg_service.domain.suite import expand, pick
+    from ntlbg_service.domain.expansion import expand, pick
     from ntlbg_service.loading import load_suite
 
     files = load_suite(suite, scale, known_kinds() if kinds is None else kinds)

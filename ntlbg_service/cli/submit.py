@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from ntlbg_service.client import Prepared
     from ntlbg_service.domain.estimates import Estimates
+    from ntlbg_service.domain.expansion import Variant
     from ntlbg_service.domain.inventory import Inventory
-    from ntlbg_service.domain.suite import SuiteFiles, Variant
+    from ntlbg_service.domain.suite import SuiteFiles
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Submission
 

@@ -8,13 +8,13 @@ from ntlbg_model.built import unbuilt
 from ntlbg_service.domain.bound import Way, lower_bound
 from ntlbg_service.domain.cluster import Cluster, Interval, Job, makespan
 from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fit import Fit, Misfit
 from ntlbg_service.domain.fitting import Fitter
 from ntlbg_service.domain.inventory import Inventory
 from ntlbg_service.domain.numerics import SHARE, allowed, pin
 from ntlbg_service.domain.placing import demand, ways
 from ntlbg_service.domain.spending import Rented, rented, total_cost
-from ntlbg_service.domain.suite import Variant
 
 LONG = 0.25
 """Share of the time that the whole suite's work takes, spread evenly, above which a run is long

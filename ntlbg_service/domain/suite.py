@@ -1,19 +1,14 @@
-"""The suite file: groups of named variants on one base config, and its expansion into runs."""
+"""The suite file: groups of named variants on one base config."""
 
 import difflib
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ntlbg_model.config import STRICT, Config, Metric
+from ntlbg_model.config import STRICT, Metric
 from ntlbg_model.names import flaw_of_file_name, flaw_of_name
 from ntlbg_service.domain.counts import check_count
-from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.profile import Profile
-from ntlbg_service.domain.resolve import Layer, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,158 +192,3 @@ class SuiteFiles:
         """The scale's seeds, else the suite's."""
         scaled = self.scale_spec.seeds if self.scale_spec else None
         return scaled or self.suite.seeds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A row of a group, resolved and validated."""
-
-    group: str
-    name: str
-    description: str
-    baseline: bool
-    config: Config
-    provenance: Mapping[str, str]
-
-
-def expand(
-    files: SuiteFiles, groups: Sequence[str] = (), variants: Sequence[str] = ()
-) -> tuple[Variant, ...]:
-    """Every chosen variant of a suite, in the order of the file.
-
-    With `variants`, only those and the baseline of their group, which a comparison needs.
-    Raises UserError for a bad override (naming its place) or an unknown group or variant.
-    """
-    known_groups = files.suite.groups
-    for group in groups:
-        _known("group", group, known_groups, files.source)
-    chosen = {name: spec for name, spec in known_groups.items() if not groups or name in groups}
-    names = [row.name for spec in chosen.values() for row in spec.variants]
-    for variant in variants:
-        _known("variant", variant, names, files.source)
-    return tuple(
-        _variant(files, group, row)
-        for group, spec in chosen.items()
-        for row in spec.variants
-        if _chosen(row.name, spec, variants)
-    )
-
-
-def _chosen(name: str, spec: GroupSpec, variants: Sequence[str]) -> bool:
-    if not variants or name in variants:
-        return True
-    return name == spec.baseline and any(row.name in variants for row in spec.variants)
-
-
-def pick(files: SuiteFiles, experiment: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Groups and variants meant by `--experiment`, as in the published commands.
-
-    It names a group or a variant, with or without the suite's first word in front:
-    `ablation_ntlbg_constraint` is group `ntlbg_constraint` of `ablation_studies`.
-    """
-    suite = files.suite
-    short = experiment.removeprefix(suite.name.split("_")[0] + "_")
-    names = [row.name for spec in suite.groups.values() for row in spec.variants]
-    for candidate in (experiment, short):
-        if candidate in suite.groups:
-            return (candidate,), ()
-        if candidate in names:
-            return (), (candidate,)
-    raise _unknown("group or variant", short, [*suite.groups, *names], files.source)
-
-
-def _known(what: str, name: str, valid: Iterable[str], source: str) -> None:
-    names = list(valid)
-    if name not in names:
-        raise _unknown(what, name, names, source)
-
-
-def _unknown(what: str, name: str, valid: Sequence[str], source: str) -> UserError:
-    return UserError(f"{source}: unknown {what} '{name}'; {nearest(name, valid)}")
-
-
-def _variant(files: SuiteFiles, group: str, row: VariantSpec) -> Variant:
-    spec = files.suite.groups[group]
-    resolved = resolve([*base_layers(files), *_variant_layers(files, group, row)], files.kinds)
-    return Variant(
-        group=group,
-        name=row.name,
-        description=row.description,
-        baseline=row.name == spec.baseline,
-        config=resolved.config,
-        provenance=resolved.provenance,
-    )
-
-
-def base_layers(files: SuiteFiles) -> list[Layer]:
-    """Base config, category, suite and scale, in that order."""
-    suite = files.suite
-    layers = [Layer(files.base_source, files.base)]
-    if suite.category is not None:
-        _known("category", suite.category, files.categories, files.source)
-        category = files.categories[suite.category]
-        layers.append(Layer(f"{files.base_source} categories.{suite.category}", category.overrides))
-    layers.append(Layer(f"{files.source} overrides", suite.overrides))
-    if files.scale_spec is not None:
-        layers.append(Layer(files.scale_source, files.scale_spec.overrides))
-    return layers
-
-
-def _variant_layers(files: SuiteFiles, group: str, row: VariantSpec) -> list[Layer]:
-    place = f"{files.source} groups.{group}"
-    layers = [
-        Layer(f"{place}.overrides", files.suite.groups[group].overrides),
-        Layer(f"{place}.variants.{row.name}", row.overrides),
-    ]
-    if files.scale in row.scales:
-        layers.append(
-            Layer(f"{place}.variants.{row.name}.scales.{files.scale}", row.scales[files.scale])
-        )
-    return layers
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What makes two runs the same run."""
-
-    suite: str
-    group: str
-    variant: str
-    config: str
-    """Digest of the resolved config."""
-    seed: int
-    data: str
-    """Digest of the annotations and video files."""
-    code: str
-    """Digest of the code that produces results."""
-    repetition: int = 0
-    """Counts `--again`."""
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Its parts by name, as JSON values."""
-        return {part.name: getattr(self, part.name) for part in fields(self)}
-
-    @cached_property
-    def run_id(self) -> str:
-        """Stable identifier of the run, 16 hex digits."""
-        return digest(self.values)[:16]
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a JSON-shaped value in canonical form."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def config_digest(config: Config) -> str:
-    """Digest of what a config makes a run learn and measure; where it may run is left out."""
-    values = asdict(config)
-    del values["hardware"]
-    return digest(values)
-
-
-def changes(old: Mapping[str, Any], new: Identity) -> list[str]:
-    """Which parts of a run's identity differ: 'config', 'data', 'code'."""
-    fresh = asdict(new)
-    return [part for part in ("config", "data", "code") if old.get(part) != fresh[part]]

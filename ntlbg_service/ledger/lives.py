@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, insert, select, update
 
 from ntlbg_service.domain.notice import state_of_suite
+from ntlbg_service.domain.run_identity import Identity
 from ntlbg_service.domain.states import TERMINAL, RunState, check_transition
-from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.newest import among_newest
 from ntlbg_service.ledger.notices import Notices
 from ntlbg_service.ledger.outbox import Outbox

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from ntlbg_service.domain.fit import Fit
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.run_identity import Identity
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
-from ntlbg_service.domain.suite import Identity
 
 
 @dataclass(frozen=True, kw_only=True)

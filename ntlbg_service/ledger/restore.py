@@ -14,7 +14,7 @@ from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import Trial
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.suite import Identity
+from ntlbg_service.domain.run_identity import Identity
 from ntlbg_service.ledger.backup import TABLES, check_lines, in_pieces, read_lines, rows_of
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.rows import ATTEMPT, RUN, attempt_of, run_of

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
+from ntlbg_service.domain.run_identity import changes
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.domain.suite import changes
 from ntlbg_service.ledger.database import insert_of
 from ntlbg_service.ledger.lives import Lives
 from ntlbg_service.ledger.news import announce

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.run_identity import Identity
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
-from ntlbg_service.domain.suite import Identity
 from ntlbg_service.ledger.lives import Lives
 from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.operators import Operators

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ntlbg_model.config import Config
 from ntlbg_service.cli.options import known_kinds
+from ntlbg_service.domain.expansion import Variant, expand
 from ntlbg_service.domain.profiles import Profile, including
 from ntlbg_service.domain.resolve import Layer, parse, resolve
-from ntlbg_service.domain.suite import ScaleSpec, Variant, expand
+from ntlbg_service.domain.suite import ScaleSpec
 from ntlbg_service.loading import (
     load_caps,
     load_inventory,

@@ -9,8 +9,9 @@ from typing import Any
 from ntlbg_model.config import Config
 from ntlbg_service.cli.options import known_kinds
 from ntlbg_service.domain.errors import UserError, nearest
+from ntlbg_service.domain.expansion import base_layers, expand
 from ntlbg_service.domain.resolve import Layer, Resolved, resolve
-from ntlbg_service.domain.suite import CategorySpec, SuiteFiles, base_layers, expand
+from ntlbg_service.domain.suite import CategorySpec, SuiteFiles
 from ntlbg_service.loading import is_file, load_main, load_suite, read_json
 
 SET = "--set"

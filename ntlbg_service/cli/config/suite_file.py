@@ -6,8 +6,9 @@ from typing import Any
 
 from ntlbg_service.cli.config.shipped import seen_from
 from ntlbg_service.cli.options import known_kinds
+from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.suite import SuiteSpec, expand
+from ntlbg_service.domain.suite import SuiteSpec
 from ntlbg_service.loading import load_main, load_suite, read_json
 
 

@@ -17,8 +17,8 @@ from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import Heartbeat, Work
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.run_identity import Identity, config_digest
 from ntlbg_service.domain.states import TERMINAL
-from ntlbg_service.domain.suite import Identity, config_digest
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, NewRun, NewSuite

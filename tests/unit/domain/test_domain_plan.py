@@ -13,11 +13,11 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.explain import find_runs, waits_for, why_here, why_so_many, why_then
 from ntlbg_service.domain.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.plan import Plan, plan
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.suite import Variant
 
 LAB = Inventory(
     name="lab.json",

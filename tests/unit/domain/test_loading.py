@@ -10,7 +10,7 @@ import pytest
 from ntlbg_model.config import Config, DataConfig, DatasetConfig
 from ntlbg_service import loading
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.suite import expand
+from ntlbg_service.domain.expansion import expand
 
 
 def write(path: Path, value: Any) -> Path:

@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from ntlbg_model.config import Config
+from ntlbg_service.domain.expansion import Variant, base_layers, expand, pick
 from ntlbg_service.domain.plan import Plan, plan
 from ntlbg_service.domain.profiles import Profile, including, recognise
 from ntlbg_service.domain.resolve import Layer, leaves, parse, resolve
-from ntlbg_service.domain.suite import SuiteSpec, Variant, base_layers, expand, pick
+from ntlbg_service.domain.suite import SuiteSpec
 from ntlbg_service.loading import (
     load_inventory,
     load_kind,

@@ -9,19 +9,10 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, HardwareConfig
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.expansion import expand, pick
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.suite import (
-    CategorySpec,
-    Identity,
-    ScaleSpec,
-    SuiteFiles,
-    SuiteSpec,
-    changes,
-    config_digest,
-    digest,
-    expand,
-    pick,
-)
+from ntlbg_service.domain.run_identity import Identity, changes, config_digest, digest
+from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec
 
 FLOOR = {
     "baseline": "half",
