@@ -8,8 +8,8 @@ The minimum of three repeats, since the machine is shared.
 
 Quality: makespans of 1,000 runs of 200 shapes on 64 and 128 GPUs, where the queue is many times
 the cluster, and of 40 shapes on 512 GPUs, where the longest run decides. As ratios: to a lower
-bound that no schedule undercuts (`ntlbg_service/domain/bound.py`), and of first come, first
-served on the first GPU that fits, strictly in turn and with overtaking. The workloads are in
+bound that no schedule undercuts (`ntlbg_service/domain/scheduling/bound.py`), and of first come,
+first served on the first GPU that fits, strictly in turn and with overtaking. The workloads are in
 `benchmarks/workloads/suites.py`, with their source. Shorter queues are also decided run end by run
 end, as a controller does, with hours as predicted and with hours off by a factor whose logarithm
 has standard deviation 0.3. Then what it costs to keep each comparison group in one numerics class.
@@ -29,7 +29,7 @@ from workloads.cluster import mixed_cluster
 from workloads.measuring import jobs_of, planned, quality, replayed
 from workloads.suites import philly_shaped, random_mix
 
-from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.hardware.inventory import Inventory
 
 Draw = Callable[[int, int, int, Inventory], dict[str, Any]]
 WORKLOADS: dict[str, Draw] = {"random mix": random_mix, "Philly-shaped": philly_shaped}

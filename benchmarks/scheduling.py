@@ -27,7 +27,7 @@ from workloads.cluster import mixed_cluster
 from workloads.days import POLICIES, Policy, Verdict, judge, live, noisy
 from workloads.traces import TRACES
 
-from ntlbg_service.domain.cluster import Cluster
+from ntlbg_service.domain.scheduling.cluster import Cluster
 
 LOADS = (1.0, 2.5)
 SHOWN = (

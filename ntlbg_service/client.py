@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.domain.errors import CapacityError, UserError
-from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.expansion import Variant, base_layers, expand
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import Trial, Work
-from ntlbg_service.domain.plan import Plan, PlannedVariant, fit_variant, plan
-from ntlbg_service.domain.plan_record import to_json
+from ntlbg_service.domain.planning.plan import Plan, PlannedVariant, fit_variant, plan
+from ntlbg_service.domain.planning.plan_record import to_json
 from ntlbg_service.domain.resolve import Layer, resolve
 from ntlbg_service.domain.run_identity import Identity, config_digest, digest
 from ntlbg_service.domain.states import TERMINAL, RunState

@@ -17,7 +17,7 @@ from ntlbg_service.domain.diagnosis import devices, machines, services
 from ntlbg_service.domain.diagnosis.finding import Finding, count, failed, not_checked, ok
 from ntlbg_service.domain.diagnosis.machines import Reading
 from ntlbg_service.domain.errors import InfrastructureError, NtlbgError
-from ntlbg_service.domain.profiles import Profile
+from ntlbg_service.domain.hardware.profiles import Profile
 from ntlbg_service.executors.dashboard import VERSION, Dashboard, RefusedError
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.leadership import in_words

@@ -13,13 +13,13 @@ from typing import Any, NoReturn, TypeVar
 import ntlbg_model
 from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, data_identity
-from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.inventory import Inventory
-from ntlbg_service.domain.profiles import Profile, including, profile_named
+from ntlbg_service.domain.hardware.inventory import Inventory
+from ntlbg_service.domain.hardware.profiles import Profile, including, profile_named
 from ntlbg_service.domain.published.conversion import is_published, published_mark
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.run_identity import digest
+from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec
 from ntlbg_service.domain.sweep import SweepSpec
 from ntlbg_service.redaction import known

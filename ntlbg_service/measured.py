@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ntlbg_service.domain.calibration import Peak, calibrate, peak_of
-from ntlbg_service.domain.estimates import Calibration
+from ntlbg_service.domain.fitting.calibration import Peak, calibrate, peak_of
+from ntlbg_service.domain.fitting.estimates import Calibration
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.workspace import Workspace
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
+from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor

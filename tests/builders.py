@@ -9,10 +9,10 @@ from ntlbg_model.config import Config, DataConfig, DatasetConfig, ModelConfig, T
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.domain.fit import Fit, fit
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.fitting.fit import Fit, fit
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.profiles import CPU, NodeShape
 from ntlbg_service.domain.launch import Work
-from ntlbg_service.domain.profiles import CPU, NodeShape
 from ntlbg_service.domain.run_identity import Identity, config_digest
 from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.database import open_database

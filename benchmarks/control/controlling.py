@@ -18,7 +18,7 @@ from typing import Any
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import LaunchSpec, to_json
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.door import Door

@@ -1,6 +1,6 @@
 """The cluster that the workloads are planned on, in nodes of eight GPUs."""
 
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 
 
 def mixed_cluster(nodes: int = 64) -> Inventory:

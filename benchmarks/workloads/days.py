@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ntlbg_service.domain.bound import lower_bound
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement
-from ntlbg_service.domain.placing import demand
-from ntlbg_service.domain.schedule import schedule
+from ntlbg_service.domain.scheduling.bound import lower_bound
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement
+from ntlbg_service.domain.scheduling.placing import demand
+from ntlbg_service.domain.scheduling.schedule import schedule
 
 from .first_come import Free, first_spot
 from .replay import exactly, still_running

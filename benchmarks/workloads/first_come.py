@@ -3,9 +3,9 @@
 import heapq
 from collections.abc import Sequence
 
-from ntlbg_service.domain.board import Ask, ask_of, has_room
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.scheduling.board import Ask, ask_of, has_room
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
 
 
 class Free:

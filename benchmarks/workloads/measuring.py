@@ -11,14 +11,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service.domain.bound import Way, lower_bound
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, makespan
 from ntlbg_service.domain.expansion import expand
-from ntlbg_service.domain.inventory import Inventory
-from ntlbg_service.domain.placing import demand
-from ntlbg_service.domain.plan import Plan, plan
-from ntlbg_service.domain.plan_record import to_json
-from ntlbg_service.domain.schedule import look_ahead
+from ntlbg_service.domain.hardware.inventory import Inventory
+from ntlbg_service.domain.planning.plan import Plan, plan
+from ntlbg_service.domain.planning.plan_record import to_json
+from ntlbg_service.domain.scheduling.bound import Way, lower_bound
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, makespan
+from ntlbg_service.domain.scheduling.placing import demand
+from ntlbg_service.domain.scheduling.schedule import look_ahead
 from ntlbg_service.loading import load_suite
 
 from .first_come import first_come

@@ -4,8 +4,8 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ntlbg_service.domain.cluster import Cap, Cluster, Interval, Job, Placement, Running
-from ntlbg_service.domain.schedule import schedule
+from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.scheduling.schedule import schedule
 
 OVERDUE = 0.1
 """Share of its predicted hours that a run is thought to need still when they have passed."""

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import Config
-from ntlbg_service.domain.fitting import Fitter
-from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.hardware.inventory import Inventory
+from ntlbg_service.domain.planning.fitter import Fitter
 from ntlbg_service.domain.resolve import Layer, resolve
 
 MAIN = Path(__file__).parents[2] / "configs" / "longvideo_config.json"

@@ -27,8 +27,8 @@ from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ntlbg_service.domain.cluster import Cluster, Job
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.scheduling.cluster import Cluster, Job
 
 LONGEST = 96.0
 """Hours."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ntlbg_service.domain.calibration import Peak, by_shape
+from ntlbg_service.domain.fitting.calibration import Peak, by_shape
 
 
 def shape_rows(peaks: Sequence[Peak]) -> list[dict[str, Any]]:

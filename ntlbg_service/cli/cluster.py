@@ -95,7 +95,7 @@ def calibration(as_json: bool, workspace: Workspace) -> None:
     from rich.console import Console
 
     from ntlbg_service.cli.calibration_table import shape_rows, table_of
-    from ntlbg_service.domain.calibration import calibrate, said
+    from ntlbg_service.domain.fitting.calibration import calibrate, said
     from ntlbg_service.measured import read_home
 
     home = read_home(workspace)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ntlbg_service.domain.caps import Caps
+    from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Attempt, Run
     from ntlbg_service.standings import Standing
@@ -93,7 +93,7 @@ def _print_attempt(
 ) -> None:
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.cli.plan_words import batch, duration, where
-    from ntlbg_service.domain.explain import why_kind
+    from ntlbg_service.domain.planning.explain import why_kind
 
     fit = attempt.fit
     until = attempt.ended_at or ledger.now()

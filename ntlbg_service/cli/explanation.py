@@ -7,9 +7,9 @@ from rich.markup import escape
 
 from ntlbg_service.cli.plan_table import new_console
 from ntlbg_service.cli.plan_words import batch, duration, number, settings, where
-from ntlbg_service.domain.explain import why_here, why_so_many, why_then
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.plan import Plan, PlannedVariant, RunKey
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.planning.explain import why_here, why_so_many, why_then
+from ntlbg_service.domain.planning.plan import Plan, PlannedVariant, RunKey
 
 
 def print_explanation(plan: Plan, row: PlannedVariant, runs: Sequence[RunKey]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from ntlbg_service.domain.inventory import NodeGroup
+    from ntlbg_service.domain.hardware.inventory import NodeGroup
     from ntlbg_service.nodes.inventory import Node
 
 WATCH_SECONDS = 2.0
@@ -82,7 +82,7 @@ def _watch(table: "Callable[[], Table]", console: Any) -> None:
 
 def _below(nodes: "Sequence[Node]", types: "Sequence[NodeGroup]", trouble: str) -> list[str]:
     from ntlbg_service.domain.errors import InfrastructureError
-    from ntlbg_service.domain.growth import with_node_types
+    from ntlbg_service.domain.hardware.growth import with_node_types
     from ntlbg_service.nodes.inventory import inventory_of
 
     lines = [f"Not every node could be read: {trouble}"] if trouble else []

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ntlbg_service.domain.labels import PROFILE
+from ntlbg_service.domain.hardware.labels import PROFILE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ntlbg_service.domain.gpu import Gpu
-    from ntlbg_service.domain.profile import Profile
+    from ntlbg_service.domain.hardware.gpu import Gpu
+    from ntlbg_service.domain.hardware.profile import Profile
     from ntlbg_service.nodes.inventory import Node
 
 NODE = ("node", "cores", "host GiB", "free disk")

@@ -13,8 +13,8 @@ def label(kind: str | None) -> None:
     have MIG slices.
     """
     from ntlbg_service.cli.options import known_kinds
-    from ntlbg_service.domain.node_label import start_words
-    from ntlbg_service.domain.profiles import profile_named
+    from ntlbg_service.domain.hardware.node_label import start_words
+    from ntlbg_service.domain.hardware.profiles import profile_named
     from ntlbg_service.nodes.inventory import read_node
 
     kinds = known_kinds()
@@ -30,6 +30,6 @@ def label(kind: str | None) -> None:
 
 
 def _label(kind: str) -> str:
-    from ntlbg_service.domain.labels import PROFILE
+    from ntlbg_service.domain.hardware.labels import PROFILE
 
     return f"{PROFILE}={kind}"

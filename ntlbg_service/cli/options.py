@@ -14,10 +14,10 @@ from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.controller.climbing import Ground
-    from ntlbg_service.domain.caps import Caps
-    from ntlbg_service.domain.estimates import Estimates
-    from ntlbg_service.domain.inventory import Inventory
-    from ntlbg_service.domain.profile import Profile
+    from ntlbg_service.domain.fitting.estimates import Estimates
+    from ntlbg_service.domain.hardware.inventory import Inventory
+    from ntlbg_service.domain.hardware.profile import Profile
+    from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.domain.states import RunState
     from ntlbg_service.domain.suite import SuiteFiles
     from ntlbg_service.ledger.ledger import Ledger
@@ -190,7 +190,7 @@ def caps_option(command: Command) -> Command:
 
 def read_caps(file: Path | None) -> "Caps":
     """A caps file, else no caps."""
-    from ntlbg_service.domain.caps import Caps
+    from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.loading import load_caps
 
     return load_caps(file) if file else Caps()
@@ -218,7 +218,7 @@ def autoscaler_option(command: Command) -> Command:
 
 def grown(inventory: "Inventory", autoscaler: Path | None) -> "Inventory":
     """An inventory with what an autoscaler's file lets it add."""
-    from ntlbg_service.domain.growth import with_node_types
+    from ntlbg_service.domain.hardware.growth import with_node_types
     from ntlbg_service.nodes.node_types import load_node_types
 
     if autoscaler is None:
@@ -308,7 +308,7 @@ def choose_ground(
     are a cluster's. `holds`: GPUs that cannot be used are kept from runs. The other options are
     those of `choose_inventory`."""
     from ntlbg_service.controller.climbing import Ground
-    from ntlbg_service.domain.estimates import CLOSED_FORM
+    from ntlbg_service.domain.fitting.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
     from ntlbg_service.executors.job_client import JobClient
     from ntlbg_service.loading import load_inventory

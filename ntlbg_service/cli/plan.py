@@ -61,10 +61,10 @@ def command(
     from ntlbg_service.cli.explanation import print_explanation
     from ntlbg_service.cli.plan_table import print_plan
     from ntlbg_service.cli.tracing import telling
-    from ntlbg_service.domain.explain import find_runs
-    from ntlbg_service.domain.numerics import SHARE
-    from ntlbg_service.domain.plan import plan
-    from ntlbg_service.domain.plan_record import to_json
+    from ntlbg_service.domain.planning.explain import find_runs
+    from ntlbg_service.domain.planning.numerics import SHARE
+    from ntlbg_service.domain.planning.plan import plan
+    from ntlbg_service.domain.planning.plan_record import to_json
 
     nodes = grown(choose_inventory(inventory, parallel), autoscaler)
     files, chosen = load_selection(suite, scale, groups, variants, experiment, nodes.kinds)

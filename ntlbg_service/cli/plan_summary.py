@@ -6,10 +6,10 @@ from rich.markup import escape
 
 from ntlbg_service.cli.byte_words import bytes_in_words
 from ntlbg_service.cli.plan_words import duration, number
-from ntlbg_service.domain.calibration import said
-from ntlbg_service.domain.disk import GIB, disk_of_plan
-from ntlbg_service.domain.estimates import Estimates
-from ntlbg_service.domain.plan import Plan
+from ntlbg_service.domain.fitting.calibration import said
+from ntlbg_service.domain.fitting.estimates import Estimates
+from ntlbg_service.domain.planning.disk import GIB, disk_of_plan
+from ntlbg_service.domain.planning.plan import Plan
 
 
 def totals(plan: Plan) -> str:

@@ -17,10 +17,10 @@ from ntlbg_service.cli.plan_summary import (
     totals,
 )
 from ntlbg_service.cli.plan_words import batch, duration, number, settings, where
-from ntlbg_service.domain.cluster import Interval
-from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.plan import Plan, PlannedVariant
+from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.planning.plan import Plan, PlannedVariant
+from ntlbg_service.domain.scheduling.cluster import Interval
 
 UNFOLDED = 200
 """Width of a table that goes to a file or a pipe."""

@@ -1,7 +1,7 @@
 """Parts of a fit in a few words, as tables and explanations show them."""
 
-from ntlbg_service.domain.candidates import CHUNK
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.candidates import CHUNK
+from ntlbg_service.domain.fitting.fit import Fit
 
 
 def where(fit: Fit) -> str:

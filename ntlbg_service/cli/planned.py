@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ntlbg_service.domain.agreement import Comparison, Happened, Where
+    from ntlbg_service.domain.planning.agreement import Comparison, Happened, Where
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Run
 
 
 def compared(ledger: "Ledger", key: str, runs: "Sequence[Run]") -> "tuple[Comparison, ...]":
     """These runs of a suite beside the plan of its last submission."""
-    from ntlbg_service.domain.agreement import compare, planned_runs
+    from ntlbg_service.domain.planning.agreement import compare, planned_runs
 
     suite = ledger.suite(key)
     plan = suite.spec.get("plan") or {} if suite else {}
@@ -21,7 +21,7 @@ def compared(ledger: "Ledger", key: str, runs: "Sequence[Run]") -> "tuple[Compar
 
 
 def _happened(ledger: "Ledger", run: "Run") -> "Happened":
-    from ntlbg_service.domain.agreement import Happened, Tried, Where
+    from ntlbg_service.domain.planning.agreement import Happened, Tried, Where
 
     return Happened(
         name=f"{run.group}/{run.variant}:{run.seed}",

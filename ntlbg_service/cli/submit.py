@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ntlbg_service.client import Prepared
-    from ntlbg_service.domain.estimates import Estimates
     from ntlbg_service.domain.expansion import Variant
-    from ntlbg_service.domain.inventory import Inventory
+    from ntlbg_service.domain.fitting.estimates import Estimates
+    from ntlbg_service.domain.hardware.inventory import Inventory
     from ntlbg_service.domain.suite import SuiteFiles
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Submission
@@ -127,7 +127,7 @@ def _sweep(file: Path, workspace: Workspace, nodes: "Inventory") -> "tuple[Prepa
 
 
 def _as_json(ledger: "Ledger", prepared: "Prepared", submission: "Submission") -> dict[str, Any]:
-    from ntlbg_service.domain.plan_record import to_json
+    from ntlbg_service.domain.planning.plan_record import to_json
 
     runs = ledger.runs([*submission.new, *submission.known]).values()
     return {

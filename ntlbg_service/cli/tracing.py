@@ -10,9 +10,9 @@ from rich.status import Status
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import Footprint, Step
-from ntlbg_service.domain.estimates import Calibration, Estimates
 from ntlbg_service.domain.expansion import Variant
-from ntlbg_service.domain.fitting import shape_of
+from ntlbg_service.domain.fitting.estimates import Calibration, Estimates
+from ntlbg_service.domain.planning.fitter import shape_of
 from ntlbg_service.estimates import open_estimates
 from ntlbg_service.measured import read_calibrations
 from ntlbg_service.workspace import Workspace

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ntlbg_model.config import Config
-from ntlbg_service.domain.board import Board, ask_of
-from ntlbg_service.domain.estimates import CLOSED_FORM, Estimates
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.ladder import Rung, next_fit
+from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.fitting.ladder import Rung, next_fit
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.profiles import Place
 from ntlbg_service.domain.launch import Work
-from ntlbg_service.domain.profiles import Place
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.scheduling.board import Board, ask_of
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.nodes.survey import Survey, changed
 

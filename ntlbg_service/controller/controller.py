@@ -15,14 +15,14 @@ from ntlbg_service.controller.queue import Queue
 from ntlbg_service.controller.seen import Seen
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.controller.tidying import Tidying
-from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import NtlbgError, UserError
 from ntlbg_service.domain.gang import NOT_UP, overdue, roll_back
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Work
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.recovery import UNLIMITED, Decision, FailureClass, Hours, decide
-from ntlbg_service.domain.schedule import something_free
-from ntlbg_service.domain.starts import Start, starts, words_of_start
+from ntlbg_service.domain.scheduling.caps import Caps
+from ntlbg_service.domain.scheduling.schedule import something_free
+from ntlbg_service.domain.scheduling.starts import Start, starts, words_of_start
 from ntlbg_service.domain.states import AttemptState, Wanted
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ntlbg_service.domain.cluster import Placement
 from ntlbg_service.domain.launch import CheckpointMarker, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import Decision, FailureClass
+from ntlbg_service.domain.scheduling.cluster import Placement
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ntlbg_service.domain.cluster import Job
+from ntlbg_service.domain.scheduling.cluster import Job
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import InQueue, Waiting
 

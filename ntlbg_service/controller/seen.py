@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ntlbg_service.domain.caps import Caps
-from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.hardware.inventory import Node
+from ntlbg_service.domain.scheduling.caps import Caps
+from ntlbg_service.domain.scheduling.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Waiting
 

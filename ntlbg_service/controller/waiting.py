@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 
 from ntlbg_service.controller.seen import Seen
-from ntlbg_service.domain.caps import Caps
-from ntlbg_service.domain.cluster import Cluster, Job
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.hardware.inventory import Node
+from ntlbg_service.domain.scheduling.caps import Caps
+from ntlbg_service.domain.scheduling.cluster import Cluster, Job
+from ntlbg_service.domain.scheduling.waiting import Wait, full_caps, wait_of, words_of_wait
 from ntlbg_service.domain.states import Wanted
-from ntlbg_service.domain.waiting import Wait, full_caps, wait_of, words_of_wait
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Run
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config
 from ntlbg_service.domain.counts import check_count
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
 
 FOLDER = "NTLBG_FOLDER"

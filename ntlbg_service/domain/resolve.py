@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.profiles import Profile, profile_named
+from ntlbg_service.domain.hardware.profiles import Profile, profile_named
 
 T = TypeVar("T")
 

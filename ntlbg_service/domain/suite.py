@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ntlbg_model.config import STRICT, Metric
 from ntlbg_model.names import flaw_of_file_name, flaw_of_name
 from ntlbg_service.domain.counts import check_count
-from ntlbg_service.domain.profile import Profile
+from ntlbg_service.domain.hardware.profile import Profile
 
 
 @dataclass(frozen=True, kw_only=True)

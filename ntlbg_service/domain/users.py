@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from ntlbg_service.domain.caps import ANYONE
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.scheduling.caps import ANYONE
 
 LONGEST = 200
 """Characters of a name."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.sharing import PARTS, parts_of
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.scheduling.sharing import PARTS, parts_of
 from ntlbg_service.nvml import number_of_gpus
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

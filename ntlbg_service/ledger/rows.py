@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Table, Text, cast
 
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import (
     TERMINAL,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from ntlbg_service.domain.calibration import Peak
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.fitting.calibration import Peak
+from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.ledger.figures import Figures
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.measured import read_peaks

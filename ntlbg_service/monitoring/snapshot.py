@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.ledger.figures import Figures, Held
 
 Ask = Callable[[], None]

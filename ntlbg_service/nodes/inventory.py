@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from ntlbg_service.domain.gpu import Gpu
-from ntlbg_service.domain.live_inventory import inventory_of, ray_ids_of
-from ntlbg_service.domain.live_node import Node
+from ntlbg_service.domain.hardware.gpu import Gpu
+from ntlbg_service.domain.hardware.live_inventory import inventory_of, ray_ids_of
+from ntlbg_service.domain.hardware.live_node import Node
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.nodes.ray_nodes import ray_nodes

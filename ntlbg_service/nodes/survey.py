@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.hardware.inventory import Inventory
 
 EVERY_SECONDS = 30.0
 """How old what was read may become."""

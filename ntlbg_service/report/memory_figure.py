@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from ntlbg_service.domain.analysis import TUNINGS, Cell
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.analysis import TUNINGS, Cell
+from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.report.figures import LIGHT, dress
 
 ITEMS: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ntlbg_model.footprint import Attention, Precision
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.labels import PROFILE, simulated
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.hardware.labels import PROFILE, simulated
 from ntlbg_service.runner.scaling import names_of
 
 

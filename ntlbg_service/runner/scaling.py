@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from ray.train import ScalingConfig
 
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.labels import NODE, PROFILE
-from ntlbg_service.domain.profiles import PROFILES
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.hardware.labels import NODE, PROFILE
+from ntlbg_service.domain.hardware.profiles import PROFILES
 
 
 def scaling_of(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ntlbg_service.domain.labels import GPUS, PROFILE
+from ntlbg_service.domain.hardware.labels import GPUS, PROFILE
 from tests.end_to_end.conftest import Cli, until
 from tests.ray_cluster import RayCluster
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.evidence import committed_steps, keys_of
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.recovery import HOST_RETRIES, LOSSES, RUNGS
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
 from ntlbg_service.executors.simulated import SimulatedExecutor

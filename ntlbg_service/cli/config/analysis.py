@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from ntlbg_model.config import Config
-from ntlbg_service.domain.analysis import (
+from ntlbg_service.domain.fitting.analysis import (
     Cell,
     Comparison,
     Pairing,
@@ -15,10 +15,10 @@ from ntlbg_service.domain.analysis import (
     comparisons,
     pairings,
 )
-from ntlbg_service.domain.estimates import Calibration
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.known_plans import KnownCell, known_cells
-from ntlbg_service.domain.profile import Profile
+from ntlbg_service.domain.fitting.estimates import Calibration
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.fitting.known_plans import KnownCell, known_cells
+from ntlbg_service.domain.hardware.profile import Profile
 from ntlbg_service.estimates import open_estimates
 from ntlbg_service.measured import read_calibrations
 from ntlbg_service.workspace import Workspace

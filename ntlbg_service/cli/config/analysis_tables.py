@@ -9,12 +9,12 @@ from ntlbg_model.footprint import GIB, MIB
 from ntlbg_service.cli.config.analysis import Analysis
 from ntlbg_service.cli.plan_table import UNFOLDED
 from ntlbg_service.cli.plan_words import batch
-from ntlbg_service.domain.analysis import Cell, Comparison, Pairing
-from ntlbg_service.domain.calibration import said
-from ntlbg_service.domain.candidates import CHUNK
-from ntlbg_service.domain.fit import Fit, Misfit
-from ntlbg_service.domain.fit_words import sharding_words
-from ntlbg_service.domain.known_plans import KnownCell
+from ntlbg_service.domain.fitting.analysis import Cell, Comparison, Pairing
+from ntlbg_service.domain.fitting.calibration import said
+from ntlbg_service.domain.fitting.candidates import CHUNK
+from ntlbg_service.domain.fitting.fit import Fit, Misfit
+from ntlbg_service.domain.fitting.fit_words import sharding_words
+from ntlbg_service.domain.fitting.known_plans import KnownCell
 
 
 def print_analysis(source: str, found: Analysis) -> None:

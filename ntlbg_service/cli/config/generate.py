@@ -12,7 +12,7 @@ from ntlbg_service.cli.options import FILE, known_kinds
 if TYPE_CHECKING:
     from ntlbg_model.config import Config
     from ntlbg_service.cli.config.named import Name
-    from ntlbg_service.domain.fit import Fit
+    from ntlbg_service.domain.fitting.fit import Fit
 
 
 @click.command()
@@ -73,11 +73,11 @@ def _main(category: str, gpu: str | None, base: Path, output: Path | None) -> di
 
 
 def _fitted(source: "Name", config: "Config", gpu: str) -> "Fit":
-    from ntlbg_service.domain.analysis import NODE
     from ntlbg_service.domain.errors import CapacityError
-    from ntlbg_service.domain.fit import Misfit
-    from ntlbg_service.domain.optimisation import optimise
-    from ntlbg_service.domain.profiles import profile_named
+    from ntlbg_service.domain.fitting.analysis import NODE
+    from ntlbg_service.domain.fitting.fit import Misfit
+    from ntlbg_service.domain.fitting.optimisation import optimise
+    from ntlbg_service.domain.hardware.profiles import profile_named
 
     found = optimise(config, profile_named(gpu, "--gpu", known_kinds()), NODE).found
     if isinstance(found, Misfit):
@@ -94,7 +94,7 @@ def _suite(
 ) -> dict[str, Any]:
     from ntlbg_service.cli.config.shipped import shipped_suite
     from ntlbg_service.cli.config.suite_file import suite_file
-    from ntlbg_service.domain.profiles import profile_named
+    from ntlbg_service.domain.hardware.profiles import profile_named
 
     return suite_file(
         shipped_suite(experiment),

@@ -5,8 +5,8 @@ from typing import Any
 from ntlbg_model.config import Config
 from ntlbg_service.cli.config.named import Name, plain
 from ntlbg_service.cli.plan_words import batch, settings, where
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.optimisation import applied
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.fitting.optimisation import applied
 from ntlbg_service.loading import read_json
 
 

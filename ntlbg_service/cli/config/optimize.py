@@ -12,7 +12,7 @@ from ntlbg_service.cli.options import FILE, known_kinds
 
 if TYPE_CHECKING:
     from ntlbg_service.cli.config.named import Name
-    from ntlbg_service.domain.optimisation import Optimisation, Suggestion
+    from ntlbg_service.domain.fitting.optimisation import Optimisation, Suggestion
 
 
 @click.command()
@@ -51,11 +51,11 @@ def command(
     from ntlbg_service.cli.config.named import open_named, parse_name, refine
     from ntlbg_service.cli.config.writing import check_output, write_config
     from ntlbg_service.cli.plan_words import number
-    from ntlbg_service.domain.analysis import NODE
     from ntlbg_service.domain.errors import CapacityError
-    from ntlbg_service.domain.fit import Misfit
-    from ntlbg_service.domain.optimisation import optimise
-    from ntlbg_service.domain.profiles import profile_named
+    from ntlbg_service.domain.fitting.analysis import NODE
+    from ntlbg_service.domain.fitting.fit import Misfit
+    from ntlbg_service.domain.fitting.optimisation import optimise
+    from ntlbg_service.domain.hardware.profiles import profile_named
 
     if output is not None:
         check_output(output, force=force)
@@ -84,7 +84,7 @@ def _print(source: "Name", found: "Optimisation") -> None:
 
     from ntlbg_service.cli.plan_table import new_console
     from ntlbg_service.cli.plan_words import number
-    from ntlbg_service.domain.fit import Fit
+    from ntlbg_service.domain.fitting.fit import Fit
 
     assert isinstance(found.found, Fit)
     console = new_console()
@@ -131,7 +131,7 @@ def _words(suggestion: "Suggestion") -> str:
 def _record(source: "Name", found: "Optimisation") -> dict[str, object]:
     from dataclasses import asdict
 
-    from ntlbg_service.domain.fit import Fit
+    from ntlbg_service.domain.fitting.fit import Fit
 
     fits = isinstance(found.found, Fit)
     return {

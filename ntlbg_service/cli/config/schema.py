@@ -15,10 +15,10 @@ import click
 def command(kind: str) -> None:
     """Print the JSON schema, with the documentation of every option."""
     from ntlbg_model.config import Config
-    from ntlbg_service.domain.caps import Caps
-    from ntlbg_service.domain.inventory import Inventory
-    from ntlbg_service.domain.profile import Profile
+    from ntlbg_service.domain.hardware.inventory import Inventory
+    from ntlbg_service.domain.hardware.profile import Profile
     from ntlbg_service.domain.resolve import json_schema
+    from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.domain.suite import ScaleSpec, SuiteSpec
     from ntlbg_service.domain.sweep import SweepSpec
 

@@ -12,8 +12,8 @@ from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.cli.config.checked import Checked
-    from ntlbg_service.domain.inventory import Inventory
-    from ntlbg_service.domain.reach import Reach
+    from ntlbg_service.domain.hardware.inventory import Inventory
+    from ntlbg_service.domain.planning.reach import Reach
 
 FEW = 3
 """So many names are told one by one."""
@@ -76,8 +76,8 @@ def _say(heading: str, lines: Sequence[str]) -> None:
 
 
 def _nodes(kinds: Sequence[str], inventory: Path | None) -> "Inventory":
-    from ntlbg_service.domain.profiles import PROFILES, profile_named
-    from ntlbg_service.domain.reach import nodes_of
+    from ntlbg_service.domain.hardware.profiles import PROFILES, profile_named
+    from ntlbg_service.domain.planning.reach import nodes_of
     from ntlbg_service.loading import load_inventory
 
     if inventory is not None:
@@ -91,7 +91,7 @@ def _warnings(
     checked: "Checked", nowhere: Sequence[str], nodes: "Inventory", workspace: Workspace
 ) -> Iterator[tuple[str, list[str]]]:
     from ntlbg_service.data_presence import missing_data
-    from ntlbg_service.domain.reach import too_many_gpus
+    from ntlbg_service.domain.planning.reach import too_many_gpus
 
     asked = {
         reason: name
@@ -104,7 +104,7 @@ def _warnings(
 
 def _memory(checked: "Checked", nodes: "Inventory") -> tuple[list[str], list[str]]:
     """What to say of memory, and which configs fit on no kind."""
-    from ntlbg_service.domain.reach import reach
+    from ntlbg_service.domain.planning.reach import reach
 
     found = reach(checked.configs, nodes)
     held = {name for kind in found for name in (*kind.fits, *kind.planned)}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ntlbg_service.domain.diagnosis.finding import Finding, Level, count, ok, problem, warning
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.labels import GPUS, PROFILE, simulated
-from ntlbg_service.domain.profiles import Profile, profile_named, recognise
+from ntlbg_service.domain.hardware.labels import GPUS, PROFILE, simulated
+from ntlbg_service.domain.hardware.profiles import Profile, profile_named, recognise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.profiles import profile_named
+from ntlbg_service.domain.hardware.profiles import profile_named
 from ntlbg_service.domain.published.reading import Reading
 from ntlbg_service.domain.published.rows import Row, Rows
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.inventory import NodeGroup
-from ntlbg_service.domain.profiles import Profile
+from ntlbg_service.domain.hardware.inventory import NodeGroup
+from ntlbg_service.domain.hardware.profiles import Profile
 from ntlbg_service.nodes.node_types.documents import documents_of
 from ntlbg_service.nodes.node_types.kuberay import KubeRay
 from ntlbg_service.nodes.node_types.ray_file import RayFile

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.inventory import NodeGroup
-from ntlbg_service.domain.labels import PROFILE
-from ntlbg_service.domain.profiles import PROFILES, Profile, profile_named
+from ntlbg_service.domain.hardware.inventory import NodeGroup
+from ntlbg_service.domain.hardware.labels import PROFILE
+from ntlbg_service.domain.hardware.profiles import PROFILES, Profile, profile_named
 from ntlbg_service.nodes.node_types.documents import At
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service.domain.inventory import NodeGroup
-from ntlbg_service.domain.labels import PROFILE
-from ntlbg_service.domain.profiles import Profile
+from ntlbg_service.domain.hardware.inventory import NodeGroup
+from ntlbg_service.domain.hardware.labels import PROFILE
+from ntlbg_service.domain.hardware.profiles import Profile
 from ntlbg_service.nodes.node_types.documents import At
 from ntlbg_service.nodes.node_types.kind import checked, kind_of
 

@@ -11,11 +11,11 @@ from random import Random
 from benchmarks.workloads.days import Policy, live
 from benchmarks.workloads.replay import exactly
 from benchmarks.workloads.traces import Trace
-from ntlbg_service.domain.cluster import Cap, Cluster, Interval, Job, Placement
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.inventory import Node
-from ntlbg_service.domain.schedule import look_ahead, schedule
-from ntlbg_service.domain.sharing import on_part
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.hardware.inventory import Node
+from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Placement
+from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
+from ntlbg_service.domain.scheduling.sharing import on_part
 from tests.unit.domain.made_up_jobs import a_fit
 
 HOURS = (0.25, 0.5, 1.0, 2.0, 3.75, 9.0)

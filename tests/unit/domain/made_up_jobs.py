@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.board import ask_of, has_room
-from ntlbg_service.domain.cluster import Cluster, Interval, Job
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.hardware.inventory import Node
+from ntlbg_service.domain.scheduling.board import ask_of, has_room
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job
 
 
 def a_fit(

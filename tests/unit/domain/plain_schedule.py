@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
-from ntlbg_service.domain import placing
-from ntlbg_service.domain.board import Ask, Board, Spot, ask_of, has_room
-from ntlbg_service.domain.bound import Bound, lower_bound
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, makespan
-from ntlbg_service.domain.inventory import Node
-from ntlbg_service.domain.placing import Kind, Placed, Taste, demand, kind_of
-from ntlbg_service.domain.schedule import CLOSE, COMPLAINTS, LOUDER, TASTES, _add, _late
-from ntlbg_service.domain.turn import head_apart, turn_of
+from ntlbg_service.domain.hardware.inventory import Node
+from ntlbg_service.domain.scheduling import placing
+from ntlbg_service.domain.scheduling.board import Ask, Board, Spot, ask_of, has_room
+from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, makespan
+from ntlbg_service.domain.scheduling.placing import Kind, Placed, Taste, demand, kind_of
+from ntlbg_service.domain.scheduling.schedule import CLOSE, COMPLAINTS, LOUDER, TASTES, _add, _late
+from ntlbg_service.domain.scheduling.turn import head_apart, turn_of
 
 
 class PlainBoard(Board):

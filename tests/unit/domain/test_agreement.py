@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.domain.agreement import (
+from ntlbg_service.domain.planning.agreement import (
     Happened,
     Planned,
     Tried,

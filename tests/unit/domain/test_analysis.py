@@ -4,10 +4,10 @@ import pytest
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import Footprint, Step, training_footprint
-from ntlbg_service.domain.analysis import PAIRINGS, cells, comparisons
-from ntlbg_service.domain.estimates import Calibration
-from ntlbg_service.domain.fit import BAND, Fit
-from ntlbg_service.domain.known_plans import PLANS, known_cells
+from ntlbg_service.domain.fitting.analysis import PAIRINGS, cells, comparisons
+from ntlbg_service.domain.fitting.estimates import Calibration
+from ntlbg_service.domain.fitting.fit import BAND, Fit
+from ntlbg_service.domain.fitting.known_plans import PLANS, known_cells
 
 CATEGORIES = {name: Config() for name, _, _ in PAIRINGS}
 

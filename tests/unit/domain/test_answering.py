@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, EvaluationConfig, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import Step, answering_footprint, run_footprint, training_footprint
-from ntlbg_service.domain.answering import with_questions
-from ntlbg_service.domain.fit import Fit, fit
-from ntlbg_service.domain.profiles import PROFILES, NodeShape
+from ntlbg_service.domain.fitting.answering import with_questions
+from ntlbg_service.domain.fitting.fit import Fit, fit
+from ntlbg_service.domain.hardware.profiles import PROFILES, NodeShape
 
 NODE = NodeShape(cores=96, host_memory_gib=768, gpus=8)
 STEP = Step(precision="bf16", attention="sdpa", accumulation=8)

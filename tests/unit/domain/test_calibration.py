@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, ModelConfig, VideoConfig
 from ntlbg_model.footprint import Footprint, Step, training_footprint
-from ntlbg_service.domain.calibration import (
+from ntlbg_service.domain.fitting.calibration import (
     CEILING,
     FLOOR,
     HALF_WAY,
@@ -18,9 +18,9 @@ from ntlbg_service.domain.calibration import (
     peak_of,
     said,
 )
-from ntlbg_service.domain.estimates import Calibration, Estimates
-from ntlbg_service.domain.fit import Fit, fit
-from ntlbg_service.domain.profiles import PROFILES, NodeShape
+from ntlbg_service.domain.fitting.estimates import Calibration, Estimates
+from ntlbg_service.domain.fitting.fit import Fit, fit
+from ntlbg_service.domain.hardware.profiles import PROFILES, NodeShape
 
 NODE = NodeShape(cores=96, host_memory_gib=768, gpus=8)
 SIZES = st.floats(0.01, 80, allow_nan=False)

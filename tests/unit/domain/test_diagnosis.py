@@ -16,7 +16,7 @@ from ntlbg_service.domain.diagnosis.machines import (
     versions,
 )
 from ntlbg_service.domain.diagnosis.services import authentication, database, leader, mlflow
-from ntlbg_service.domain.labels import GPUS, PROFILE
+from ntlbg_service.domain.hardware.labels import GPUS, PROFILE
 
 HERE = Reading(
     name="here",

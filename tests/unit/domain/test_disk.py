@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntlbg_model.config import Config
-from ntlbg_service.domain.disk import checkpoint_gib, checkpoints_of, disk_of
+from ntlbg_service.domain.planning.disk import checkpoint_gib, checkpoints_of, disk_of
 from tests.builders import tiny_config
 
 

@@ -14,9 +14,15 @@ from ntlbg_model.config import (
 )
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.expansion import Variant
-from ntlbg_service.domain.explain import find_runs, waits_for, why_here, why_so_many, why_then
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.plan import Plan, plan
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.planning.explain import (
+    find_runs,
+    waits_for,
+    why_here,
+    why_so_many,
+    why_then,
+)
+from ntlbg_service.domain.planning.plan import Plan, plan
 from ntlbg_service.domain.resolve import parse
 
 LAB = Inventory(

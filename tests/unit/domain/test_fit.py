@@ -17,10 +17,10 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_model.footprint import Footprint, Step, training_footprint
-from ntlbg_service.domain.candidates import choose_precision
-from ntlbg_service.domain.estimates import Calibration
-from ntlbg_service.domain.fit import CPU_PROCESS_GIB, Fit, Misfit, fit
-from ntlbg_service.domain.profiles import CPU, PROFILES, NodeShape, Profile
+from ntlbg_service.domain.fitting.candidates import choose_precision
+from ntlbg_service.domain.fitting.estimates import Calibration
+from ntlbg_service.domain.fitting.fit import CPU_PROCESS_GIB, Fit, Misfit, fit
+from ntlbg_service.domain.hardware.profiles import CPU, PROFILES, NodeShape, Profile
 
 NODE = NodeShape(cores=16, host_memory_gib=256)
 BOX = NodeShape(cores=96, host_memory_gib=768, gpus=8)

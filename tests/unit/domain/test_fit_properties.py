@@ -16,11 +16,11 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_model.footprint import CONTEXT_GIB, run_footprint
-from ntlbg_service.domain.board import ask_of, has_room
-from ntlbg_service.domain.fit import CPU_PROCESS_GIB, HOST_SHARE, Fit, Misfit, fit
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.ladder import next_fit
-from ntlbg_service.domain.profiles import PROFILES, NodeShape, Place
+from ntlbg_service.domain.fitting.fit import CPU_PROCESS_GIB, HOST_SHARE, Fit, Misfit, fit
+from ntlbg_service.domain.fitting.ladder import next_fit
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.profiles import PROFILES, NodeShape, Place
+from ntlbg_service.domain.scheduling.board import ask_of, has_room
 
 BASES = ("tiny", "Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2-VL-7B-Instruct")
 

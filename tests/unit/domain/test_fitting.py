@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from ntlbg_model.config import Config, DataConfig, DatasetConfig, VideoConfig
-from ntlbg_service.domain import fitting
-from ntlbg_service.domain.fit import Fit, Misfit, fit
-from ntlbg_service.domain.fitting import Fitter, shape_of
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.profiles import PROFILES, NodeShape
+from ntlbg_service.domain.fitting.fit import Fit, Misfit, fit
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.profiles import PROFILES, NodeShape
+from ntlbg_service.domain.planning.fitter import Fitter, shape_of
 
 LAB = Inventory(
     name="lab",
@@ -60,7 +59,7 @@ def test_each_shape_is_fitted_once_for_each_kind_of_node(monkeypatch: pytest.Mon
         asked.append((profile.name, more["nodes"]))
         return fit(config, profile, node, **more)
 
-    monkeypatch.setattr(fitting, "fit", counting)
+    monkeypatch.setattr("ntlbg_service.domain.planning.fitter.fit", counting)
     fitter = Fitter(LAB)
     rates = [replace(CONFIG.training, learning_rate=rate) for rate in (1e-5, 2e-5, 3e-5)]
     found = [fitter(replace(CONFIG, training=training)) for training in rates]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.board import ask_of
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Running
 from ntlbg_service.domain.gang import TRIES, UP_SECONDS, roll_back
 from ntlbg_service.domain.recovery import LONGEST_WAIT_SECONDS, Ended, FailureClass, decide
-from ntlbg_service.domain.schedule import schedule
+from ntlbg_service.domain.scheduling.board import ask_of
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Running
+from ntlbg_service.domain.scheduling.schedule import schedule
 from tests.unit.domain.made_up_histories import a_history
 
 UP_HOURS = UP_SECONDS / 3600

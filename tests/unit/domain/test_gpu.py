@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.gpu import Gpu, GpuProcess, offered, ray_name
-from ntlbg_service.domain.node_label import start_words
+from ntlbg_service.domain.hardware.gpu import Gpu, GpuProcess, offered, ray_name
+from ntlbg_service.domain.hardware.node_label import start_words
 
 
 def a_gpu(index: int = 0, **changes: Any) -> Gpu:

@@ -1,7 +1,7 @@
 """What an autoscaler may add to the nodes there are."""
 
-from ntlbg_service.domain.growth import with_node_types
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.growth import with_node_types
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 
 
 def there(profile: str, gpus: int, *names: str, cores: int = 8) -> NodeGroup:

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from ntlbg_service.domain.board import ask_of
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running
-from ntlbg_service.domain.schedule import look_ahead, schedule
-from ntlbg_service.domain.turn import head_apart, in_turns, size_of, turn_of
+from ntlbg_service.domain.scheduling.board import ask_of
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
+from ntlbg_service.domain.scheduling.turn import head_apart, in_turns, size_of, turn_of
 from tests.unit.domain.made_up_histories import a_history, off_by_a_factor, watched
 
 HISTORIES = 2000

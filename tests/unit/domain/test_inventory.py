@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.domain.cluster import Interval, Placement
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.planning.spending import rented, total_cost
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.spending import rented, total_cost
+from ntlbg_service.domain.scheduling.cluster import Interval, Placement
 from tests.unit.domain.made_up_jobs import a_fit
 
 CLOUD = Inventory(

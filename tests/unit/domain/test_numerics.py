@@ -1,8 +1,8 @@
 """What is compared runs in one numerics class, where that costs little enough, else is flagged."""
 
-from ntlbg_service.domain.cluster import makespan
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.numerics import allowed, pin
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.planning.numerics import allowed, pin
+from ntlbg_service.domain.scheduling.cluster import makespan
 from tests.unit.domain.made_up_jobs import a_cluster, a_fit, a_job
 
 LEFT, RIGHT = "bf16 sdpa", "bf16 eager"

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
-from ntlbg_service.domain.analysis import NODE
 from ntlbg_service.domain.difference import difference
-from ntlbg_service.domain.fit import Fit, Misfit, fit
-from ntlbg_service.domain.optimisation import Optimisation, applied, as_it_stands, optimise
-from ntlbg_service.domain.profiles import PROFILES, Profile, profile_named
+from ntlbg_service.domain.fitting.analysis import NODE
+from ntlbg_service.domain.fitting.fit import Fit, Misfit, fit
+from ntlbg_service.domain.fitting.optimisation import Optimisation, applied, as_it_stands, optimise
+from ntlbg_service.domain.hardware.profiles import PROFILES, Profile, profile_named
 from ntlbg_service.domain.resolve import Resolved, leaves
 
 EXECUTION = {"training.precision", "hardware.profile", "hardware.num_gpus"}

@@ -6,8 +6,14 @@ from typing import Any
 import pytest
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.profile import Profile
-from ntlbg_service.domain.profiles import CPU, PROFILES, including, profile_named, recognise
+from ntlbg_service.domain.hardware.profile import Profile
+from ntlbg_service.domain.hardware.profiles import (
+    CPU,
+    PROFILES,
+    including,
+    profile_named,
+    recognise,
+)
 
 
 def test_a_profile_goes_by_its_name_and_by_other_tools_names() -> None:

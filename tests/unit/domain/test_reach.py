@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, HardwareConfig, ModelConfig, VideoConfig
-from ntlbg_service.domain.analysis import NODE
-from ntlbg_service.domain.fit import Misfit, fit
-from ntlbg_service.domain.profiles import PROFILES
-from ntlbg_service.domain.reach import nodes_of, reach, too_many_gpus
+from ntlbg_service.domain.fitting.analysis import NODE
+from ntlbg_service.domain.fitting.fit import Misfit, fit
+from ntlbg_service.domain.hardware.profiles import PROFILES
+from ntlbg_service.domain.planning.reach import nodes_of, reach, too_many_gpus
 
 GPUS = [name for name, profile in PROFILES.items() if not profile.is_cpu]
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.fit import Fit
-from ntlbg_service.domain.ladder import Rung, next_fit
-from ntlbg_service.domain.profiles import CPU, PROFILES, NodeShape
+from ntlbg_service.domain.fitting.fit import Fit
+from ntlbg_service.domain.fitting.ladder import Rung, next_fit
+from ntlbg_service.domain.hardware.profiles import CPU, PROFILES, NodeShape
 from ntlbg_service.domain.recovery import (
     FIRST_WAIT_SECONDS,
     HOST_RETRIES,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.inventory import Inventory
+from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine
 from ntlbg_service.domain.resolve import (
     DEFAULT,

@@ -8,12 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.workloads.replay import replay
-from ntlbg_service.domain.board import Board
-from ntlbg_service.domain.bound import Bound, lower_bound
-from ntlbg_service.domain.cluster import Cluster, Interval, Job, Placement, Running, makespan
-from ntlbg_service.domain.inventory import Node
-from ntlbg_service.domain.placing import Taste, demand, place
-from ntlbg_service.domain.schedule import TASTES, look_ahead, schedule
+from ntlbg_service.domain.hardware.inventory import Node
+from ntlbg_service.domain.scheduling.board import Board
+from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
+from ntlbg_service.domain.scheduling.cluster import (
+    Cluster,
+    Interval,
+    Job,
+    Placement,
+    Running,
+    makespan,
+)
+from ntlbg_service.domain.scheduling.placing import Taste, demand, place
+from ntlbg_service.domain.scheduling.schedule import TASTES, look_ahead, schedule
 from tests.unit.domain.made_up_jobs import (
     a_cluster,
     a_fit,

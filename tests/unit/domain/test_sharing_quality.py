@@ -11,8 +11,8 @@ import pytest
 from benchmarks.workloads.cluster import mixed_cluster
 from benchmarks.workloads.days import Policy, Verdict, judge, live, noisy, whoever_fits
 from benchmarks.workloads.traces import TRACES
-from ntlbg_service.domain.cluster import Cluster
-from ntlbg_service.domain.schedule import schedule
+from ntlbg_service.domain.scheduling.cluster import Cluster
+from ntlbg_service.domain.scheduling.schedule import schedule
 
 NODES = {node.profile: node for node in mixed_cluster(8).nodes()}
 CLUSTER = Cluster(nodes=tuple(NODES.values()))

@@ -11,8 +11,8 @@ import yaml
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.expansion import Variant, base_layers, expand, pick
-from ntlbg_service.domain.plan import Plan, plan
-from ntlbg_service.domain.profiles import Profile, including, recognise
+from ntlbg_service.domain.hardware.profiles import Profile, including, recognise
+from ntlbg_service.domain.planning.plan import Plan, plan
 from ntlbg_service.domain.resolve import Layer, leaves, parse, resolve
 from ntlbg_service.domain.suite import SuiteSpec
 from ntlbg_service.loading import (

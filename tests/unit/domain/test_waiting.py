@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.cluster import Cluster, Job, Placement, Running
-from ntlbg_service.domain.inventory import Node
-from ntlbg_service.domain.schedule import look_ahead
-from ntlbg_service.domain.waiting import wait_of, words_of_wait
+from ntlbg_service.domain.hardware.inventory import Node
+from ntlbg_service.domain.scheduling.cluster import Cluster, Job, Placement, Running
+from ntlbg_service.domain.scheduling.schedule import look_ahead
+from ntlbg_service.domain.scheduling.waiting import wait_of, words_of_wait
 from tests.builders import cpu_fit, tiny_config
 
 FIT = cpu_fit(tiny_config())

@@ -10,8 +10,8 @@ from matplotlib import rc_context
 
 from ntlbg_service.cli.config import command
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.known_plans import PLANS
-from ntlbg_service.domain.profiles import PROFILES
+from ntlbg_service.domain.fitting.known_plans import PLANS
+from ntlbg_service.domain.hardware.profiles import PROFILES
 
 MAIN = Path(__file__).parents[3] / "configs" / "longvideo_config.json"
 GPUS = sum(not profile.is_cpu for profile in PROFILES.values())

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ntlbg_service.domain.labels import GPUS, PROFILE
+from ntlbg_service.domain.hardware.labels import GPUS, PROFILE
 from ntlbg_service.runner.device import device_of, simulated_for
 from ntlbg_service.runner.heartbeat import heartbeat
 from tests.builders import cpu_fit, tiny_config

@@ -6,7 +6,7 @@ import pytest
 
 from ntlbg_service.cli.gpus_table import rows
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.gpu import Gpu
+from ntlbg_service.domain.hardware.gpu import Gpu
 from ntlbg_service.nodes.inventory import Node, inventory_of, ray_ids_of
 
 

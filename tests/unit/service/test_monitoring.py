@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
-from ntlbg_service.domain.inventory import Node
+from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.ledger.figures import Held

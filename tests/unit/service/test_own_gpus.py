@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.domain.fit import Fit
+from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.executors import own_gpus as module
 from ntlbg_service.executors.own_gpus import VISIBLE, Given, NoGpuLeftError, gpus_in, own_gpus
 from tests.builders import cpu_fit, tiny_config

@@ -7,8 +7,8 @@ import pytest
 
 from ntlbg_service.controller.queue import Queue
 from ntlbg_service.controller.seen import Seen
-from ntlbg_service.domain.caps import Caps
-from ntlbg_service.domain.cluster import Job
+from ntlbg_service.domain.scheduling.caps import Caps
+from ntlbg_service.domain.scheduling.cluster import Job
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Waiting

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ntlbg_service.domain.labels import NODE, PROFILE
+from ntlbg_service.domain.hardware.labels import NODE, PROFILE
 from ntlbg_service.runner.scaling import scaling_of
 from tests.builders import cpu_fit, tiny_config
 

@@ -9,7 +9,7 @@ import pytest
 from ntlbg_service.client import prepare_suite, prepare_sweep
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import expand
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.loading import load_suite
 from ntlbg_service.workspace import Workspace
 

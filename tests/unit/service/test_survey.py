@@ -9,7 +9,7 @@ import pytest
 
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.inventory import Inventory, NodeGroup
+from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.nodes.ray_nodes import ray_nodes

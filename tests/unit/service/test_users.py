@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from ntlbg_service.domain.caps import Caps
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.domain.users import NotAllowedError
 from ntlbg_service.identity import acting_user

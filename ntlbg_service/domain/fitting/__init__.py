@@ -1,0 +1,1 @@
+"""Settings with which a training fits a GPU, and the memory that it will take."""

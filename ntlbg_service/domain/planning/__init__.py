@@ -1,0 +1,1 @@
+"""A suite's runs fitted, placed and explained before anything starts."""

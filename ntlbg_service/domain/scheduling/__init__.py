@@ -1,0 +1,1 @@
+"""Who runs next, where and when."""
