@@ -8,7 +8,8 @@ import click
 from ntlbg_service.cli.completing import complete_drained, complete_node
 from ntlbg_service.cli.gpus import gpus
 from ntlbg_service.cli.label import label
-from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ command.add_command(label)
 def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace) -> None:
     """Start nothing new on NODE; what runs there goes on to its end."""
     from ntlbg_service.cli.acting import actor
-    from ntlbg_service.cli.options import choose_inventory, open_ledger
+    from ntlbg_service.cli.ground import choose_inventory
+    from ntlbg_service.cli.options import open_ledger
     from ntlbg_service.domain.errors import UserError, nearest
     from ntlbg_service.wake import poke
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.options import (
-    FILE,
     load_selection,
     open_ledger,
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import (
-    FILE,
-    caps_option,
-    choose_ground,
-    notify_options,
-    open_ledger,
-    read_caps,
-    read_states,
-    read_webhook,
-    workspace_options,
-)
+from ntlbg_service.cli.ground import choose_ground
+from ntlbg_service.cli.notify import notify_options, read_states, read_webhook
+from ntlbg_service.cli.options import caps_option, open_ledger, read_caps, workspace_options
 from ntlbg_service.cli.staging import stage_options
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace

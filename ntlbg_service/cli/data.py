@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 

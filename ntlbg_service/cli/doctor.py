@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.options import known_kinds, workspace_options
+from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:

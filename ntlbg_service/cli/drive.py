@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ntlbg_service.cli.options import NOTIFY, NOTIFY_ON, read_caps, read_states, read_webhook
+from ntlbg_service.cli.notify import NOTIFY, NOTIFY_ON, read_states, read_webhook
+from ntlbg_service.cli.options import read_caps
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller.climbing import Ground

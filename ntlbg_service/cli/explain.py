@@ -7,8 +7,9 @@ import click
 
 from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.leader import who_drives
-from ntlbg_service.cli.options import FILE, caps_option, read_caps, workspace_options
+from ntlbg_service.cli.options import caps_option, read_caps, workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _print_wait(
     console: "Console", ledger: "Ledger", run: "Run", inventory: "Path | None", caps: "Caps"
 ) -> None:
     from ntlbg_service.cli.explanation import say
-    from ntlbg_service.cli.options import choose_inventory
+    from ntlbg_service.cli.ground import choose_inventory
     from ntlbg_service.cli.plan_words import duration
     from ntlbg_service.controller.waiting import reasons_to_wait
 

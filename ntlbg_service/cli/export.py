@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from ntlbg_service.cli.completing import complete_run
-from ntlbg_service.cli.options import FILE, workspace_options
+from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 

@@ -5,8 +5,9 @@ import click
 from ntlbg_service.cli.acting import actor, allowed, mine_option
 from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.leader import who_drives
-from ntlbg_service.cli.options import PRIORITY, max_hours_option, workspace_options
+from ntlbg_service.cli.options import max_hours_option, workspace_options
 from ntlbg_service.cli.targets import existing_ledger
+from ntlbg_service.cli.words import PRIORITY
 from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
+from ntlbg_service.cli.ground import choose_ground
 from ntlbg_service.cli.options import (
-    FILE,
-    choose_ground,
     load_selection,
     max_hours_option,
     open_ledger,
@@ -16,6 +15,7 @@ from ntlbg_service.cli.options import (
     workspace_options,
 )
 from ntlbg_service.cli.staging import stage_options
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ntlbg_service.cli.ground import choose_inventory
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import (
-    FILE,
-    PRIORITY,
-    choose_inventory,
     load_selection,
     max_hours_option,
     open_ledger,
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.words import FILE, PRIORITY
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace

@@ -57,7 +57,7 @@ def suites_of(ledger: "Ledger", word: str | None) -> tuple[str, ...]:
 
 def _key_of(word: str) -> str:
     """A suite's file stands for its key at its own scale."""
-    from ntlbg_service.cli.options import known_kinds
+    from ntlbg_service.cli.ground import known_kinds
     from ntlbg_service.loading import load_suite
 
     path = Path(word)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntlbg_model.config import Config
-from ntlbg_service.cli.options import known_kinds
+from ntlbg_service.cli.ground import known_kinds
 from ntlbg_service.domain.expansion import Variant, expand
 from ntlbg_service.domain.hardware.profiles import Profile, including
 from ntlbg_service.domain.resolve import Layer, parse, resolve

@@ -7,7 +7,8 @@ import click
 
 from ntlbg_service.cli.completing import complete_gpu
 from ntlbg_service.cli.config.shipped import MAIN, shipped_main
-from ntlbg_service.cli.options import FILE, known_kinds
+from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.words import FILE
 
 if TYPE_CHECKING:
     from ntlbg_model.config import Config

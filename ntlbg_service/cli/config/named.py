@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import Config
-from ntlbg_service.cli.options import known_kinds
+from ntlbg_service.cli.ground import known_kinds
 from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.expansion import base_layers, expand
 from ntlbg_service.domain.resolve import Layer, Resolved, resolve

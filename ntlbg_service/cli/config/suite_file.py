@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.cli.config.shipped import seen_from
-from ntlbg_service.cli.options import known_kinds
+from ntlbg_service.cli.ground import known_kinds
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import SuiteSpec

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.completing import complete_gpu
-from ntlbg_service.cli.options import FILE, known_kinds, workspace_options
+from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
