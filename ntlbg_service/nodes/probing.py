@@ -1,6 +1,5 @@
 """Readings of this machine and, through a Ray Job, of every node of a cluster."""
 
-import json
 import secrets
 import shlex
 import shutil
@@ -16,6 +15,7 @@ from ntlbg_service.domain.diagnosis.machines import Reading
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.job_client import ENDED, ClusterAwayError, JobClient
 from ntlbg_service.nodes import probe
+from ntlbg_service.nodes.marked import answer_in, last_words
 from ntlbg_service.storage.local import take_away
 
 JOB_SECONDS = 150.0
@@ -93,9 +93,7 @@ def _said(client: JobClient, job: str, pause: Callable[[float], None]) -> dict[s
 
 def _parsed(client: JobClient, job: str) -> dict[str, Any]:
     output = client.logs(job)
-    for line in output.splitlines():
-        if line.startswith(probe.MARK):
-            found: dict[str, Any] = json.loads(line.removeprefix(probe.MARK))
-            return found
-    last = next((line for line in reversed(output.splitlines()) if line.strip()), "no output")
-    raise InfrastructureError(f"job {job} on the head: {last.strip()[:200]}")
+    answer: dict[str, Any] | None = answer_in(output, probe.MARK)
+    if answer is None:
+        raise InfrastructureError(f"job {job} on the head: {last_words(output) or 'no output'}")
+    return answer

@@ -21,6 +21,7 @@ from typing import Any
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.environment import cluster_driver
 from ntlbg_service.executors.job_client import ENDED, JobClient
+from ntlbg_service.nodes.marked import answer_in, last_words
 from ntlbg_service.nodes.node_job import MARK
 
 HERE = Path(__file__).parent
@@ -138,11 +139,10 @@ class NodeReadings:
         self._take(said)
 
     def _take(self, said: str) -> None:
-        lines = said.splitlines()
-        marked = [line for line in lines if line.startswith(MARK)]
-        if marked:
-            # A node that did not answer this time is what it said last.
-            self.found = {**self.found, **json.loads(marked[-1].removeprefix(MARK))}
-            self.trouble = ""
+        answer = answer_in(said, MARK)
+        if answer is None:
+            self.trouble = last_words(said) or "the reading said nothing"
         else:
-            self.trouble = lines[-1].strip()[:200] if lines else "the reading said nothing"
+            # A node that did not answer this time is what it said last.
+            self.found = {**self.found, **answer}
+            self.trouble = ""
