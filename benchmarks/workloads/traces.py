@@ -27,8 +27,8 @@ from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.scheduling.cluster import Cluster, Job
+from tests.unit.domain.made_up_jobs import a_fit
 
 LONGEST = 96.0
 """Hours."""
@@ -180,26 +180,9 @@ def _jobs(draw: random.Random, number: int, burst: _Burst) -> list[Job]:
     held = [name for name in PROFILES if name == PROFILES[-1] or draw.random() < 0.8]
     slowest = min(speeds[name] for name in held)
     fits = tuple(
-        _fit(name, burst.hours * slowest / speeds[name], burst.gpus) for name in reversed(held)
+        a_fit(name, burst.hours * slowest / speeds[name], burst.gpus) for name in reversed(held)
     )
     return [
         Job(run_id=f"{number:04d}/{place}", fits=fits, suite=f"{number:04d}")
         for place in range(burst.runs)
     ]
-
-
-def _fit(profile: str, hours: float, gpus: int) -> Fit:
-    return Fit(
-        profile=profile,
-        precision="bf16",
-        attention="sdpa",
-        micro_batch=1,
-        accumulation=1,
-        workers=gpus,
-        gradient_checkpointing=False,
-        predicted_gib=1.0,
-        limit_gib=2.0,
-        hours=hours,
-        memory={},
-        reasons=(),
-    )

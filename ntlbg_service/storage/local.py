@@ -21,6 +21,10 @@ DOOMED = ".gone-"
 """A folder is renamed to this before it is deleted, so that no half of one is ever resumed."""
 
 
+NO_FILE = (IsADirectoryError, NotADirectoryError)
+"""What stands where a file should be: that stays so."""
+
+
 class AlreadyWrittenError(InfrastructureError):
     """A write-once object exists with other content."""
 
@@ -29,8 +33,13 @@ class DamagedError(InfrastructureError):
     """An object in storage that is not what was written there."""
 
 
+class StorageAwayError(InfrastructureError, OSError):
+    """The storage did not answer, or took nothing: full, away, forbidden. What lies in it is
+    unknown, and whoever waits may find it as it was."""
+
+
 class Storage(Protocol):
-    """What the service asks of a place for results."""
+    """What the service asks of a place for results. All may raise StorageAwayError."""
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object once, durably; the same again is silent, another one raises."""
@@ -74,7 +83,7 @@ class LocalStorage:
         """Write a JSON object once: whole or not at all, synced to disk."""
         path = self.path(key)
         data = _lines(value).encode()
-        with _beside(path, data, sync=True) as temporary:
+        with _answering(key), _beside(path, data, sync=True) as temporary:
             try:
                 os.link(temporary, path)
             except FileExistsError:
@@ -93,25 +102,25 @@ class LocalStorage:
 
     def touch(self, key: str, value: Mapping[str, Any]) -> None:
         """Overwrite a JSON object that is no result: whole, but not synced to disk."""
-        path = self.path(key)
-        with _beside(path, json.dumps(value, sort_keys=True).encode(), sync=False) as temporary:
+        path, data = self.path(key), json.dumps(value, sort_keys=True).encode()
+        with _answering(key), _beside(path, data, sync=False) as temporary:
             temporary.replace(path)
 
     def age(self, key: str) -> float | None:
         """Seconds since an object was written, by this machine's clock and the file's time."""
-        try:
+        with _answering(key), contextlib.suppress(FileNotFoundError):
             return max(0.0, time.time() - self.path(key).stat().st_mtime)
-        except FileNotFoundError:
-            return None
+        return None
 
     def get(self, key: str) -> dict[str, Any] | None:
         """A JSON object, or None where there is none. Raises DamagedError for anything else."""
-        try:
-            found = json.loads(self.path(key).read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise DamagedError(f"storage: {key} cannot be read: {error}") from None
+        with _answering(key):
+            try:
+                found = json.loads(self.path(key).read_bytes())
+            except FileNotFoundError:
+                return None
+            except (*NO_FILE, ValueError, RecursionError) as error:
+                raise DamagedError(f"storage: {key} cannot be read: {error}") from None
         if not isinstance(found, dict):
             raise DamagedError(f"storage: {key} is no JSON object")
         return found
@@ -119,29 +128,48 @@ class LocalStorage:
     def append(self, key: str, value: Mapping[str, Any]) -> None:
         """Append one JSON line in a single write."""
         path = self.path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(json.dumps(value, sort_keys=True).encode() + b"\n")
+        with _answering(key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(json.dumps(value, sort_keys=True).encode() + b"\n")
 
     def lines(self, key: str, start: int = 0) -> Iterator[dict[str, Any]]:
         """Complete JSON lines from number `start` on. What a kill has cut, and what is no object,
         is left out."""
-        with contextlib.suppress(FileNotFoundError), self.path(key).open("rb") as file:
-            for number, line in enumerate(file):
-                if number >= start and line.endswith(b"\n"):
-                    with contextlib.suppress(ValueError, RecursionError):
-                        row = json.loads(line)
-                        if isinstance(row, dict):
-                            yield row
+        for number, line in enumerate(self._file(key)):
+            if number >= start and line.endswith(b"\n"):
+                with contextlib.suppress(ValueError, RecursionError):
+                    row = json.loads(line)
+                    if isinstance(row, dict):
+                        yield row
+
+    def _file(self, key: str) -> Iterator[bytes]:
+        """The lines of a file; none where there is no file."""
+        with (
+            _answering(key),
+            contextlib.suppress(FileNotFoundError, *NO_FILE),
+            self.path(key).open("rb") as file,
+        ):
+            yield from file
 
     def keys(self, folder: str) -> list[str]:
         """Keys of the objects directly in a folder, sorted."""
         path = self.path(folder)
-        if not path.is_dir():
-            return []
-        return sorted(
-            f"{folder}/{found.name}" for found in path.iterdir() if not found.name.startswith(".")
-        )
+        with _answering(folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            names = [found.name for found in path.iterdir()]
+            return sorted(f"{folder}/{name}" for name in names if not name.startswith("."))
+        return []
+
+
+@contextmanager
+def _answering(key: str) -> Iterator[None]:
+    """Whatever the system says of the storage is one kind of error."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, InfrastructureError):
+            raise
+        raise StorageAwayError(f"storage: {key}: {error.strerror or error}") from error
 
 
 def _lines(value: Mapping[str, Any]) -> str:

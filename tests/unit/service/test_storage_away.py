@@ -1,0 +1,110 @@
+"""A storage that does not answer for a while: nothing is taken for lost, nothing is done twice."""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ntlbg_service.domain.states import RunState
+from ntlbg_service.runner.failures import FailureClass, classify
+from ntlbg_service.storage.local import DamagedError, LocalStorage, StorageAwayError
+from tests.builders import SUITE, Service, new_run
+
+
+class Disk:
+    """Refuses what is asked of files whose path has a word in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuses = ""
+        self.number = errno.EIO
+        real_open, real_read = os.open, Path.read_bytes
+        monkeypatch.setattr(os, "open", self._checked(real_open))
+        monkeypatch.setattr(Path, "read_bytes", self._checked(real_read))
+
+    def _checked(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(path: Path, *more: Any, **named: Any) -> Any:
+            if self.refuses and self.refuses in str(path):
+                raise OSError(self.number, os.strerror(self.number), str(path))
+            return act(path, *more, **named)
+
+        return checked
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+def noting(service: Service) -> list[str]:
+    """What the controller says from now on."""
+    said: list[str] = []
+    effects = replace(service.controller.effects, note=said.append)
+    service.controller = replace(service.controller, effects=effects)
+    return said
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda storage: storage.put("runs/a.json", {"a": 1}),
+        lambda storage: storage.put_all({"runs/a.json": {"a": 1}, "runs/b.json": {"b": 1}}),
+        lambda storage: storage.touch("runs/a.json", {"a": 1}),
+        lambda storage: storage.get("runs/there.json"),
+    ],
+)
+def test_what_the_system_says_is_one_kind_of_error(
+    tmp_path: Path, disk: Disk, act: Callable[[LocalStorage], None]
+) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.put("runs/there.json", {"a": 1})
+    disk.refuses, disk.number = "runs", errno.ESTALE
+    with pytest.raises(StorageAwayError, match=r"^storage: runs/\w+.json: Stale file handle$") as e:
+        act(storage)
+    assert classify(e.value)[0] is FailureClass.INFRASTRUCTURE
+    disk.refuses = ""
+    act(storage)
+
+
+def test_an_object_that_is_a_folder_is_damaged_for_good(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    (tmp_path / "runs/a.json").mkdir(parents=True)
+    with pytest.raises(DamagedError):
+        storage.get("runs/a.json")
+    assert list(storage.lines("runs/a.json")) == []
+
+
+def test_an_exit_record_that_cannot_be_read_now_is_waited_for(tmp_path: Path, disk: Disk) -> None:
+    service = Service(tmp_path / "home")
+    (run_id,) = service.ledger.submit(SUITE, [new_run()]).new
+    service.controller.step()
+    service.executor.complete(run_id)
+    said = noting(service)
+    disk.refuses = "exit.json"
+    for _ in range(3):
+        assert service.controller.step()
+    assert service.ledger.run(run_id).state is RunState.RUNNING
+    assert len(said) == 1 and said[0].endswith("exit.json: Input/output error")
+    disk.refuses = ""
+    assert not service.controller.step()
+    assert service.ledger.run(run_id).state is RunState.FINISHED
+    assert len(service.ledger.attempts_of(run_id)) == 1
+
+
+def test_a_full_storage_starts_nothing_and_ends_nothing(tmp_path: Path, disk: Disk) -> None:
+    service = Service(tmp_path / "home")
+    run_ids = service.ledger.submit(SUITE, [new_run(seed=1), new_run(seed=2)]).new
+    said = noting(service)
+    disk.refuses, disk.number = str(service.storage.root), errno.ENOSPC
+    for _ in range(3):
+        assert service.controller.step()
+    assert not service.executor.running
+    assert any("No space left on device" in line for line in said)
+    disk.refuses = ""
+    service.run_all()
+    for run_id in run_ids:
+        assert service.ledger.run(run_id).state is RunState.FINISHED
+        assert [attempt.number for attempt in service.ledger.attempts_of(run_id)] == [1]
