@@ -12,7 +12,7 @@ from ntlbg_service.controller.effects import Effects
 from ntlbg_service.domain.fitting.fit import Fit, fit
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.hardware.profiles import CPU, NodeShape
-from ntlbg_service.domain.launch import Work
+from ntlbg_service.domain.launch import Heartbeat, Work, to_json
 from ntlbg_service.domain.run_identity import Identity, config_digest
 from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.database import open_database
@@ -50,6 +50,14 @@ def cpu_fit(config: Config) -> Fit:
     found = fit(config, CPU, NodeShape(cores=2, host_memory_gib=16))
     assert isinstance(found, Fit)
     return found
+
+
+def a_beat(step: int) -> dict[str, object]:
+    """What storage holds of a heartbeat at a step."""
+    beat = Heartbeat(
+        attempt=1, time=1.0, step=step, pid=1, host="h", memory_mib=1.0, peak_memory_mib=1.0
+    )
+    return dict(to_json(beat))
 
 
 def new_run(

@@ -28,7 +28,7 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.ledger.transactions import DeposedError
 from ntlbg_service.results import hours_of, newest_checkpoint, read_exit, signs_of_life
-from ntlbg_service.storage.local import DamagedError
+from ntlbg_service.storage.local import DamagedError, StorageAwayError
 from ntlbg_service.storage.records import read_record
 from ntlbg_service.workspace import Workspace
 
@@ -122,6 +122,14 @@ class Controller:
             self._trouble.add(str(error))
 
     def _look(self, run: Run, attempt: Attempt) -> None:
+        try:
+            self._see_to(run, attempt)
+        except StorageAwayError:
+            folder = keys_of(attempt).folder
+            self._pulse.forget(folder, work_of(folder))
+            raise
+
+    def _see_to(self, run: Run, attempt: Attempt) -> None:
         keys = keys_of(attempt)
         record = read_exit(self.effects.storage, keys)
         status = self.effects.executor.status(keys)

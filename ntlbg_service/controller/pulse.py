@@ -25,6 +25,11 @@ class Pulse:
             return 0.0
         return now - since
 
+    def forget(self, *names: str) -> None:
+        """Count these anew: what they did meanwhile could not be seen."""
+        for name in names:
+            self._seen.pop(name, None)
+
     def forget_all_but(self, names: set[str]) -> None:
         """Drop signs of what has ended."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}

@@ -15,7 +15,6 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import (
     CheckpointMarker,
     ExitRecord,
-    Heartbeat,
     LaunchSpec,
     MetricLine,
     to_json,
@@ -25,7 +24,7 @@ from ntlbg_service.domain.recovery import RETRIES, RUNGS, FailureClass
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
 from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, new_run
+from tests.builders import SUITE, Service, a_beat, new_run
 
 
 def submitted(service: Service, runs: int = 3) -> tuple[str, ...]:
@@ -442,13 +441,6 @@ def test_trouble_with_one_launch_touches_no_other_and_is_noted_once(tmp_path: Pa
     service.executor.launch = launch  # type: ignore[method-assign]
     service.run_all()
     assert all(len(service.ledger.attempts_of(run_id)) == 1 for run_id in ids)
-
-
-def a_beat(step: int) -> "dict[str, object]":
-    beat = Heartbeat(
-        attempt=1, time=1.0, step=step, pid=1, host="h", memory_mib=1.0, peak_memory_mib=1.0
-    )
-    return dict(to_json(beat))
 
 
 class Killed(Exception):

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.domain.states import RunState
+from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.runner.failures import FailureClass, classify
+from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import DamagedError, LocalStorage, StorageAwayError
-from tests.builders import SUITE, Service, new_run
+from tests.builders import SUITE, Service, a_beat, new_run
 
 
 class Disk:
@@ -108,3 +110,21 @@ def test_a_full_storage_starts_nothing_and_ends_nothing(tmp_path: Path, disk: Di
     for run_id in run_ids:
         assert service.ledger.run(run_id).state is RunState.FINISHED
         assert [attempt.number for attempt in service.ledger.attempts_of(run_id)] == [1]
+
+
+def test_who_could_not_be_seen_is_not_hung(tmp_path: Path, disk: Disk) -> None:
+    service = Service(tmp_path / "home")
+    (run_id,) = service.ledger.submit(SUITE, [new_run()]).new
+    service.controller.step()
+    service.storage.touch(AttemptKeys(run_id, 1).heartbeat, a_beat(7))
+    service.controller.step()
+    disk.refuses = "heartbeat"
+    for _ in range(int(Patience.silent) + 5):  # Ticks: seconds a look.
+        service.controller.step()
+    disk.refuses = ""
+    service.controller.step()
+    (attempt,) = service.ledger.attempts_of(run_id)
+    assert attempt.state is AttemptState.LAUNCHED
+    for _ in range(int(Patience.silent) + 5):
+        service.controller.step()
+    assert service.ledger.attempts_of(run_id)[0].state is AttemptState.LOST
