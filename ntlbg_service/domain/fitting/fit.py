@@ -30,9 +30,10 @@ HOST_SHARE = 0.9
 """Share of a node's memory that offloaded states may fill."""
 LEAST_HOURS = 1e-6
 """Of a run without training steps: evaluation is not predicted."""
-CPU_PROCESS_GIB = 0.76
-"""Resident set of a CPU worker beside its model: libraries, and what the C allocator keeps
-(900 to 1058 MiB in all were measured with torch 2.13 and Ray 2.60 on x86-64 Linux)."""
+CPU_PROCESS_GIB = 0.88
+"""Resident set of a CPU worker beside its model: libraries, and what the C allocator keeps. Of the
+demo's workers 899 to 1058 MiB in all were measured (torch 2.13, Ray 2.60, x86-64 Linux), of one
+machine on different days; this covers the highest."""
 
 
 @dataclass(frozen=True, kw_only=True)
