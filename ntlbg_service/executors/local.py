@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import psutil
 
+from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_here, workers_of
@@ -32,14 +33,19 @@ class LocalExecutor:
 
     def launch(self, spec: LaunchSpec) -> None:
         """Start the driver in a session of its own, its output in the attempt's log, on GPUs that
-        no other one has. Raises NoGpuLeftError."""
+        no other one has. Raises NoGpuLeftError, and InfrastructureError where this machine starts
+        no process more."""
         for ended in self._children.values():
             ended.poll()  # Reaps drivers whose exit record was enough to close their attempts.
         with own_gpus(spec.fit, self._environment, self._storage.path(OWN_GPUS)) as given:
             environment = with_code(self._environment, spec)
             if given.visible is not None:
                 environment[VISIBLE] = given.visible
-            self._start(spec, environment, given.locks)
+            try:
+                self._start(spec, environment, given.locks)
+            except OSError as error:
+                words = error.strerror or str(error)
+                raise InfrastructureError(f"no driver for {spec.launch_id}: {words}") from None
 
     def _start(
         self, spec: LaunchSpec, environment: dict[str, str], inherited: Sequence[int]

@@ -1,7 +1,8 @@
-"""A storage that does not answer for a while: nothing is taken for lost, nothing is done twice."""
+"""A storage or a machine that gives nothing for a while: nothing is lost, nothing is done twice."""
 
 import errno
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.states import AttemptState, RunState
+from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.runner.failures import FailureClass, classify
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import DamagedError, LocalStorage, StorageAwayError
@@ -128,3 +130,24 @@ def test_who_could_not_be_seen_is_not_hung(tmp_path: Path, disk: Disk) -> None:
     for _ in range(int(Patience.silent) + 5):
         service.controller.step()
     assert service.ledger.attempts_of(run_id)[0].state is AttemptState.LOST
+
+
+def test_a_machine_that_starts_no_process_more_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(tmp_path / "home")
+    (run_id,) = service.ledger.submit(SUITE, [new_run()]).new
+    executor = LocalExecutor(service.storage, os.environ)
+    effects = replace(service.controller.effects, executor=executor)
+    service.controller = replace(service.controller, effects=effects)
+    said = noting(service)
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    for _ in range(3):
+        assert service.controller.step()
+    (attempt,) = service.ledger.attempts_of(run_id)
+    assert attempt.state is AttemptState.LAUNCHED
+    assert said[1:] == [f"no driver for {attempt.launch_id}: Resource temporarily unavailable"]
