@@ -21,15 +21,20 @@ MIB = 1024
 
 
 def table_of(seen: Sequence[Standing], title: str, rows: int, *, suites: bool = False) -> Table:
-    """At most `rows` of the runs, and how many more there are of each state."""
+    """At most `rows` of the runs, and how many more there are of each state. Whose they are is said
+    where they are not all one user's."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    first = ("suite", "run") if suites else ("run",)
+    shared = len({each.run.submitter for each in seen}) > 1
+    shown = {"suite": suites, "run": True, "user": shared}
+    first = [heading for heading, is_so in shown.items() if is_so]
     for heading in (*first, "attempt", "on", "peak / predicted", "alive", "training left", "now"):
         table.add_column(heading)
     places = {state: place for place, state in enumerate(SHOWN_FIRST)}
     ordered = sorted(seen, key=lambda each: places.get(each.run.state, len(places)))
     for each in ordered[:rows]:
-        names = (each.run.suite_key, each.run.label) if suites else (each.run.label,)
+        run = each.run
+        named = {"suite": run.suite_key, "run": run.label, "user": run.submitter}
+        names = [named[heading] for heading in first]
         table.add_row(*map(escape, (*names, *_cells(each))))
     left_out = Counter(each.run.state for each in ordered[rows:])
     if left_out:
