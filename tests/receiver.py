@@ -27,7 +27,10 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    return  # Its sender was killed meanwhile.
+                content = json.loads(body)
                 receiver.came.append((self.path, dict(self.headers), content))
                 code, headers = receiver.answer(content)
                 if code == 200:
