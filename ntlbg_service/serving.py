@@ -25,6 +25,9 @@ from ntlbg_service.tracking import Tracker
 from ntlbg_service.webhook import Webhook
 from ntlbg_service.workspace import Workspace
 
+SAID_AGAIN = 60.0
+"""Seconds after which the same trouble is said again."""
+
 
 @dataclass
 class Service:
@@ -57,7 +60,8 @@ class Service:
     vitals: Vitals = field(default_factory=Vitals)
     """What it leaves for those who watch it."""
     _term: Term | None = field(default=None, init=False)
-    _trouble: str = field(default="", init=False)
+    _trouble: tuple[str, float] = field(default=("", 0.0), init=False)
+    """What went wrong last, and when that was said."""
 
     def step(self) -> bool:
         """Lead one step where it leads. False when it leads and every run it drives has ended."""
@@ -72,17 +76,21 @@ class Service:
                 return True
             self._take_office()
             going = self._work()
-            self._trouble = ""
         except DeposedError as error:
             self.lease.term = None
             self.note(str(error))
         except InfrastructureError as error:
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                self.note(f"{error}; tried again")
+            self._note_trouble(str(error))
         else:
             return going
         return True
+
+    def _note_trouble(self, said: str) -> None:
+        """Say what went wrong; what goes on is not said every second."""
+        now, (last, since) = self.clock(), self._trouble
+        if said != last or now - since >= SAID_AGAIN:
+            self._trouble = said, now
+            self.note(f"{said}; tried again")
 
     def _work(self) -> bool:
         try:

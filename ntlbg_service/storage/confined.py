@@ -18,8 +18,8 @@ class LeavesStorageError(InfrastructureError):
 def confined(root: Path, key: str) -> Path:
     """The path of a key below `root`, which is resolved. An absolute path may be one below it.
 
-    Raises LeavesStorageError for `..`, links that lead out, characters that no name has, and names
-    that no file system takes.
+    Raises LeavesStorageError for `..`, links that lead out or in a circle, characters that no name
+    has, and names that no file system takes; OSError where the file system does not answer.
     """
     parts = key.split("/")
     if not key or not key.isprintable() or "\\" in key:
@@ -34,8 +34,8 @@ def confined(root: Path, key: str) -> Path:
         if whole.startswith(above) and not _has_link(above, whole):
             return Path(whole)
         path = Path(whole).resolve()
-    except (OSError, RuntimeError) as error:
-        raise _refused(key, f"is no place: {error}") from None
+    except RuntimeError:
+        raise _refused(key, "is no place: its links lead in a circle") from None
     if not path.is_relative_to(root):
         raise _refused(key, "leaves the storage")
     return path
@@ -49,7 +49,7 @@ def _has_link(above: str, whole: str) -> bool:
         at = whole.find("/", at + 1)
         try:
             mode = os.lstat(whole if at < 0 else whole[:at]).st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         if stat.S_ISLNK(mode):
             return True

@@ -77,7 +77,8 @@ class LocalStorage:
 
     def path(self, key: str) -> Path:
         """The file of an object. Raises LeavesStorageError for a key that leads elsewhere."""
-        return confined(self.root, key)
+        with _answering(key):
+            return confined(self.root, key)
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object once: whole or not at all, synced to disk."""
