@@ -28,6 +28,7 @@ class Disk:
         real_open, real_read = os.open, Path.read_bytes
         monkeypatch.setattr(os, "open", self._checked(real_open))
         monkeypatch.setattr(Path, "read_bytes", self._checked(real_read))
+        monkeypatch.setattr(os, "lstat", self._checked(os.lstat))
 
     def _checked(self, act: Callable[..., Any]) -> Callable[..., Any]:
         def checked(path: Path, *more: Any, **named: Any) -> Any:

@@ -12,7 +12,7 @@ from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.notifying import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Notifier
-from ntlbg_service.serving import Service
+from ntlbg_service.serving import SAID_AGAIN, Service
 from ntlbg_service.webhook import Webhook
 from tests.builders import SUITE, new_run
 from tests.faults.schedules import LEASE, Died, Life
@@ -230,6 +230,18 @@ def test_trouble_elsewhere_holds_no_news_up(home: Home, receiver: Receiver) -> N
     assert sends(service)
     assert receiver.states == [("run", "running")] * 2
     assert home.said[-1] == "MLflow's disk is full; tried again"
+
+
+def test_trouble_that_goes_on_is_said_once_a_minute(home: Home) -> None:
+    def away() -> None:
+        raise InfrastructureError("MLflow's disk is full")
+
+    home.tracker.fails = away
+    service = home.notifying()
+    for _ in range(int(SAID_AGAIN) + 15):
+        home.clock.now += 1.0
+        service.step()
+    assert home.said.count("MLflow's disk is full; tried again") == 2
 
 
 def test_a_deposed_controller_strikes_nothing_off(home: Home, receiver: Receiver) -> None:
