@@ -6,18 +6,34 @@ from contextlib import contextmanager
 
 import ray
 
+from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.runner.failures import first_line
+
+
+class NoRayError(InfrastructureError):
+    """Ray did not start on this machine, or the cluster did not take the driver."""
+
 
 @contextmanager
 def connection(cpus: int) -> Iterator[None]:
     """The cluster named by RAY_ADDRESS, else a Ray of this process's own that ends with it.
 
-    The dashboard process stays on: Ray Train's clean-up of placement groups asks it.
+    Raises NoRayError where there is none to be had.
     """
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=True)
-    else:
-        ray.init(address="local", num_cpus=cpus, include_dashboard=True, dashboard_host="127.0.0.1")
+    try:
+        _connect(cpus)
+    # The edge to Ray, which raises plain exceptions, for example when a machine is too busy.
+    except Exception as error:
+        raise NoRayError(f"no Ray for the driver: {first_line(error)}"[:500]) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(cpus: int) -> None:
+    """The dashboard process stays on: Ray Train's clean-up of placement groups asks it."""
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=True)
+    else:
+        ray.init(address="local", num_cpus=cpus, include_dashboard=True, dashboard_host="127.0.0.1")

@@ -11,6 +11,7 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune import RunConfig, TuneConfig, Tuner
 
+from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, Work, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
@@ -32,7 +33,7 @@ def sweep(spec: LaunchSpec, storage: LocalStorage) -> None:
     # The edge of the attempt: whatever went wrong becomes its exit record.
     except Exception as error:
         traceback.print_exc()
-        lost = isinstance(error, RayError | ConnectionError)
+        lost = isinstance(error, RayError | ConnectionError | InfrastructureError)
         failure = FailureClass.INFRASTRUCTURE if lost else FailureClass.BUG
         record = _ended(spec, failure, f"{type(error).__name__}: {error}", {})
     storage.put(keys.exit, to_json(record))

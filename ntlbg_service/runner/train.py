@@ -1,6 +1,7 @@
 """The driver of one training: a Ray Train job with the fit's workers."""
 
 import time
+import traceback
 
 import ray
 from ray.train import FailureConfig, RunConfig
@@ -8,7 +9,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.runner.cluster import connection
+from ntlbg_service.runner.cluster import NoRayError, connection
 from ntlbg_service.runner.device import device_of, simulated_for
 from ntlbg_service.runner.failures import classify_end, kernel_kills
 from ntlbg_service.runner.scaling import scaling_of
@@ -19,8 +20,13 @@ from ntlbg_service.storage.local import LocalStorage, Storage
 
 def train(spec: LaunchSpec, storage: LocalStorage) -> None:
     """Run an attempt to its exit record."""
-    with connection(cpus=spec.fit.workers * spec.fit.cores):
-        run_trainer(spec, storage)
+    try:
+        with connection(cpus=spec.fit.workers * spec.fit.cores):
+            run_trainer(spec, storage)
+    except NoRayError as error:
+        traceback.print_exc()
+        died = _died(spec, FailureClass.INFRASTRUCTURE, str(error))
+        storage.put(AttemptKeys(spec.run_id, spec.attempt).exit, to_json(died))
 
 
 def labels_of_nodes() -> dict[str, dict[str, str]]:
