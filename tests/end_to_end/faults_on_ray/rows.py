@@ -27,6 +27,8 @@ class Row:
     """Steps from one checkpoint to the next."""
     lost_steps: int
     """Steps that the next attempt did again."""
+    on_its_way: bool
+    """Whether a checkpoint was being copied when the attempt ended: its interval is lost too."""
     different: list[str]
     """What of the finished run is not as in the undisturbed one."""
     runs_lost: int
@@ -80,6 +82,7 @@ def suffer(
                 detected_seconds=None if ended is None else round(ended - hurt_at[number - 1], 1),
                 save_steps=config.training.save_steps,
                 lost_steps=repeated_steps(home, run_id, number),
+                on_its_way=was_on_its_way(home, AttemptKeys(run_id, number), config),
                 different=different,
                 runs_lost=int(not finished),
                 doubled=twice,
@@ -88,6 +91,18 @@ def suffer(
             )
         )
     return rows
+
+
+def was_on_its_way(home: Home, keys: AttemptKeys, config: Config) -> bool:
+    """Whether an attempt came to a checkpoint that was not committed."""
+    committed = home.markers(keys)
+    due = max(committed, default=0) + config.training.save_steps
+    return bool(committed) and home.steps(keys) >= due
+
+
+def allowed(row: Row) -> int:
+    """Steps that a fault may cost: those since the checkpoint that was committed last."""
+    return row.save_steps * (2 if row.on_its_way else 1)
 
 
 def repeated_steps(home: Home, run_id: str, number: int) -> int:
