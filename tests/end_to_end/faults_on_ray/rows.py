@@ -27,8 +27,8 @@ class Row:
     """Steps from one checkpoint to the next."""
     lost_steps: int
     """Steps that the next attempt did again."""
-    on_its_way: bool
-    """Whether a checkpoint was being copied when the attempt ended: its interval is lost too."""
+    uncommitted_steps: int
+    """Steps of the attempt since the checkpoint that it committed last."""
     different: list[str]
     """What of the finished run is not as in the undisturbed one."""
     runs_lost: int
@@ -82,7 +82,7 @@ def suffer(
                 detected_seconds=None if ended is None else round(ended - hurt_at[number - 1], 1),
                 save_steps=config.training.save_steps,
                 lost_steps=repeated_steps(home, run_id, number),
-                on_its_way=was_on_its_way(home, AttemptKeys(run_id, number), config),
+                uncommitted_steps=uncommitted(home, AttemptKeys(run_id, number)),
                 different=different,
                 runs_lost=int(not finished),
                 doubled=twice,
@@ -93,16 +93,15 @@ def suffer(
     return rows
 
 
-def was_on_its_way(home: Home, keys: AttemptKeys, config: Config) -> bool:
-    """Whether an attempt came to a checkpoint that was not committed."""
-    committed = home.markers(keys)
-    due = max(committed, default=0) + config.training.save_steps
-    return bool(committed) and home.steps(keys) >= due
+def uncommitted(home: Home, keys: AttemptKeys) -> int:
+    """Steps of an attempt since the checkpoint that it committed last."""
+    return home.steps(keys) - max(home.markers(keys), default=0)
 
 
-def allowed(row: Row) -> int:
-    """Steps that a fault may cost: those since the checkpoint that was committed last."""
-    return row.save_steps * (2 if row.on_its_way else 1)
+def check_loss(row: Row) -> None:
+    """Nothing that was committed is done again; since then there is an interval, and what was done
+    while the next checkpoint was on its way, of which there is one at a time."""
+    assert 0 <= row.lost_steps <= row.uncommitted_steps <= 2 * row.save_steps, row
 
 
 def repeated_steps(home: Home, run_id: str, number: int) -> int:
