@@ -5,7 +5,8 @@
 A run of two workers with a checkpoint every few steps suffers each fault in turn; what it comes to
 is held against an undisturbed run: the metrics of every step, the answers, and each tensor of the
 last checkpoint (weights, optimizer, schedule, random states). It fails where anything differs,
-is lost or is there twice. Steps lost do not depend on the machine's speed; seconds do.
+is lost or is there twice, or where more steps than from one checkpoint to the next were done again.
+Steps lost do not depend on the machine's speed; seconds do.
 """
 
 import argparse
@@ -99,7 +100,13 @@ def main() -> int:
             cluster.stop()
         rows = [replace(row, ended_as=anywhere(row.ended_as, folder)) for row in rows]
     write(rows)
-    return int(any(row.different or row.doubled or row.runs_lost for row in rows))
+    return int(any(map(cost_too_much, rows)))
+
+
+def cost_too_much(row: Row) -> bool:
+    """Whether a fault took more than the steps since a checkpoint."""
+    again = not 0 <= row.lost_steps <= row.save_steps
+    return again or bool(row.different or row.doubled or row.runs_lost)
 
 
 def anywhere(words: str, folder: str) -> str:

@@ -84,8 +84,14 @@ class Standing:
             return "evaluating"
         if self.step:
             loss = "" if self.loss is None else f", loss {self.loss:.3f}"
-            return f"training {self.step}/{self.steps}{loss}"
+            return f"training {self.step}/{self.steps}{loss}{self._waits}"
         return "starting"
+
+    @property
+    def _waits(self) -> str:
+        """What the training waits for."""
+        awaited = self.heartbeat.awaited if self.heartbeat else 0
+        return f", writing the checkpoint of step {awaited}" if awaited else ""
 
 
 def standings(ledger: Ledger, storage: Storage, runs: Sequence[Run]) -> list[Standing]:

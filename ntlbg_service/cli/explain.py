@@ -134,11 +134,16 @@ def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[
     if record is not None and record.train_seconds is not None:
         lines.append(
             f"training took {record.train_seconds:.0f} s, "
-            f"predicted {attempt.fit.hours * 3600:.0f} s"
+            f"predicted {attempt.fit.hours * 3600:.0f} s{_waited(record.waited_seconds)}"
         )
     if attempt is seen.attempt and seen.heartbeat_age is not None:
         lines.append(f"last sign of life {seen.heartbeat_age:.0f} s ago")
     return lines
+
+
+def _waited(seconds: float | None) -> str:
+    """How much of a training's time was spent on waiting for storage."""
+    return "" if seconds is None or seconds < 1 else f"; {seconds:.0f} s of it writing checkpoints"
 
 
 def _brought(staged: "Mapping[str, Any]") -> str:

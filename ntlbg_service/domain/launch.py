@@ -108,6 +108,8 @@ class ExitRecord:
     """Optimizer steps of the whole run so far."""
     train_seconds: float | None = None
     """Wall time of training in this attempt."""
+    waited_seconds: float | None = None
+    """Of that, the time in which it waited for checkpoints to be in storage."""
     evaluation_seconds: float | None = None
     peak_memory_mib: float | None = None
     """Peak of the worker: allocated on the GPU, resident set on a CPU. Also of one that ran out.
@@ -173,6 +175,8 @@ class Heartbeat:
     """Questions answered in this attempt."""
     staging: str = ""
     """What is brought to the node now, in words; empty before and afterwards."""
+    awaited: int = 0
+    """Step of the checkpoint that the training waits for now; 0 where it waits for none."""
 
     def __post_init__(self) -> None:
         check_count("step", self.step)

@@ -1,4 +1,5 @@
-"""Checkpoints go to storage while the training goes on; the marker comes when all of one is there.
+"""Checkpoints go to storage while the next step is computed; the marker comes when all of one is
+there.
 
 The ranks of a node save into one folder on its own disk, and its first rank copies that. Rank 0
 waits for the other nodes' parts, and then commits. Whatever ends the attempt before leaves a
@@ -33,35 +34,44 @@ class Place:
 
 
 class Checkpoints:
-    """Copies one checkpoint at a time; the next one waits for the one before."""
+    """Copies one checkpoint at a time.
+
+    Who waits for it before the next step is taken has never done more than the steps from one
+    checkpoint to the next without one that counts.
+    """
 
     def __init__(self, storage: Storage, keys: AttemptKeys, place: Place) -> None:
         self._storage = storage
         self._keys = keys
         self._place = place
         self._thread: threading.Thread | None = None
+        self._step = 0
         self._error: Exception | None = None
+        self.awaited = 0
+        """Step of the checkpoint that the training waits for now; 0 where it waits for none."""
+        self.waited_seconds = 0.0
 
     def save(self, folder: Path, step: int) -> None:
         """Begin to copy what the ranks of this node have saved. Raises what the copy before ended
         with."""
         self.wait()
         if self._place.local_rank == 0:
+            self._step = step
             self._thread = threading.Thread(
                 target=self._run, args=(folder, step), name=f"checkpoint {step}", daemon=True
             )
             self._thread.start()
 
-    def check(self) -> None:
-        """Raise what a copy ended with, OSError where storage is full or away."""
+    def wait(self) -> None:
+        """Return when what was begun is committed. Raises what a copy ended with, OSError where
+        storage is full or away."""
+        if self._thread is not None:
+            began, self.awaited = time.monotonic(), self._step
+            self._thread.join()
+            self._thread, self.awaited = None, 0
+            self.waited_seconds += time.monotonic() - began
         if self._error is not None:
             raise self._error
-
-    def wait(self) -> None:
-        """Return when what was begun is committed. Raises what the copy ended with."""
-        if self._thread is not None:
-            self._thread.join()
-        self.check()
 
     def _run(self, folder: Path, step: int) -> None:
         try:

@@ -23,6 +23,7 @@ def beating(
     step: Callable[[], int],
     answers: Callable[[], int] = lambda: 0,
     staging: Callable[[], str] = lambda: "",
+    awaited: Callable[[], int] = lambda: 0,
     every: float = BEAT_SECONDS,
     measured: bool = True,
 ) -> Iterator[None]:
@@ -39,7 +40,7 @@ def beating(
         while True:
             # Storage that is full or away ends no training; the next beat tries again.
             with contextlib.suppress(OSError):
-                beat = heartbeat(keys.attempt, step(), answers(), measured, staging())
+                beat = heartbeat(keys.attempt, step(), answers(), measured, staging(), awaited())
                 storage.touch(keys.heartbeat, to_json(beat))
             if ended.wait(every):
                 return
@@ -54,7 +55,12 @@ def beating(
 
 
 def heartbeat(
-    attempt: int, step: int, answers: int = 0, measured: bool = True, staging: str = ""
+    attempt: int,
+    step: int,
+    answers: int = 0,
+    measured: bool = True,
+    staging: str = "",
+    awaited: int = 0,
 ) -> Heartbeat:
     """What can be said of this process now."""
     return Heartbeat(
@@ -63,6 +69,7 @@ def heartbeat(
         step=step,
         answers=answers,
         staging=staging,
+        awaited=awaited,
         pid=os.getpid(),
         host=socket.gethostname(),
         memory_mib=memory_mib() if measured else None,

@@ -8,6 +8,7 @@ from ray.train import FailureConfig, RunConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
+from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.cluster import NoRayError, connection
 from ntlbg_service.runner.device import device_of, simulated_for
@@ -52,7 +53,9 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
         work,
         train_loop_config={"spec": to_json(spec), "simulated": device.simulated},
         scaling_config=scaling_of(spec.fit, list(labels.values()), spec.nodes),
-        torch_config=TorchConfig(backend=device.backend),
+        # Peers wait in a collective while rank 0 waits for a checkpoint to be in storage: it is the
+        # controller's patience that ends a gang that hangs.
+        torch_config=TorchConfig(backend=device.backend, timeout_s=int(Patience.stalled)),
         run_config=RunConfig(
             name="train",
             storage_path=str(storage.path(keys.folder)),

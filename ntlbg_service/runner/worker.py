@@ -115,9 +115,13 @@ class _Progress:
     staging: str = ""
     staged: Staged = field(default_factory=Staged)
     train_seconds: float | None = None
+    checkpoints: Checkpoints = field(init=False)
     evaluation_seconds: float | None = None
     peak_memory_mib: float | None = None
     results: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = Checkpoints(self.storage, self.keys, self.place)
 
     @property
     def leads(self) -> bool:
@@ -150,6 +154,7 @@ class _Progress:
             ended_at=time.time(),
             steps=self.steps,
             train_seconds=self.train_seconds,
+            waited_seconds=None if self.train_seconds is None else self.checkpoints.waited_seconds,
             evaluation_seconds=self.evaluation_seconds,
             peak_memory_mib=self.peak_memory_mib,
             results=self.results,
@@ -167,6 +172,7 @@ def _signs_of_life(progress: _Progress) -> AbstractContextManager[None]:
         lambda: progress.steps,
         lambda: progress.answers,
         lambda: progress.staging,
+        lambda: progress.checkpoints.awaited,
         measured=not progress.device.simulated,
     )
 
@@ -232,11 +238,7 @@ def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> 
             zero_stage=spec.fit.zero_stage,
             offload=spec.fit.offload,
             callbacks=[
-                ReportCallback(
-                    progress.metric,
-                    progress.stepped,
-                    Checkpoints(progress.storage, progress.keys, progress.place),
-                )
+                ReportCallback(progress.metric, progress.stepped, progress.checkpoints),
             ],
         )
         started = time.monotonic()

@@ -27,8 +27,6 @@ class Row:
     """Steps from one checkpoint to the next."""
     lost_steps: int
     """Steps that the next attempt did again."""
-    uncommitted_steps: int
-    """Steps of the attempt since the checkpoint that it committed last."""
     different: list[str]
     """What of the finished run is not as in the undisturbed one."""
     runs_lost: int
@@ -82,7 +80,6 @@ def suffer(
                 detected_seconds=None if ended is None else round(ended - hurt_at[number - 1], 1),
                 save_steps=config.training.save_steps,
                 lost_steps=repeated_steps(home, run_id, number),
-                uncommitted_steps=uncommitted(home, AttemptKeys(run_id, number)),
                 different=different,
                 runs_lost=int(not finished),
                 doubled=twice,
@@ -91,17 +88,6 @@ def suffer(
             )
         )
     return rows
-
-
-def uncommitted(home: Home, keys: AttemptKeys) -> int:
-    """Steps of an attempt since the checkpoint that it committed last."""
-    return home.steps(keys) - max(home.markers(keys), default=0)
-
-
-def check_loss(row: Row) -> None:
-    """Nothing that was committed is done again; since then there is an interval, and what was done
-    while the next checkpoint was on its way, of which there is one at a time."""
-    assert 0 <= row.lost_steps <= row.uncommitted_steps <= 2 * row.save_steps, row
 
 
 def repeated_steps(home: Home, run_id: str, number: int) -> int:

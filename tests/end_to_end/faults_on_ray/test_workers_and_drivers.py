@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from tests.end_to_end.faults_on_ray import scenes
-from tests.end_to_end.faults_on_ray.rows import check_loss
 from tests.ray_cluster import RayCluster
 
 
@@ -13,6 +12,6 @@ def test_a_killed_worker_and_then_a_killed_driver_cost_a_few_steps(
     worker, driver = scenes.processes(scenes.Stage(ray_cluster, data_root, tmp_path))
     for row in (worker, driver):
         assert (row.runs_lost, row.doubled, row.different, row.attempts) == (0, [], [], 3), row
-        check_loss(row)
+        assert 0 <= row.lost_steps <= row.save_steps, row
     assert "by peer" in worker.ended_as or "without a word" in worker.ended_as
     assert driver.ended_as == "the driver ended without an exit record"

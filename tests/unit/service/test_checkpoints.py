@@ -102,4 +102,4 @@ def test_a_full_disk_is_one_line_and_no_marker(tmp_path: Path) -> None:
     assert storage.get(KEYS.marker(2)) is None
     assert not target.exists()
     with pytest.raises(OSError):
-        checkpoints.check()
+        checkpoints.save(saved(tmp_path, 4), 4)
