@@ -44,7 +44,7 @@ demo: install
 
 test: lint
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long and not browser and not prometheus" --cov --cov-report=
-	$(BIN)/coverage report --include='ntlbg_service/domain/*' --fail-under=95
+	$(BIN)/coverage report --fail-under=95
 
 test-all: lint
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not browser and not prometheus"

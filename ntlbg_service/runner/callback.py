@@ -40,7 +40,8 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """No step beyond a checkpoint that is not committed. Raises what its copy ended with."""
+        """No step beyond a checkpoint that is not committed. DeepSpeed takes a step together with
+        its gradients; there it only does not count before. Raises what the copy ended with."""
         self._checkpoints.wait()
 
     def on_step_end(

@@ -1,12 +1,16 @@
-"""The command as a person runs it."""
+"""The command as a person runs it, and an empty ledger."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from ntlbg_service import cli
+from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.ledger import Ledger
+from tests.builders import Ticks
 
 Ntlbg = Callable[..., str]
 
@@ -30,3 +34,17 @@ def ntlbg(
         return printed.out if code == 0 else printed.err
 
     return run
+
+
+@pytest.fixture
+def engine(ledger_url: str) -> Iterator[Engine]:
+    """An empty ledger's database, once of each kind."""
+    made = open_database(ledger_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    """The ledger in it, with a clock of its own."""
+    return Ledger(engine, Ticks())

@@ -1,6 +1,5 @@
 """The ledger: durable, idempotent, and honest about what changed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,14 +8,6 @@ from ntlbg_service.domain.states import AttemptState, RunState, TransitionError,
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Measured
 from tests.builders import SUITE, cpu_fit, new_run, open_test_ledger, tiny_config
-
-
-@pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
-    """An empty ledger, once in each kind of database."""
-    opened = open_test_ledger(ledger_url)
-    yield opened
-    opened.close()
 
 
 def test_opening_twice_keeps_what_is_there(ledger: Ledger, ledger_url: str) -> None:

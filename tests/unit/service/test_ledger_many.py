@@ -1,6 +1,5 @@
 """Many runs at once: what a step of the controller starts, ends and reads in one transaction."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,26 +9,12 @@ from sqlalchemy import Engine
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, TransitionError, Wanted
 from ntlbg_service.ledger.checking import check
-from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt
 from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
 FIT = cpu_fit(tiny_config())
 SMALLER = replace(FIT, micro_batch=1)
-
-
-@pytest.fixture
-def engine(ledger_url: str) -> Iterator[Engine]:
-    """An empty ledger's database."""
-    made = open_database(ledger_url)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine, Ticks())
 
 
 def submitted(ledger: Ledger, number: int) -> tuple[str, ...]:

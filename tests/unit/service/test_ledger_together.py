@@ -1,6 +1,5 @@
 """Several at once on one ledger: submitters, leaders, and a database that goes away."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,14 +29,6 @@ class Hand:
 
     def __call__(self) -> float:
         return self.time
-
-
-@pytest.fixture
-def engine(ledger_url: str) -> Iterator[Engine]:
-    """An empty ledger's database."""
-    made = open_database(ledger_url)
-    yield made
-    made.dispose()
 
 
 def test_eight_submit_the_same_suite_at_once(engine: Engine) -> None:

@@ -1,7 +1,7 @@
 """Several people on one ledger: whose a run is, and who may change it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,13 @@ from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.domain.users import NotAllowedError
 from ntlbg_service.identity import acting_user
 from ntlbg_service.ledger.backup import back_up
-from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.publishing import Publisher
-from tests.builders import SUITE, Service, Ticks, new_run
+from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import Command, command_on
 
 BOBS = replace(SUITE, submitter="bob")
-
-
-@pytest.fixture
-def engine(ledger_url: str) -> Iterator[Engine]:
-    made = open_database(ledger_url)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine, Ticks())
 
 
 @pytest.fixture

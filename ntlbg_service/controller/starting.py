@@ -1,0 +1,117 @@
+"""Starts the runs whose turn it is, and launches attempts whose intents are written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.effects import Effects, Starting
+from ntlbg_service.controller.ending import Endings
+from ntlbg_service.controller.evidence import keys_of
+from ntlbg_service.controller.queue import Queue
+from ntlbg_service.controller.seen import Seen
+from ntlbg_service.controller.spec import launch_spec
+from ntlbg_service.controller.trouble import Trouble
+from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.launch import LaunchSpec
+from ntlbg_service.domain.recovery import FailureClass
+from ntlbg_service.domain.scheduling.caps import Caps
+from ntlbg_service.domain.scheduling.schedule import something_free
+from ntlbg_service.domain.scheduling.starts import Start, starts, words_of_start
+from ntlbg_service.domain.states import AttemptState
+from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.results import newest_checkpoint
+from ntlbg_service.storage.local import DamagedError
+from ntlbg_service.storage.records import read_record
+from ntlbg_service.workspace import Workspace
+
+AT_ONCE = 32
+"""Runs whose intents to start are written together. They are launched one after another, and the
+hours of the last count from the same moment as those of the first."""
+
+
+@dataclass
+class Starter:
+    """Puts waiting runs on what is free."""
+
+    effects: Effects
+    workspace: Workspace
+    ground: Ground
+    caps: Caps
+    suite_key: str | None
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    decided: Callable[[float], None]
+    """Told how many seconds a look at the queue took, starts not counted."""
+    endings: Endings
+    trouble: Trouble
+    _queue: Queue = field(default_factory=Queue)
+
+    def place(self) -> None:
+        """Look at the queue, and start whatever can start now."""
+        began = self.clock()
+        ledger = self.effects.ledger
+        now = ledger.now()
+        seen = Seen(ledger, self.caps)
+        cluster = seen.cluster(self.ground.inventory.nodes())
+        if not something_free(cluster):
+            return
+        jobs = self._queue.jobs(ledger, now, self.suite_key, seen.job_of)
+        if not jobs:
+            return
+        decided = starts(jobs, cluster, now / 3600)
+        self.decided(self.clock() - began)
+        for first in range(0, len(decided), AT_ONCE):
+            self.trouble.despite(self._start, decided[first : first + AT_ONCE])
+
+    def _start(self, decided: Sequence[Start]) -> None:
+        """Start some: first all intents are written, then each is launched."""
+        ledger, storage = self.effects.ledger, self.effects.storage
+        runs = ledger.runs([start.placement.run_id for start in decided])
+        behind = ledger.attempts_behind(list(runs.values()))
+        names = self._queue.labels(row.placement.run_id for start in decided for row in start.named)
+        starting = [
+            Starting(
+                run=runs[run_id],
+                placement=start.placement,
+                marker=newest_checkpoint(storage, behind[run_id]),
+                why=words_of_start(start, names),
+            )
+            for start in decided
+            if (run_id := start.placement.run_id) in runs
+        ]
+        started = self.effects.start(starting)
+        for run, _ in started:
+            self._queue.forget(run.run_id)
+        self.launch(started)
+
+    def launch(self, started: Sequence[tuple[Run, Attempt]]) -> None:
+        """Launch attempts whose intents are written: first all specs, then one after another."""
+        fresh: list[LaunchSpec] = []
+        going: list[LaunchSpec] = []
+        for run, attempt in started:
+            self.trouble.despite(self._prepare, run, attempt, fresh, going)
+        self.effects.write(fresh)
+        for spec in going:
+            self.trouble.despite(self.effects.launch, spec)
+
+    def _prepare(
+        self, run: Run, attempt: Attempt, fresh: list[LaunchSpec], going: list[LaunchSpec]
+    ) -> None:
+        """Add what is launched for an attempt; a spec that lies in storage already counts."""
+        gone = self.ground.gone(attempt.nodes)
+        if gone:
+            self.endings.withdraw(run, attempt, f"{', '.join(gone)} went before it began")
+            return
+        try:
+            spec = read_record(self.effects.storage, LaunchSpec, keys_of(attempt).spec)
+            if spec is None:
+                spec = launch_spec(run, attempt, self.workspace, self.ground.ray_ids)
+                fresh.append(spec)
+        except UserError as error:
+            # What was submitted is not what this code runs, whoever tries it again.
+            state, failure = AttemptState.FAILED, FailureClass.USER
+            self.endings.recover(run, attempt, state, failure, str(error), None)
+        except DamagedError as error:
+            self.endings.lost(run, attempt, str(error))
+        else:
+            going.append(spec)
