@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.domain.launch import Heartbeat, MetricLine, to_json
+from ntlbg_service.domain.launch import ExitRecord, Heartbeat, MetricLine, to_json
 from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.builders import SUITE, Service, new_run
@@ -158,6 +158,32 @@ def test_explain_sets_measured_memory_beside_the_prediction(
     again = ntlbg("explain", keys.run_id).out
     assert "attempt 1 on cpu" in again and "the driver ended without an exit record" in again
     assert "attempt 2 on cpu" in again and "lost to the infrastructure (1 of 3" in again
+
+
+def test_a_training_that_waits_for_storage_says_so(service: Service, ntlbg: Command) -> None:
+    keys = started(service)
+    beat = Heartbeat(
+        attempt=1,
+        time=1.0,
+        step=2,
+        pid=1,
+        host="h",
+        memory_mib=None,
+        peak_memory_mib=None,
+        awaited=2,
+    )
+    service.storage.touch(keys.heartbeat, to_json(beat))
+    assert ", writing the checkpoint of step 2" in ntlbg("watch", "--once").out
+    record = ExitRecord(
+        run_id=keys.run_id,
+        attempt=1,
+        finished=True,
+        ended_at=2.0,
+        train_seconds=100.0,
+        waited_seconds=12.0,
+    )
+    service.storage.put(keys.exit, to_json(record))
+    assert "; 12 s of it writing checkpoints" in ntlbg("explain", keys.run_id).out
 
 
 def test_what_is_brought_to_the_nodes_is_seen(service: Service, ntlbg: Command) -> None:

@@ -26,13 +26,13 @@ def test_the_newest_step_is_told(tmp_path: Path) -> None:
         beat = newest(storage)
         return beat is not None and beat.step == step
 
-    with beating(storage, KEYS, lambda: steps[0], lambda: 3, every=0.01):
+    with beating(storage, KEYS, lambda: steps[0], lambda: 3, awaited=lambda: 5, every=0.01):
         until(lambda: told(0), "the first heartbeat")
         steps[0] = 7
         until(lambda: told(7), "a heartbeat of step 7")
     beat = newest(storage)
     assert beat is not None
-    assert (beat.attempt, beat.pid, beat.answers) == (2, os.getpid(), 3)
+    assert (beat.attempt, beat.pid, beat.answers, beat.awaited) == (2, os.getpid(), 3, 5)
     assert 0 < beat.memory_mib <= beat.peak_memory_mib + 1
 
 
