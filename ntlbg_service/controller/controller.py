@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 
 from ntlbg_service.controller.climbing import Ground
@@ -47,15 +48,26 @@ class Controller:
     """Told before each attempt that is looked at and each start: a step may be long."""
     decided: Callable[[float], None] = lambda _: None
     """Told how many seconds a look at the queue took, starts not counted."""
-    _trouble: Trouble = field(init=False)
-    _pulse: Pulse = field(init=False)
-    _tidying: Tidying = field(init=False)
-    _endings: Endings = field(init=False)
-    _starter: Starter = field(init=False)
 
-    def __post_init__(self) -> None:
-        trouble, endings = Trouble(self.alive), Endings(self.effects, self.ground)
-        starter = Starter(
+    @cached_property
+    def _trouble(self) -> Trouble:
+        return Trouble(self.alive)
+
+    @cached_property
+    def _pulse(self) -> Pulse:
+        return Pulse(self.clock)
+
+    @cached_property
+    def _tidying(self) -> Tidying:
+        return Tidying(self.effects, self.keep)
+
+    @cached_property
+    def _endings(self) -> Endings:
+        return Endings(self.effects, self.ground)
+
+    @cached_property
+    def _starter(self) -> Starter:
+        return Starter(
             effects=self.effects,
             workspace=self.workspace,
             ground=self.ground,
@@ -63,14 +75,9 @@ class Controller:
             suite_key=self.suite_key,
             clock=self.clock,
             decided=self.decided,
-            endings=endings,
-            trouble=trouble,
+            endings=self._endings,
+            trouble=self._trouble,
         )
-        object.__setattr__(self, "_trouble", trouble)
-        object.__setattr__(self, "_pulse", Pulse(self.clock))
-        object.__setattr__(self, "_tidying", Tidying(self.effects, self.keep))
-        object.__setattr__(self, "_endings", endings)
-        object.__setattr__(self, "_starter", starter)
 
     def step(self) -> bool:
         """One reconciliation. False when every run it drives has ended.
