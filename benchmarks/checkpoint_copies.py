@@ -1,6 +1,6 @@
 """What it costs that a fault costs at most the steps from one checkpoint to the next, in one run.
 
-    python benchmarks/checkpoint_copies.py [--steps 25] [--interval 5] [--repeats 3]
+    python benchmarks/checkpoint_copies.py [--steps 25] [--interval 5] [--batch 16] [--repeats 5]
 
 The same training of the tiny base, with its checkpoints copied to storage in three ways: the
 training waits for each copy; the next step is computed meanwhile and taken when the copy is
@@ -121,11 +121,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--interval", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = small_config(max_steps=arguments.steps, save_steps=arguments.interval)
+    config = small_config(
+        max_steps=arguments.steps,
+        save_steps=arguments.interval,
+        global_batch=arguments.batch,
+    )
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         render(root)
@@ -160,9 +165,10 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, one thread, no GPU",
         "versions": {name: version(name) for name in ("torch", "transformers")},
-        **{name: getattr(arguments, name) for name in ("steps", "interval", "repeats")},
+        **{name: getattr(arguments, name) for name in ("steps", "interval", "batch", "repeats")},
         "seed": 0,
         "step_seconds": step,
+        "seconds_without_checkpoints": alone,
         "rows": rows,
         "gpu": "not measured",
     }
