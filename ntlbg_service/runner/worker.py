@@ -1,41 +1,31 @@
 """What each Ray Train worker does: load, train, evaluate, write the exit record."""
 
 import gc
-import importlib.metadata
 import json
 import os
 import socket
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import DatasetConfig
 from ntlbg_model.data.records import Prediction
-from ntlbg_service.domain.launch import (
-    FOLDER,
-    ExitRecord,
-    LaunchSpec,
-    MetricLine,
-    Whereabouts,
-    to_json,
-)
+from ntlbg_service.domain.launch import FOLDER, LaunchSpec, Whereabouts, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.runner.checkpoints import Checkpoints, Place
-from ntlbg_service.runner.device import Device, device_of
+from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.device import device_of
 from ntlbg_service.runner.failures import classify
-from ntlbg_service.runner.heartbeat import beating, peak_mib
+from ntlbg_service.runner.heartbeat import peak_mib
+from ntlbg_service.runner.progress import Progress, signs_of_life
 from ntlbg_service.runner.scratch import scratch
 from ntlbg_service.runner.staging.copying import CopyError
 from ntlbg_service.runner.staging.staged import Staged, staged
-from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage, Storage
-
-PACKAGES = ("ray", "torch", "transformers", "peft", "accelerate", "av", "numpy")
+from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
 
 
 def work(settings: dict[str, Any]) -> None:
@@ -50,11 +40,11 @@ def work(settings: dict[str, Any]) -> None:
         # Ray Train names a CUDA device even where the workers were given none.
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     os.chdir(os.environ.get(FOLDER, "."))
-    progress = _Progress(spec, storage, place_of(context), device)
+    progress = Progress(spec, storage, place_of(context), device)
     where = whereabouts(progress.place)
     try:
         storage.put(progress.keys.worker(where.rank), to_json(where))
-        with _signs_of_life(progress), staged(spec, storage, progress.place, progress.stage) as own:
+        with signs_of_life(progress), staged(spec, storage, progress.place, progress.stage) as own:
             progress.staged = own
             _train_and_evaluate(spec, progress)
     # The edge of the attempt: what went wrong becomes its exit record, then Ray's business.
@@ -66,12 +56,10 @@ def work(settings: dict[str, Any]) -> None:
         suspect = where.node if isinstance(error, CopyError) else ""
         # The first rank to fail has the cause; the others only see that it is gone.
         with suppress(AlreadyWrittenError):
-            progress.end(
-                ExitRecordParts(finished=False, failure=failure, message=message, suspect=suspect)
-            )
+            progress.end(failure, message, suspect)
         raise
     if progress.leads:
-        progress.end(ExitRecordParts(finished=True))
+        progress.end()
 
 
 def place_of(context: Any) -> Place:
@@ -92,92 +80,7 @@ def whereabouts(place: Place) -> Whereabouts:
     return Whereabouts(rank=place.rank, node=node, host=socket.gethostname(), pid=os.getpid())
 
 
-@dataclass(kw_only=True)
-class ExitRecordParts:
-    """What only the end knows."""
-
-    finished: bool
-    failure: Any = None
-    message: str = ""
-    suspect: str = ""
-
-
-@dataclass
-class _Progress:
-    """What this attempt has done so far; rank 0 writes it down."""
-
-    spec: LaunchSpec
-    storage: Storage
-    place: Place
-    device: Device
-    steps: int = 0
-    answers: int = 0
-    staging: str = ""
-    staged: Staged = field(default_factory=Staged)
-    train_seconds: float | None = None
-    checkpoints: Checkpoints = field(init=False)
-    evaluation_seconds: float | None = None
-    peak_memory_mib: float | None = None
-    results: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.checkpoints = Checkpoints(self.storage, self.keys, self.place)
-
-    @property
-    def leads(self) -> bool:
-        return self.place.rank == 0
-
-    @property
-    def keys(self) -> AttemptKeys:
-        return AttemptKeys(self.spec.run_id, self.spec.attempt)
-
-    def stepped(self, step: int) -> None:
-        self.steps = max(self.steps, step)
-
-    def stage(self, words: str) -> None:
-        self.staging = words
-
-    def metric(self, step: int, values: dict[str, float]) -> None:
-        self.stepped(step)
-        if self.leads and values:
-            line = MetricLine(attempt=self.spec.attempt, step=step, time=time.time(), values=values)
-            self.storage.append(self.keys.metrics, to_json(line))
-
-    def end(self, parts: ExitRecordParts) -> None:
-        record = ExitRecord(
-            run_id=self.spec.run_id,
-            attempt=self.spec.attempt,
-            finished=parts.finished,
-            failure=parts.failure,
-            message=parts.message,
-            suspect=parts.suspect,
-            ended_at=time.time(),
-            steps=self.steps,
-            train_seconds=self.train_seconds,
-            waited_seconds=None if self.train_seconds is None else self.checkpoints.waited_seconds,
-            evaluation_seconds=self.evaluation_seconds,
-            peak_memory_mib=self.peak_memory_mib,
-            results=self.results,
-            versions={name: importlib.metadata.version(name) for name in PACKAGES},
-        )
-        self.storage.put(self.keys.exit, to_json(record))
-
-
-def _signs_of_life(progress: _Progress) -> AbstractContextManager[None]:
-    if not progress.leads:
-        return nullcontext()
-    return beating(
-        progress.storage,
-        progress.keys,
-        lambda: progress.steps,
-        lambda: progress.answers,
-        lambda: progress.staging,
-        lambda: progress.checkpoints.awaited,
-        measured=not progress.device.simulated,
-    )
-
-
-def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
+def _train_and_evaluate(spec: LaunchSpec, progress: Progress) -> None:
     import torch
 
     from ntlbg_model.data.video import FrameCache
@@ -210,7 +113,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: _Progress) -> None:
         progress.peak_memory_mib = peak_mib(not device.simulated)
 
 
-def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> None:
+def _train(spec: LaunchSpec, progress: Progress, backbone: Any, cache: Any) -> None:
     from ntlbg_model.training import build_trainer
     from ntlbg_service.runner.callback import ReportCallback
 
@@ -247,7 +150,7 @@ def _train(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> 
         progress.steps = trainer.state.global_step
 
 
-def _evaluate(spec: LaunchSpec, progress: _Progress, backbone: Any, cache: Any) -> None:
+def _evaluate(spec: LaunchSpec, progress: Progress, backbone: Any, cache: Any) -> None:
     from ntlbg_model.evaluation import evaluate
     from ntlbg_service.runner.summary import summarise
 

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-TRAINING = "ntlbg_model.training"
+TRAINING = "ntlbg_model.training.trainer"
 
 
 class _Full(MetaPathFinder):

@@ -136,7 +136,7 @@ def test_a_probed_training_is_bit_for_bit_one_without_and_resumes_unprobed(
             probes.append(folder)
             return what_is_not_finite(model, loss) if probed else None
 
-        monkeypatch.setattr("ntlbg_model.training.what_is_not_finite", probe)
+        monkeypatch.setattr("ntlbg_model.training.trainer.what_is_not_finite", probe)
         found = trainer(tmp_path / folder, frames, quiet(), "bf16")
         found.train(resume_from_checkpoint=resume)
         return [weight.detach() for weight in found.model.parameters()]

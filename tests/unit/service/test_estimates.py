@@ -117,7 +117,7 @@ def test_all_that_a_trace_loads_is_in_its_version() -> None:
     behind = {str(path) for path in files_behind(root, TRACER)}
     loaded = set(done.stdout.split())
     assert str(root / "tracing" / "step.py") in loaded <= behind
-    assert str(root / "training.py") not in behind
+    assert str(root / "training" / "trainer.py") not in behind
     assert str(root / "selection" / "dpp.py") not in behind
 
 

@@ -1,28 +1,20 @@
-"""Fine-tuning on multiple-choice questions with Hugging Face's Trainer."""
+"""Hugging Face's Trainer on multiple-choice questions: our sample order, loss and checkpoints."""
 
-import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from torch.utils.data import Sampler
+from transformers import PreTrainedModel, Trainer
 
-from ntlbg_model.backbone.beside import stand_beside, weights_beside
+from ntlbg_model.backbone.beside import weights_beside
 from ntlbg_model.backbone.model import Backbone, answer_logits
-from ntlbg_model.backbone.prompt import build_prompt
-from ntlbg_model.config import PAIR, Config
+from ntlbg_model.config import Config
 from ntlbg_model.data.candidates import Candidates
-from ntlbg_model.data.collate import Sample, collate, gather_pairs, targets
-from ntlbg_model.data.points import PointReader
-from ntlbg_model.data.records import Question
-from ntlbg_model.data.video import Frames, VideoError
-from ntlbg_model.footprint import Offload
 from ntlbg_model.learning.finite import (
     ADVICE,
     NonFiniteLossError,
@@ -31,91 +23,11 @@ from ntlbg_model.learning.finite import (
     what_is_not_finite,
 )
 from ntlbg_model.learning.joint import Questions
-from ntlbg_model.learning.joint_data import QuestionCandidates
 from ntlbg_model.learning.loss_schedule import loss_weights
 from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
 from ntlbg_model.learning.sampling import StreamSampler
 from ntlbg_model.model import NTLBGModel, save_plain
-from ntlbg_model.selection.video import VideoSelector, video_seed
-from ntlbg_model.sharding import deepspeed_config, spread, without_compiled_collectives
-from ntlbg_model.tokens.visual_tokens import layout_of
-
-logger = logging.getLogger(__name__)
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-FrameReader = Callable[[Question], Frames]
-"""Candidate frames of a question's video. Raises VideoError."""
-
-
-class NoTrainingDataError(ValueError):
-    """No question with a readable video and a known answer is left."""
-
-
-class QuestionSamples(Dataset[Sample]):
-    """Questions with the frame pairs that the config's selection keeps of their videos."""
-
-    def __init__(
-        self,
-        config: Config,
-        backbone: Backbone,
-        questions: Sequence[Question],
-        frames: FrameReader,
-        seed: int,
-    ) -> None:
-        self._questions = questions
-        self._frames = frames
-        self._selector = VideoSelector(config.video, config.selection, seed, backbone)
-        self._points = PointReader(config)
-        self._layout = layout_of(config.model)
-        self._tokens_per_second = backbone.tokens_per_second
-        self._prompts = [
-            build_prompt(question, backbone.tokenizer, config.evaluation.scoring)
-            for question in questions
-        ]
-
-    def __len__(self) -> int:
-        return len(self._questions)
-
-    def __getitem__(self, index: int) -> Sample:
-        question = self._questions[index]
-        found = self._frames(question)
-        pixels = torch.from_numpy(found.pixels.copy())
-        pairs = self._selector.pairs(question.video_id, pixels, question.question)
-        return Sample(
-            prompt=self._prompts[index],
-            pixels=gather_pairs(pixels, pairs),
-            pairs=pairs,
-            answer=question.answer,
-            points=self._points.points(question.video_id, pixels, pairs, found.times),
-            layout=self._layout,
-            tokens_per_second=self._tokens_per_second,
-            video=str(question.video_path),
-        )
-
-
-def readable(questions: Sequence[Question], frames: FrameReader) -> list[Question]:
-    """Questions that can be trained on: a known answer and a video that decodes.
-
-    Whatever is left out is named in the log, once a video.
-    """
-    broken: dict[str, bool] = {}
-    for question in questions:
-        if question.video_id not in broken:
-            reason = _unreadable(question, frames)
-            broken[question.video_id] = reason is not None
-            if reason is not None:
-                logger.warning("excluded from training: %s: %s", question.video_path, reason)
-    return [row for row in questions if row.answer is not None and not broken[row.video_id]]
-
-
-def _unreadable(question: Question, frames: FrameReader) -> str | None:
-    """Why a question's video cannot be used, or None."""
-    try:
-        found = len(frames(question).pixels)
-    except VideoError as error:
-        return error.reason
-    return None if found >= PAIR else f"has {found} frames, and selection needs {PAIR}"
+from ntlbg_model.selection.video import video_seed
 
 
 class NTLBGTrainer(Trainer):  # type: ignore[misc]
@@ -312,106 +224,3 @@ def _split_off(optimizer: torch.optim.Optimizer, chosen: set[int], rate: float) 
         if own:
             group["params"] = [weight for weight in group["params"] if id(weight) not in chosen]
             optimizer.add_param_group({**group, "params": own, "lr": rate})
-
-
-def build_trainer(
-    config: Config,
-    *,
-    backbone: Backbone,
-    questions: Sequence[Question],
-    frames: FrameReader,
-    output_dir: Path,
-    micro_batch: int,
-    accumulation: int,
-    world_size: int,
-    seed: int,
-    device: str,
-    precision: str,
-    gradient_checkpointing: bool,
-    zero_stage: int = 0,
-    offload: Offload = "none",
-    callbacks: Sequence[TrainerCallback] = (),
-) -> NTLBGTrainer:
-    """A trainer for the config's steps over `questions`.
-
-    `micro_batch` x `accumulation` x `world_size` must be the config's global batch (ValueError).
-    Raises NoTrainingDataError where no question can be trained on.
-    """
-    training = config.training
-    if micro_batch * accumulation * world_size != training.global_batch:
-        raise ValueError(
-            f"micro-batch {micro_batch} x accumulation {accumulation} x workers {world_size} "
-            f"is not the global batch {training.global_batch}"
-        )
-    usable = readable(questions, frames)
-    if not usable:
-        raise NoTrainingDataError("no training question has a known answer and a readable video")
-    learned = config.selection.query == "learned"
-    settings = deepspeed_config(
-        zero_stage=zero_stage,
-        offload=offload,
-        micro_batch=micro_batch,
-        accumulation=accumulation,
-        max_grad_norm=training.max_grad_norm,
-        precision=precision,
-        pinned=device != "cpu",
-    )
-    if settings is not None and device == "cpu":
-        without_compiled_collectives()
-    arguments = TrainingArguments(
-        output_dir=str(output_dir),
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=accumulation,
-        max_steps=training.max_steps,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        warmup_steps=training.warmup_steps,
-        lr_scheduler_type=_SCHEDULES[training.lr_scheduler],
-        max_grad_norm=training.max_grad_norm,
-        save_steps=training.save_steps,
-        logging_steps=training.logging_steps,
-        logging_first_step=True,
-        seed=seed,
-        use_cpu=device == "cpu",
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        **{_CHECKPOINTING: gradient_checkpointing},
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-        ddp_find_unused_parameters=False,
-        dataloader_pin_memory=device != "cpu",
-        deepspeed=settings,
-    )
-    if settings is not None and zero_stage == 3:
-        stand_beside(backbone)
-        spread(backbone.model, settings, DTYPES[precision])
-    return NTLBGTrainer(
-        config,
-        backbone,
-        seed,
-        args=arguments,
-        train_dataset=(QuestionCandidates if learned else QuestionSamples)(
-            config, backbone, usable, frames, seed
-        ),
-        data_collator=_candidates if learned else _prompts(backbone.video_token),
-        callbacks=list(callbacks),
-    )
-
-
-def _candidates(rows: Sequence[Candidates]) -> dict[str, Any]:
-    return {"candidates": rows, "targets": torch.tensor([row.target for row in rows])}
-
-
-def _prompts(video_token: int) -> Callable[[Sequence[Sample]], dict[str, Any]]:
-    return lambda samples: {"prompt": collate(samples, video_token), "targets": targets(samples)}
-
-
-_CHECKPOINTING = (
-    "activation_checkpointing"
-    if any(field.name == "activation_checkpointing" for field in fields(TrainingArguments))
-    else "gradient_checkpointing"
-)
-"""transformers renamed it within the versions that we allow."""
-
-_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
