@@ -27,15 +27,7 @@ from typing import Any
 import torch
 from quality.footage import Clip, test_clips, training_clips
 from quality.methods import LEARNED, ORACLE, Select, Similarity, fixed_methods, recall
-from quality.training import (
-    Batches,
-    Item,
-    Learned,
-    choices,
-    items_of,
-    train_reader,
-    train_selector,
-)
+from quality.training import Batches, Item, Learned, choices, items_of, train_reader, train_selector
 from quality.verdicts import Answered, endpoint, print_table
 
 from ntlbg_model.backbone.model import Backbone, load_backbone

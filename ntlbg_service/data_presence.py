@@ -1,11 +1,44 @@
 """Whether the data sets of configs lie on disk: what is missing, by name."""
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
 from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, DatasetError, read_longvideobench
-from ntlbg_service.loading import dataset_folder
+from ntlbg_service.domain.errors import UserError
+
+
+def dataset_folder(dataset: DatasetConfig, data_root: Path) -> Path:
+    """Where a data set lies."""
+    return data_root / dataset.path
+
+
+def check_data(config: Config, data_root: Path, source: str) -> None:
+    """Raise UserError for the first data set of a config that is not on disk."""
+    for part in ("train", "evaluation"):
+        for index, dataset in enumerate(getattr(config.data, part)):
+            folder = dataset_folder(dataset, data_root)
+            if not folder.is_dir() or not (folder / ANNOTATIONS).is_file():
+                raise UserError(
+                    f"{source}: data.{part}.{index}.path: no data set at {folder}"
+                    f"{_near_folder(folder)}"
+                )
+
+
+def _near_folder(folder: Path) -> str:
+    siblings = (
+        sorted(
+            found.parent.relative_to(folder.parent).as_posix()
+            for found in folder.parent.glob(f"*/{ANNOTATIONS}")
+        )
+        if folder.parent.is_dir()
+        else []
+    )
+    near = difflib.get_close_matches(folder.name, siblings, n=1, cutoff=0.0)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return "; 'ntlbg data needles' renders the demo's, --data-root says where data sets lie"
 
 
 def missing_data(configs: Iterable[Config], data_root: Path) -> tuple[str, ...]:

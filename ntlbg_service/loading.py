@@ -1,28 +1,19 @@
-"""Files to domain: JSON with strict reading, and the identities of data and code."""
+"""Files to domain: configs, suites, sweeps, inventories, kinds of GPU and caps."""
 
-import difflib
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-import ntlbg_model
-from ntlbg_model.config import Config, DatasetConfig
-from ntlbg_model.data.longvideobench import ANNOTATIONS, data_identity
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.hardware.profiles import Profile, including, profile_named
-from ntlbg_service.domain.published.conversion import is_published, published_mark
 from ntlbg_service.domain.resolve import Layer, parse, resolve
-from ntlbg_service.domain.run_identity import digest
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec
 from ntlbg_service.domain.sweep import SweepSpec
-from ntlbg_service.redaction import known
+from ntlbg_service.json_files import is_file, near_file, read_json
 
 T = TypeVar("T")
 
@@ -31,94 +22,6 @@ NOT_SECTIONS = ("name", "description", "categories")
 
 KINDS = "NTLBG_PROFILES"
 """Environment variable that names files of further GPU kinds."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in this project's layout. Raises UserError in one line, as `read_any` does,
-    and for a file in the published layout, which has to be imported first.
-    """
-    value = read_any(path)
-    if is_published(value):
-        raise UserError(
-            f"{path}: has the published layout ('{published_mark(value)}'): convert it with "
-            f"'ntlbg config import {path}'"
-        )
-    return value
-
-
-def read_any(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises UserError for a missing file, bad syntax, a repeated key or a secret:
-    what stands in a config is copied to ledger, storage, MLflow and reports."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file{_near_file(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    try:
-        value = json.loads(
-            text,
-            object_pairs_hook=lambda pairs: _unique(pairs, path),
-            parse_constant=lambda word: _no_number(word, path),
-        )
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise UserError(f"{path}: is nested too deeply") from None
-    except ValueError as error:  # A whole number of thousands of digits.
-        raise UserError(f"{path}: not JSON: {str(error).partition(';')[0]}") from None
-    _check_text(text, value, path)
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: must be a JSON object, got {type(value).__name__}")
-    secret = known().place_in(value)
-    if secret is not None:
-        raise UserError(
-            f"{path}: {secret}: looks like a secret; leave it out, and put it into the environment "
-            "of the nodes"
-        )
-    return value
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is a file; no, for a name that no file system takes."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            raise UserError(f"{path}: key '{key}' stands twice in one object")
-        seen[key] = value
-    return seen
-
-
-def _check_text(text: str, value: Any, path: Path) -> None:
-    """JSON can escape half of a surrogate pair, which no file or terminal can show."""
-    if "\\ud" not in text.lower():
-        return
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{path}: holds half of a surrogate pair, which is no character") from None
-
-
-def _no_number(word: str, path: Path) -> NoReturn:
-    raise UserError(f"{path}: {word} is no JSON number")
-
-
-def _near_file(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"; there is no folder {folder}"
-    stems = sorted(found.stem for found in folder.glob("*.json"))
-    near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.4)
-    if near:
-        return f"; did you mean {folder / near[0]}.json?"
-    return f"; {folder} holds {', '.join(f'{stem}.json' for stem in stems)}" if stems else ""
 
 
 def load_main(
@@ -152,7 +55,7 @@ def load_suite(path: Path, scale: str | None = None, kinds: Sequence[Profile] = 
     suite = _parse(SuiteSpec, read_json(path), str(path))
     base_path = path.parent / suite.config
     if not is_file(base_path):
-        raise UserError(f"{path}: config: no such file {base_path}{_near_file(base_path)}")
+        raise UserError(f"{path}: config: no such file {base_path}{near_file(base_path)}")
     base, categories = load_main(base_path, kinds)
     files = SuiteFiles(
         source=str(path),
@@ -212,80 +115,10 @@ def load_kinds(values: Mapping[str, str]) -> tuple[Profile, ...]:
 
 def _with_kind(kinds: tuple[Profile, ...], path: Path, source: str) -> tuple[Profile, ...]:
     if not is_file(path):
-        raise UserError(f"{source}: no such file {path}{_near_file(path)}")
+        raise UserError(f"{source}: no such file {path}{near_file(path)}")
     return including(kinds, load_kind(path), str(path))
 
 
 def load_kind(path: Path) -> Profile:
     """A GPU kind of its own file."""
     return _parse(Profile, read_json(path), str(path))
-
-
-def dataset_folder(dataset: DatasetConfig, data_root: Path) -> Path:
-    """Where a data set lies."""
-    return data_root / dataset.path
-
-
-def check_data(config: Config, data_root: Path, source: str) -> None:
-    """Raise UserError for the first data set of a config that is not on disk."""
-    for part in ("train", "evaluation"):
-        for index, dataset in enumerate(getattr(config.data, part)):
-            folder = dataset_folder(dataset, data_root)
-            if not folder.is_dir() or not (folder / ANNOTATIONS).is_file():
-                raise UserError(
-                    f"{source}: data.{part}.{index}.path: no data set at {folder}"
-                    f"{_near_folder(folder)}"
-                )
-
-
-def _near_folder(folder: Path) -> str:
-    siblings = (
-        sorted(
-            found.parent.relative_to(folder.parent).as_posix()
-            for found in folder.parent.glob(f"*/{ANNOTATIONS}")
-        )
-        if folder.parent.is_dir()
-        else []
-    )
-    near = difflib.get_close_matches(folder.name, siblings, n=1, cutoff=0.0)
-    if near:
-        return f"; did you mean '{near[0]}'?"
-    return "; 'ntlbg data needles' renders the demo's, --data-root says where data sets lie"
-
-
-class DataIdentities:
-    """Digests of data sets, each computed once."""
-
-    def __init__(self, data_root: Path) -> None:
-        self._root = data_root
-        self._known: dict[Path, str] = {}
-
-    def of(self, config: Config) -> str:
-        """Digest over every data set a config trains or is evaluated on."""
-        folders = [
-            dataset_folder(dataset, self._root)
-            for dataset in (*config.data.train, *config.data.evaluation)
-        ]
-        for folder in folders:
-            if folder not in self._known:
-                self._known[folder] = data_identity(folder)
-        return digest([self._known[folder] for folder in folders])
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """Digest of the code that produces results: the model package and the runner, 12 digits."""
-    model = Path(ntlbg_model.__file__).parent
-    runner = Path(__file__).parent / "runner"
-    sha = hashlib.sha256()
-    for root in (model, runner):
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".safetensors", ".json"):
-                sha.update(path.relative_to(root).as_posix().encode())
-                sha.update(path.read_bytes())
-    return sha.hexdigest()[:12]
-
-
-def environment(values: Mapping[str, str], name: str, fallback: Path) -> Path:
-    """A folder named by an environment variable, else the fallback."""
-    return Path(values[name]) if values.get(name) else fallback

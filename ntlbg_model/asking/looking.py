@@ -13,10 +13,7 @@ from ntlbg_model.data.points import cell_context
 from ntlbg_model.selection import gaussian
 from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.scoring import FrameScorer
-from ntlbg_model.selection.select import (
-    Selection,
-    select_pairs,
-)
+from ntlbg_model.selection.select import Selection, select_pairs
 from ntlbg_model.selection.video import LearnedChoice, video_seed
 from ntlbg_model.tokens.points import VideoPoints
 

@@ -11,13 +11,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    CLIPModel,
-    PreTrainedTokenizerBase,
-    SiglipModel,
-)
+from transformers import AutoConfig, AutoTokenizer, CLIPModel, PreTrainedTokenizerBase, SiglipModel
 
 from ntlbg_model.backbone import vision
 from ntlbg_model.config import PAIR

@@ -2,18 +2,21 @@
 
 from ntlbg_service.ledger.database import is_sqlite
 from ntlbg_service.ledger.draining import Draining
+from ntlbg_service.ledger.ending import Ending
 from ntlbg_service.ledger.figures import Counting
 from ntlbg_service.ledger.holding import Holding
 from ntlbg_service.ledger.leadership import Leadership
 from ntlbg_service.ledger.news import PostgresNews
 from ntlbg_service.ledger.queries import Queries
+from ntlbg_service.ledger.starting import Starting
 from ntlbg_service.ledger.submitting import Submitting
 from ntlbg_service.ledger.transactions import Term
-from ntlbg_service.ledger.trying import Trying
 from ntlbg_service.ledger.wishes import Wishes
 
 
-class Ledger(Submitting, Trying, Wishes, Draining, Counting, Queries, Holding, Leadership):
+class Ledger(
+    Submitting, Starting, Ending, Wishes, Draining, Counting, Queries, Holding, Leadership
+):
     """The durable queue and its history."""
 
     def now(self) -> float:

@@ -18,15 +18,7 @@ from ntlbg_service.domain.run_identity import Identity
 from ntlbg_service.ledger.backup import TABLES, check_lines, in_pieces, read_lines, rows_of
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.rows import ATTEMPT, RUN, attempt_of, run_of
-from ntlbg_service.ledger.tables import (
-    events,
-    leadership,
-    metadata,
-    notices,
-    outbox,
-    runs,
-    suites,
-)
+from ntlbg_service.ledger.tables import events, leadership, metadata, notices, outbox, runs, suites
 from ntlbg_service.ledger.transactions import WRITES, first_line
 from ntlbg_service.redaction import known
 

@@ -4,12 +4,7 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ntlbg_model import __version__

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import (
-    Cli,
-    kill_tree,
-    led_by,
-    lives,
-    markers,
-    until,
-    write_suite,
-)
+from tests.end_to_end.conftest import Cli, kill_tree, led_by, lives, markers, until, write_suite
 from tests.end_to_end.test_main_job import mlflow_runs
 
 

@@ -6,13 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service.domain.launch import (
-    CheckpointMarker,
-    ExitRecord,
-    Heartbeat,
-    LaunchSpec,
-    to_json,
-)
+from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.executors.simulated import SimulatedExecutor, finishes
 from ntlbg_service.storage.layout import AttemptKeys

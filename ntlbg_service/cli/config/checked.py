@@ -10,6 +10,7 @@ from ntlbg_service.domain.expansion import Variant, expand
 from ntlbg_service.domain.hardware.profiles import Profile, including
 from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.suite import ScaleSpec
+from ntlbg_service.json_files import read_json
 from ntlbg_service.loading import (
     load_caps,
     load_inventory,
@@ -17,7 +18,6 @@ from ntlbg_service.loading import (
     load_main,
     load_suite,
     load_sweep,
-    read_json,
 )
 
 

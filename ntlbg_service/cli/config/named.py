@@ -12,7 +12,8 @@ from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.expansion import base_layers, expand
 from ntlbg_service.domain.resolve import Layer, Resolved, resolve
 from ntlbg_service.domain.suite import CategorySpec, SuiteFiles
-from ntlbg_service.loading import is_file, load_main, load_suite, read_json
+from ntlbg_service.json_files import is_file, read_json
+from ntlbg_service.loading import load_main, load_suite
 
 SET = "--set"
 """Where values of the command line come from."""

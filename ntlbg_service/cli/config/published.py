@@ -52,7 +52,7 @@ def command(file: Path, output: Path, main: Path | None, force: bool) -> None:
     """
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.domain.published.conversion import import_main, is_main, is_published
-    from ntlbg_service.loading import read_any
+    from ntlbg_service.json_files import read_any
 
     values = read_any(file)
     if not is_published(values):
@@ -109,7 +109,8 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
         is_main,
         is_published,
     )
-    from ntlbg_service.loading import NOT_SECTIONS, load_main, read_any
+    from ntlbg_service.json_files import read_any
+    from ntlbg_service.loading import NOT_SECTIONS, load_main
 
     found = _main_file(values, file, asked)
     main = read_any(found)
@@ -129,7 +130,7 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
 
 def _main_file(values: dict[str, Any], file: Path, asked: Path | None) -> Path:
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.loading import is_file
+    from ntlbg_service.json_files import is_file
 
     if asked is not None:
         return asked

@@ -9,7 +9,8 @@ from ntlbg_service.cli.ground import known_kinds
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import SuiteSpec
-from ntlbg_service.loading import load_main, load_suite, read_json
+from ntlbg_service.json_files import read_json
+from ntlbg_service.loading import load_main, load_suite
 
 
 def suite_file(

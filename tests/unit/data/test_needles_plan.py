@@ -8,13 +8,7 @@ import pytest
 from ntlbg_model.config import VideoConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec, Split, VideoPlan
 from ntlbg_model.data.needles.sampling import GAP, sample_video
-from ntlbg_model.data.needles.vocabulary import (
-    BACKGROUNDS,
-    COLOURS,
-    HELD_OUT,
-    SHAPES,
-    VOCABULARY,
-)
+from ntlbg_model.data.needles.vocabulary import BACKGROUNDS, COLOURS, HELD_OUT, SHAPES, VOCABULARY
 
 
 def _plans(split: Split, count: int = 100, frames: int = 512) -> list[VideoPlan]:

@@ -5,13 +5,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_model.config import (
-    Config,
-    HardwareConfig,
-    ModelConfig,
-    TrainingConfig,
-    VideoConfig,
-)
+from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup

@@ -10,13 +10,7 @@ from typing import Any
 import pytest
 
 from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
-from ntlbg_model.footprint import (
-    Footprint,
-    Step,
-    load_of,
-    training_flops,
-    training_footprint,
-)
+from ntlbg_model.footprint import Footprint, Step, load_of, training_flops, training_footprint
 from ntlbg_model.footprint.shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, shape_of
 from ntlbg_model.selector_size import selector_parameters
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ntlbg_model.config import Config, DataConfig, DatasetConfig
-from ntlbg_service import loading
+from ntlbg_service import data_presence, fingerprints, json_files, loading
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.expansion import expand
 
@@ -45,17 +45,19 @@ def suite(tmp_path: Path) -> Path:
 
 def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     write(tmp_path / "quickstart.json", {})
-    assert error(loading.read_json, tmp_path / "quickstrat.json") == (
+    assert error(json_files.read_json, tmp_path / "quickstrat.json") == (
         f"{tmp_path}/quickstrat.json: no such file; did you mean {tmp_path}/quickstart.json?"
     )
-    assert error(loading.read_json, tmp_path / "zzz.json") == (
+    assert error(json_files.read_json, tmp_path / "zzz.json") == (
         f"{tmp_path}/zzz.json: no such file; {tmp_path} holds quickstart.json"
     )
-    assert error(loading.read_json, tmp_path / "no" / "a.json") == (
+    assert error(json_files.read_json, tmp_path / "no" / "a.json") == (
         f"{tmp_path}/no/a.json: no such file; there is no folder {tmp_path}/no"
     )
     (tmp_path / "empty").mkdir()
-    assert error(loading.read_json, tmp_path / "empty" / "a.json").endswith("a.json: no such file")
+    assert error(json_files.read_json, tmp_path / "empty" / "a.json").endswith(
+        "a.json: no such file"
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,13 +72,13 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
 )
 def test_what_is_not_strict_json_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path / "a.json", text)
-    assert error(loading.read_json, path) == f"{path}{message}"
+    assert error(json_files.read_json, path) == f"{path}{message}"
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
-    assert error(loading.read_json, tmp_path).startswith(f"{tmp_path}: cannot be read: ")
+    assert error(json_files.read_json, tmp_path).startswith(f"{tmp_path}: cannot be read: ")
     (tmp_path / "latin.json").write_bytes(b'{"a": "\xe9"}')
-    assert "cannot be read" in error(loading.read_json, tmp_path / "latin.json")
+    assert "cannot be read" in error(json_files.read_json, tmp_path / "latin.json")
 
 
 def test_a_suite_is_loaded_with_its_files(suite: Path) -> None:
@@ -258,39 +260,37 @@ def a_config(train: str, evaluation: str) -> Config:
 
 def test_a_missing_data_set_is_named_with_the_nearest(tmp_path: Path) -> None:
     a_data_set(tmp_path / "needles" / "train")
-    loading.check_data(a_config("needles/train", "needles/train"), tmp_path, "s.json: g/a")
+    data_presence.check_data(a_config("needles/train", "needles/train"), tmp_path, "s.json: g/a")
     assert error(
-        loading.check_data, a_config("needles/train", "needles/trian"), tmp_path, "s.json: g/a"
+        data_presence.check_data,
+        a_config("needles/train", "needles/trian"),
+        tmp_path,
+        "s.json: g/a",
     ) == (
         f"s.json: g/a: data.evaluation.0.path: no data set at {tmp_path}/needles/trian; "
         "did you mean 'train'?"
     )
     assert "'ntlbg data needles' renders the demo's" in error(
-        loading.check_data, a_config("elsewhere/x", "x"), tmp_path, "s.json: g/a"
+        data_presence.check_data, a_config("elsewhere/x", "x"), tmp_path, "s.json: g/a"
     )
 
 
 def test_an_absolute_path_is_taken_as_it_is(tmp_path: Path) -> None:
     folder = a_data_set(tmp_path / "set")
-    loading.check_data(a_config(str(folder), str(folder)), tmp_path / "root", "s")
+    data_presence.check_data(a_config(str(folder), str(folder)), tmp_path / "root", "s")
 
 
 def test_the_identity_of_data_follows_what_is_there(tmp_path: Path) -> None:
     a_data_set(tmp_path / "a")
     a_data_set(tmp_path / "b", b"another video")
-    identities = loading.DataIdentities(tmp_path)
+    identities = fingerprints.DataIdentities(tmp_path)
     first = identities.of(a_config("a", "b"))
     assert first == identities.of(a_config("a", "b"))
-    assert first == loading.DataIdentities(tmp_path).of(a_config("a", "b"))
+    assert first == fingerprints.DataIdentities(tmp_path).of(a_config("a", "b"))
     assert first != identities.of(a_config("b", "a"))
     assert first != identities.of(a_config("a", "a"))
 
 
 def test_the_version_of_the_code_is_short_and_stable() -> None:
-    assert len(loading.code_version()) == 12
-    assert loading.code_version() == loading.code_version()
-
-
-def test_a_folder_may_come_from_the_environment() -> None:
-    assert loading.environment({"NTLBG_HOME": "h"}, "NTLBG_HOME", Path("d")) == Path("h")
-    assert loading.environment({"NTLBG_HOME": ""}, "NTLBG_HOME", Path("d")) == Path("d")
+    assert len(fingerprints.code_version()) == 12
+    assert fingerprints.code_version() == fingerprints.code_version()

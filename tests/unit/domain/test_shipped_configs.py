@@ -15,14 +15,8 @@ from ntlbg_service.domain.hardware.profiles import Profile, including, recognise
 from ntlbg_service.domain.planning.plan import Plan, plan
 from ntlbg_service.domain.resolve import Layer, leaves, parse, resolve
 from ntlbg_service.domain.suite import SuiteSpec
-from ntlbg_service.loading import (
-    load_inventory,
-    load_kind,
-    load_main,
-    load_suite,
-    load_sweep,
-    read_json,
-)
+from ntlbg_service.json_files import read_json
+from ntlbg_service.loading import load_inventory, load_kind, load_main, load_suite, load_sweep
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "configs"

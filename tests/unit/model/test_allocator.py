@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_model.tracing.allocator import (
-    MIB,
-    CachingAllocator,
-    DeviceFullError,
-    held_by,
-    replay,
-)
+from ntlbg_model.tracing.allocator import MIB, CachingAllocator, DeviceFullError, held_by, replay
 from ntlbg_model.tracing.storages import Block
 
 sizes = st.integers(min_value=1, max_value=64 * MIB)

@@ -7,11 +7,7 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.attention import register
 from ntlbg_model.backbone.model import Backbone, BackboneError, answer_logits, load_backbone
-from ntlbg_model.backbone.positions import (
-    batch_positions,
-    generation_positions,
-    sparse_positions,
-)
+from ntlbg_model.backbone.positions import batch_positions, generation_positions, sparse_positions
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import (
     DEVIATION,

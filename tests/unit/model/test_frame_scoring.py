@@ -8,13 +8,7 @@ import torch
 from small_qwen import question
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    PreTrainedTokenizerFast,
-    SiglipConfig,
-    SiglipModel,
-)
+from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
 
 from ntlbg_model.backbone.attention import available
 from ntlbg_model.backbone.model import Backbone, load_backbone

@@ -7,13 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntlbg_model.config import (
-    Config,
-    LossConfig,
-    ModelConfig,
-    SelectionConfig,
-    TrainingConfig,
-)
+from ntlbg_model.config import Config, LossConfig, ModelConfig, SelectionConfig, TrainingConfig
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
 from ntlbg_model.selection.conditioned import QuestionGaussian, conditioned_distances

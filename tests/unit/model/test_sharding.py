@@ -4,11 +4,7 @@ import pytest
 
 from ntlbg_model import sharding
 from ntlbg_model.footprint import Offload
-from ntlbg_model.sharding import (
-    ShardingError,
-    deepspeed_config,
-    without_compiled_collectives,
-)
+from ntlbg_model.sharding import ShardingError, deepspeed_config, without_compiled_collectives
 
 
 def settings(zero_stage: int, offload: Offload, precision: str = "bf16") -> dict[str, object]:

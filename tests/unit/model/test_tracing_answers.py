@@ -7,12 +7,7 @@ import pytest
 
 from benchmarks.tracer_accuracy import CPU, config, measured_answers, predicted_answers
 from ntlbg_model.config import Config, ModelConfig, TrainingConfig, VideoConfig
-from ntlbg_model.footprint import (
-    Step,
-    answering_footprint,
-    run_footprint,
-    training_footprint,
-)
+from ntlbg_model.footprint import Step, answering_footprint, run_footprint, training_footprint
 from ntlbg_model.tracing import trace
 from ntlbg_model.tracing.trace import trace_answers, trace_generation, trace_run, trace_step
 

@@ -40,11 +40,7 @@ from ntlbg_model.evaluation import evaluate
 from ntlbg_model.model import NTLBGModel
 from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.tiny_base import architecture
-from ntlbg_model.videoqa import (
-    NTLBGVideoQA,
-    QuestionError,
-    default_config,
-)
+from ntlbg_model.videoqa import NTLBGVideoQA, QuestionError, default_config
 
 PLAN = sample_video(NeedlesSpec(split="clean", videos=1, seed=8, resolution=56), 0)
 ASKED = questions(PLAN)

@@ -13,11 +13,11 @@ from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.domain.suite import SuiteSpec
 from ntlbg_service.domain.sweep import SweepSpec
+from ntlbg_service.json_files import read_json
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.ledger.tables import suites
-from ntlbg_service.loading import read_json
 from ntlbg_service.results import newest_checkpoint, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.builders import SUITE, Service, new_ledger, new_run

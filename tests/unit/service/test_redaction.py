@@ -15,7 +15,7 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.secret_shapes import HIDDEN
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.loading import read_json
+from ntlbg_service.json_files import read_json
 from ntlbg_service.redaction import RedactedBytes
 from ntlbg_service.runner.failures import classify
 from ntlbg_service.tracking import limits

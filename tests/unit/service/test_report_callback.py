@@ -9,12 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    Trainer,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 from ntlbg_service.runner.callback import ReportCallback
 from ntlbg_service.runner.checkpoints import Checkpoints, Place

@@ -7,12 +7,7 @@ import pytest
 
 from ntlbg_service.domain.launch import CheckpointMarker, MetricLine, to_json
 from ntlbg_service.storage.confined import LeavesStorageError
-from ntlbg_service.storage.local import (
-    AlreadyWrittenError,
-    DamagedError,
-    LocalStorage,
-    take_away,
-)
+from ntlbg_service.storage.local import AlreadyWrittenError, DamagedError, LocalStorage, take_away
 from ntlbg_service.storage.records import read_record, read_records
 
 

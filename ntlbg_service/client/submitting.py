@@ -1,0 +1,54 @@
+"""What was prepared becomes durable, with the code that it runs with."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ntlbg_service.client.prepared import Prepared
+from ntlbg_service.domain.states import TERMINAL, RunState
+from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import NewRun, Submission
+from ntlbg_service.shipping import ship
+from ntlbg_service.storage.local import Storage
+
+
+def submit(
+    ledger: Ledger,
+    storage: Storage,
+    prepared: Prepared,
+    again: str | None = None,
+    priority: int = 0,
+    max_hours: float | None = None,
+) -> Submission:
+    """Make the runs durable, and the code that they run with. `again`: 'all' or 'failed' queues a
+    repetition of ended runs.
+
+    New runs with a higher `priority` go first. `max_hours` is in place of what the file says.
+    """
+    for version in sorted({str(run.details["code"]) for run in prepared.runs}):
+        ship(storage, version)
+    newest = _newest(ledger, prepared.runs, again)
+    asked = [
+        replace(run, priority=priority, max_hours=max_hours or run.max_hours) for run in newest
+    ]
+    return ledger.submit(prepared.suite, asked)
+
+
+def _newest(ledger: Ledger, runs: Sequence[NewRun], again: str | None) -> list[NewRun]:
+    """The newest repetition of each run, or one more where `again` asks for it."""
+    over = {"all": TERMINAL, "failed": TERMINAL - {RunState.FINISHED}, None: frozenset()}[again]
+    newest = list(runs)
+    left = list(range(len(newest)))
+    states = ledger.states([run.identity.run_id for run in newest])
+    while left := [place for place in left if newest[place].identity.run_id in states]:
+        following = {place: _repetition(newest[place]) for place in left}
+        found = ledger.states([run.identity.run_id for run in following.values()])
+        for place, run in following.items():
+            more = run.identity.run_id in found
+            if more or states[newest[place].identity.run_id] in over:
+                newest[place] = run
+        states = found
+    return newest
+
+
+def _repetition(run: NewRun) -> NewRun:
+    return replace(run, identity=replace(run.identity, repetition=run.identity.repetition + 1))

@@ -1,0 +1,152 @@
+"""A sweep, ready to be submitted: one run, every point of it fitted."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ntlbg_service.client.prepared import Prepared, as_built
+from ntlbg_service.data_presence import check_data
+from ntlbg_service.domain.errors import CapacityError, UserError
+from ntlbg_service.domain.expansion import Variant, base_layers, expand
+from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.hardware.inventory import Inventory
+from ntlbg_service.domain.launch import Trial, Work
+from ntlbg_service.domain.planning.plan import PlannedVariant, fit_variant, plan
+from ntlbg_service.domain.planning.plan_record import to_json
+from ntlbg_service.domain.resolve import Layer, resolve
+from ntlbg_service.domain.run_identity import Identity, config_digest, digest
+from ntlbg_service.domain.suite import SuiteFiles
+from ntlbg_service.domain.sweep import SweepSpec
+from ntlbg_service.fingerprints import DataIdentities, code_version
+from ntlbg_service.identity import acting_user
+from ntlbg_service.ledger.records import NewRun, NewSuite
+from ntlbg_service.loading import load_suite, load_sweep
+from ntlbg_service.shipping import shipped_version
+from ntlbg_service.workspace import Workspace
+
+
+def prepare_sweep(
+    path: Path,
+    workspace: Workspace,
+    inventory: Inventory,
+    estimates: Estimates = CLOSED_FORM,
+) -> Prepared:
+    """Fit every point of a sweep before launch; the sweep is one run.
+
+    Points that fit nowhere, or that the runner cannot run, are skipped. Raises UserError or
+    CapacityError, as `prepare_suite`, where none is left.
+    """
+    spec = load_sweep(path)
+    files = load_suite(path.parent / spec.suite, spec.scale, inventory.kinds)
+    start = next(row for row in expand(files, variants=[spec.variant]) if row.name == spec.variant)
+    found = [
+        _trial(number, point, spec, start, files, inventory, estimates, str(path))
+        for number, point in enumerate(spec.points(), start=1)
+    ]
+    trials = tuple(trial for trial in found if isinstance(trial, Trial))
+    skipped = [refused for refused in found if isinstance(refused, _Refused)]
+    if not trials:
+        raise skipped[0].error(str(path), len(skipped) - 1)
+    for trial in trials:
+        check_data(trial.config, workspace.data_root, f"{path}: {trial.name}")
+    identity = Identity(
+        suite=f"sweep:{spec.name}",
+        group="sweep",
+        variant=spec.name,
+        config=digest([config_digest(trial.config) for trial in trials]),
+        seed=spec.seed,
+        data=DataIdentities(workspace.data_root).of(start.config),
+        code=code_version(),
+    )
+    run = NewRun(
+        identity=identity,
+        work=Work.SWEEP,
+        baseline=False,
+        config=asdict(start.config),
+        fits=(trials[0].fit,),
+        details={
+            "data_root": str(workspace.data_root.resolve()),
+            "code": shipped_version(),
+            "description": spec.description,
+            "trials": [asdict(trial) for trial in trials],
+            "skipped": [refused.words for refused in skipped],
+            "metric": spec.metric,
+            "concurrency": spec.concurrency,
+        },
+        max_hours=spec.max_hours,
+    )
+    planned = plan([start], [spec.seed], inventory, estimates)
+    suite = NewSuite(
+        key=identity.suite,
+        name=spec.name,
+        description=spec.description,
+        submitter=acting_user(os.environ),
+        spec={"sweep": asdict(spec), "plan": to_json(planned)},
+    )
+    return Prepared(suite, (run,), planned, tuple(refused.words for refused in skipped))
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A point of a sweep that cannot run here."""
+
+    trial: str
+    point: dict[str, Any]
+    row: PlannedVariant
+
+    @property
+    def words(self) -> str:
+        """'trial-002 (model.quantisation = "nf4"): not built yet: ...'"""
+        point = ", ".join(f"{path} = {json.dumps(value)}" for path, value in self.point.items())
+        return f"{self.trial} ({point}): {self.row.refusal}"
+
+    def error(self, source: str, others: int) -> UserError | CapacityError:
+        """That this is the first of points of which none can run."""
+        kind = UserError if self.row.unbuilt else CapacityError
+        more = f" (and {others} more)" if others else ""
+        return kind(f"{source}: no point can run here: {self.words}{more}")
+
+
+def _trial(
+    number: int,
+    point: dict[str, Any],
+    spec: SweepSpec,
+    start: Variant,
+    files: SuiteFiles,
+    inventory: Inventory,
+    estimates: Estimates,
+    source: str,
+) -> Trial | _Refused:
+    row = next(row for row in files.suite.groups[start.group].variants if row.name == start.name)
+    resolved = resolve(
+        [
+            *base_layers(files),
+            Layer(
+                f"{files.source} groups.{start.group}", files.suite.groups[start.group].overrides
+            ),
+            Layer(f"{files.source} variants.{row.name}", row.overrides),
+            Layer(f"{source} overrides", spec.overrides),
+            Layer(f"{source} space", point),
+        ],
+        files.kinds,
+    )
+    variant = Variant(
+        group=start.group,
+        name=f"trial-{number:03d}",
+        description="",
+        baseline=False,
+        config=resolved.config,
+        provenance=resolved.provenance,
+    )
+    planned = fit_variant(variant, inventory, estimates)
+    planned = as_built(planned, planned.fits)
+    if planned.refusal is not None:
+        return _Refused(variant.name, point, planned)
+    return Trial(
+        name=variant.name,
+        point=point,
+        config=variant.config,
+        fit=min(planned.fits, key=lambda fit: fit.gpu_hours),
+    )
