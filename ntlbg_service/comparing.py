@@ -94,6 +94,7 @@ def _suite_result(
             )
             for group in groups
         ),
+        metric=files.suite.primary_metric,
     )
 
 
@@ -112,6 +113,7 @@ def _variant_result(
             for seed in seeds
         ),
         datasets=tuple(dataset.name for dataset in variant.config.data.evaluation),
+        metrics=variant.config.evaluation.metrics,
     )
 
 

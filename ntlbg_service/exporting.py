@@ -84,7 +84,7 @@ def _best(
     storage: Storage, run: Run, attempts: Sequence[Attempt]
 ) -> tuple[Run, tuple[Attempt, ...]]:
     """The best trial of a sweep's newest attempt, as if it were a run."""
-    best = best_trial(read_trials(storage, run, attempts))
+    best = best_trial(run, read_trials(storage, run, attempts))
     if best is None:
         raise UserError(f"{run.label}: no trial has finished: {run.state}")
     tried = attempts_of_trial(attempts[-1:], best.name)

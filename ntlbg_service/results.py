@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from ntlbg_model.backbone.exported import ORIGIN, origin_of
@@ -20,6 +19,7 @@ from ntlbg_service.domain.launch import (
     MetricLine,
     Work,
 )
+from ntlbg_service.domain.measures import MEASURES
 from ntlbg_service.domain.recovery import UNLIMITED, FailureClass, Hours
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.retention import Checkpoint
@@ -197,7 +197,7 @@ class TrialResult:
     config: dict[str, Any]
     exit: ExitRecord | None
     score: float | None
-    """The sweep's metric, mean over the evaluation sets."""
+    """In the sweep's metric. None where it has not finished, or measured nothing of it."""
     history: tuple[MetricLine, ...]
 
 
@@ -209,11 +209,14 @@ def read_trials(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> tupl
     return tuple(_trial(storage, keys, run, trial) for trial in run.details["trials"])
 
 
-def best_trial(trials: Sequence[TrialResult]) -> TrialResult | None:
-    """The trial that is best in its sweep's metric, of those that were measured; the first of
+def best_trial(run: Run, trials: Sequence[TrialResult]) -> TrialResult | None:
+    """The trial of a sweep that is best in its metric, of those that were measured; the first of
     several."""
-    measured = [trial for trial in trials if trial.score is not None]
-    return max(measured, key=lambda trial: trial.score or 0.0, default=None)
+    scores = {trial.name: trial.score for trial in trials if trial.score is not None}
+    if not scores:
+        return None
+    best = MEASURES[run.details["metric"]].best(scores)
+    return next(trial for trial in trials if trial.name == best)
 
 
 def attempts_of_trial(attempts: Sequence[Attempt], name: str) -> tuple[Attempt, ...]:
@@ -227,17 +230,14 @@ def attempts_of_trial(attempts: Sequence[Attempt], name: str) -> tuple[Attempt, 
 def _trial(storage: Storage, keys: AttemptKeys, run: Run, trial: dict[str, Any]) -> TrialResult:
     below = keys.trial(trial["name"])
     record = read_exit(storage, below)
-    metric = run.details["metric"]
-    scores = [
-        value
-        for name, value in (record.results.items() if record and record.finished else ())
-        if name.rsplit("/", 1)[-1] == metric
-    ]
+    sets = trial["config"]["data"]["evaluation"]
+    weights = {each["name"]: each["weight"] for each in sets}
+    measure = MEASURES[run.details["metric"]]
     return TrialResult(
         name=trial["name"],
         point=trial["point"],
         config=trial["config"],
         exit=record,
-        score=fmean(scores) if scores else None,
+        score=measure.score(record, weights) if record else None,
         history=tuple(read_records(storage, MetricLine, below.metrics)),
     )

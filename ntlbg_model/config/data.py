@@ -28,7 +28,8 @@ class DatasetConfig:
     format: Literal["longvideobench", "video_mme", "mlvu"] = "longvideobench"
     """Layout of the folder."""
     weight: float = 1.0
-    """Share of the training mixture, or of the weighted mean over benchmarks."""
+    """Of a training set: its share of the samples drawn, relative to the others'. Of an evaluation
+    set: how much it counts in what a sweep's trials are judged by."""
     max_questions: int | None = None
     """Use only the first questions; null: all."""
 
@@ -77,7 +78,7 @@ class EvaluationConfig:
         "seconds_per_question",
         "peak_memory_mib",
     )
-    """What is reported."""
+    """What comparisons show. All of it is measured, and kept in storage and MLflow."""
 
     def __post_init__(self) -> None:
         at_least("batch_size", self.batch_size, 1)

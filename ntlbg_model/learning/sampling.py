@@ -1,6 +1,8 @@
 """The order in which training sees its samples: ours, the same at any world size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch.utils.data import Sampler
@@ -37,3 +39,45 @@ class StreamSampler(Sampler[int]):
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
         order: list[int] = torch.randperm(self._samples, generator=generator).tolist()
         return order
+
+
+class Share(NamedTuple):
+    """A set of samples, and how much of a training is drawn from it."""
+
+    samples: int
+    weight: float = 1.0
+    """Relative to the other sets'."""
+
+
+class MixtureSampler(Sampler[int]):
+    """`length` indices into sets that lie one after another, each a stream of its own.
+
+    At every moment each set has been drawn from as often as its share of the weights says, as near
+    as whole samples go. One set alone is its `StreamSampler`.
+    """
+
+    def __init__(self, sets: Sequence[Share], length: int, seed: int) -> None:
+        self._shares = [each.weight / sum(one.weight for one in sets) for each in sets]
+        self._starts = list(accumulate((each.samples for each in sets), initial=0))[:-1]
+        self._streams = [
+            StreamSampler(each.samples, length, seed + place * _APART)
+            for place, each in enumerate(sets)
+        ]
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        """The mixture from its start; who resumes skips what was seen."""
+        streams = [iter(stream) for stream in self._streams]
+        drawn = [0] * len(streams)
+        for moment in range(1, self._length + 1):
+            behind = [share * moment - n for share, n in zip(self._shares, drawn, strict=True)]
+            place = behind.index(max(behind))
+            drawn[place] += 1
+            yield self._starts[place] + next(streams[place])
+
+
+_APART = 7_919
+"""Between the seeds of two sets: they are shuffled differently."""

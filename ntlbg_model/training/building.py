@@ -16,8 +16,14 @@ from ntlbg_model.data.collate import Sample, collate, targets
 from ntlbg_model.data.records import Question
 from ntlbg_model.footprint import Offload
 from ntlbg_model.learning.joint_data import QuestionCandidates
+from ntlbg_model.learning.sampling import Share
 from ntlbg_model.sharding import deepspeed_config, spread, without_compiled_collectives
-from ntlbg_model.training.samples import FrameReader, NoTrainingDataError, QuestionSamples, readable
+from ntlbg_model.training.samples import (
+    FrameReader,
+    NoTrainingDataError,
+    QuestionSamples,
+    usable_sets,
+)
 from ntlbg_model.training.trainer import NTLBGTrainer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -40,8 +46,10 @@ def build_trainer(
     zero_stage: int = 0,
     offload: Offload = "none",
     callbacks: Sequence[TrainerCallback] = (),
+    sets: Sequence[Share] = (),
 ) -> NTLBGTrainer:
-    """A trainer for the config's steps over `questions`.
+    """A trainer for the config's steps over `questions`, which are those of `sets`, one after
+    another (none: of one set).
 
     `micro_batch` x `accumulation` x `world_size` must be the config's global batch (ValueError).
     Raises NoTrainingDataError where no question can be trained on.
@@ -52,8 +60,8 @@ def build_trainer(
             f"micro-batch {micro_batch} x accumulation {accumulation} x workers {world_size} "
             f"is not the global batch {training.global_batch}"
         )
-    usable = readable(questions, frames)
-    if not usable:
+    mixed = usable_sets(questions, sets or [Share(len(questions))], frames)
+    if not mixed:
         raise NoTrainingDataError("no training question has a known answer and a readable video")
     learned = config.selection.query == "learned"
     settings = deepspeed_config(
@@ -99,9 +107,10 @@ def build_trainer(
         config,
         backbone,
         seed,
+        [Share(len(found), weight) for found, weight in mixed],
         args=arguments,
         train_dataset=(QuestionCandidates if learned else QuestionSamples)(
-            config, backbone, usable, frames, seed
+            config, backbone, [row for found, _ in mixed for row in found], frames, seed
         ),
         data_collator=_candidates if learned else _prompts(backbone.video_token),
         callbacks=list(callbacks),

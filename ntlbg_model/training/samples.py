@@ -13,6 +13,7 @@ from ntlbg_model.data.collate import Sample, gather_pairs
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.learning.sampling import Share
 from ntlbg_model.selection.video import VideoSelector
 from ntlbg_model.tokens.visual_tokens import layout_of
 
@@ -66,6 +67,25 @@ class QuestionSamples(Dataset[Sample]):
             tokens_per_second=self._tokens_per_second,
             video=str(question.video_path),
         )
+
+
+def usable_sets(
+    questions: Sequence[Question], sets: Sequence[Share], frames: FrameReader
+) -> list[tuple[list[Question], float]]:
+    """Of each set what can be trained on, and its weight; sets of which nothing is left are out.
+
+    Raises ValueError where the sets are not all of the questions.
+    """
+    if sum(each.samples for each in sets) != len(questions):
+        raise ValueError("the sets do not add up to the questions")
+    usable = {id(row) for row in readable(questions, frames)}
+    found = []
+    start = 0
+    for each in sets:
+        mine = questions[start : start + each.samples]
+        start += each.samples
+        found.append(([row for row in mine if id(row) in usable], each.weight))
+    return [(rows, weight) for rows, weight in found if rows]
 
 
 def readable(questions: Sequence[Question], frames: FrameReader) -> list[Question]:

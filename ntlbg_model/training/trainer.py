@@ -25,7 +25,7 @@ from ntlbg_model.learning.finite import (
 from ntlbg_model.learning.joint import Questions
 from ntlbg_model.learning.loss_schedule import loss_weights
 from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
-from ntlbg_model.learning.sampling import StreamSampler
+from ntlbg_model.learning.sampling import MixtureSampler, Share
 from ntlbg_model.model import NTLBGModel, save_plain
 from ntlbg_model.selection.video import video_seed
 
@@ -34,11 +34,19 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
     """Trainer with our sample order and a loss on the answer token, to which the terms of a
     learned selection are added."""
 
-    def __init__(self, config: Config, backbone: Backbone, sample_seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        backbone: Backbone,
+        sample_seed: int,
+        sets: Sequence[Share],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(model=backbone.model, **kwargs)
         self._config = config
         self._backbone = backbone
         self._sample_seed = sample_seed
+        self._sets = sets
         self._probed = False
         # Every micro-batch has one answer a sample, so the mean of means is the global mean.
         self.model_accepts_loss_kwargs = False
@@ -50,9 +58,7 @@ class NTLBGTrainer(Trainer):  # type: ignore[misc]
         samples_a_step = (
             args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
         )
-        return StreamSampler(
-            len(self.train_dataset), args.max_steps * samples_a_step, self._sample_seed
-        )
+        return MixtureSampler(self._sets, args.max_steps * samples_a_step, self._sample_seed)
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any) -> Tensor:
         """One micro-batch, before the first of which half precision is probed on it. Raises

@@ -59,7 +59,7 @@ def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ntlbg_service.results import read_trials
+    from ntlbg_service.results import best_trial, read_trials
     from ntlbg_service.storage.local import LocalStorage
 
     run = ledger.run(run_id)
@@ -68,9 +68,8 @@ def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:
     table = Table(title=f"Sweep {run.variant}", title_justify="left", box=None, pad_edge=False)
     for heading in ("trial", *trials[0].point, metric, "seconds", ""):
         table.add_column(heading)
-    scores = [trial.score for trial in trials if trial.score is not None]
+    best = best_trial(run, trials)
     for trial in trials:
-        best = trial.score is not None and trial.score == max(scores)
         seconds = trial.exit.train_seconds if trial.exit else None
         table.add_row(
             trial.name,
@@ -80,6 +79,6 @@ def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:
             ),
             "-" if trial.score is None else f"{trial.score:.3f}",
             "-" if seconds is None else f"{seconds:.0f}",
-            "best" if best else "",
+            "best" if trial is best else "",
         )
     Console().print(table)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from ntlbg_model.config import STRICT, Config
+from ntlbg_model.config import STRICT, Config, Metric
 from ntlbg_service.domain.counts import check_count
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
@@ -82,8 +82,8 @@ class LaunchSpec:
     """Folder of a committed checkpoint of an earlier attempt."""
     trials: tuple[Trial, ...] = ()
     """The points of a sweep; empty otherwise."""
-    metric: str = "accuracy"
-    """What a sweep maximises."""
+    metric: Metric = "accuracy"
+    """What a sweep's trials are judged by."""
     concurrency: int = 1
     """Trials of a sweep that run at once."""
 

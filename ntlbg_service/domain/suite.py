@@ -84,7 +84,7 @@ class SuiteSpec:
     seeds: tuple[int, ...] = (1, 2, 3)
     """Seeds of every variant."""
     primary_metric: Metric = "accuracy"
-    """What the groups are judged by."""
+    """What the groups are judged by: intervals, tests and findings are about it."""
     max_hours: float | None = None
     """Hours that each run may be on devices, all its attempts together; null: as long as it
     takes."""

@@ -4,19 +4,19 @@ Only finished runs count. Variants are compared on the questions that both answe
 says how many those are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from statistics import fmean, median
 
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.config import Metric
 from ntlbg_model.statistics import (
     Estimate,
     Observation,
     estimate,
     holm,
-    mean_over_seeds,
     paired_difference,
 )
+from ntlbg_service.domain.measures import MEASURES, Measure
 from ntlbg_service.report.comparison import (
     Comparison,
     FailedQuestion,
@@ -24,6 +24,7 @@ from ntlbg_service.report.comparison import (
     Row,
     RunLine,
 )
+from ntlbg_service.report.observing import observed, observed_of, predictions
 from ntlbg_service.report.results import (
     GroupResult,
     RunFacts,
@@ -32,22 +33,26 @@ from ntlbg_service.report.results import (
     VariantResult,
 )
 
+ACCURACY = MEASURES["accuracy"]
+
 
 def compare(suite: SuiteResult) -> Comparison:
-    """Compare every variant with the baseline that its group declares.
+    """Compare every variant with the baseline that its group declares, by the suite's measure.
 
     Raises ValueError where a group's baseline is not one of its variants.
     """
-    return Comparison(suite=suite.name, groups=tuple(_group(group) for group in suite.groups))
+    measure = MEASURES[suite.metric]
+    groups = tuple(_group(group, measure) for group in suite.groups)
+    return Comparison(suite=suite.name, measure=measure, groups=groups)
 
 
-def _group(group: GroupResult) -> GroupComparison:
+def _group(group: GroupResult, measure: Measure) -> GroupComparison:
     baseline = next((v for v in group.variants if v.name == group.baseline), None)
     if baseline is None:
         names = ", ".join(variant.name for variant in group.variants)
         raise ValueError(f"group {group.name}: baseline {group.baseline} is not among {names}")
     rows = [
-        _row(variant, baseline, dataset, _questions(group, dataset))
+        _row(variant, baseline, dataset, measure, _number(group, dataset, measure))
         for dataset in _datasets(group.variants)
         for variant in group.variants
     ]
@@ -57,6 +62,8 @@ def _group(group: GroupResult) -> GroupComparison:
     return GroupComparison(
         name=group.name,
         baseline=group.baseline,
+        measure=measure,
+        metrics=_beside(group, measure),
         rows=tuple(replace(row, corrected_p=p) for row, p in zip(rows, corrected, strict=True)),
         comparisons=sum(p is not None for p in corrected),
         numerics=tuple(sorted(numerics)),
@@ -64,10 +71,19 @@ def _group(group: GroupResult) -> GroupComparison:
     )
 
 
-def _row(variant: VariantResult, baseline: VariantResult, dataset: str, questions: int) -> Row:
+def _beside(group: GroupResult, measure: Measure) -> tuple[Metric, ...]:
+    """What is shown beside the measure. A run's own has a prediction, which is shown there."""
+    asked = {name for variant in group.variants for name in variant.metrics}
+    shown = asked | {measure.metric} if measure.by_run else asked - {measure.metric}
+    return tuple(name for name in MEASURES if name in shown)
+
+
+def _row(
+    variant: VariantResult, baseline: VariantResult, dataset: str, measure: Measure, number: int
+) -> Row:
     finished = [run for run in variant.runs if run.finished]
-    answered = [p for run in finished for p in _predictions(run, dataset) if p.failure is None]
-    accuracy = _accuracy(variant, dataset)
+    answered = [p for run in finished for p in predictions(run, dataset) if p.failure is None]
+    judged, accuracy = (observed(variant, dataset, each) for each in (measure, ACCURACY))
     is_baseline = variant.name == baseline.name
     return Row(
         variant=variant.name,
@@ -75,24 +91,23 @@ def _row(variant: VariantResult, baseline: VariantResult, dataset: str, question
         is_baseline=is_baseline,
         runs_finished=len(finished),
         runs_wanted=len(variant.runs),
-        accuracy=estimate(accuracy),
-        seed_accuracies=tuple((run.seed, _seed_accuracy(run, dataset)) for run in variant.runs),
+        judged=estimate(judged),
+        seed_values=tuple((run.seed, _mean(run, dataset, measure)) for run in variant.runs),
         difference=None
         if is_baseline
-        else paired_difference(accuracy, _accuracy(baseline, dataset)),
+        else paired_difference(judged, observed(baseline, dataset, measure)),
         corrected_p=None,
-        needle_recall=estimate(
-            mean_over_seeds([_needle_recall(_predictions(run, dataset)) for run in finished])
-        ),
+        accuracy=estimate(accuracy),
+        needle_recall=estimate(observed(variant, dataset, MEASURES["needle_recall"])),
         categories=_categories(finished, accuracy, dataset),
         visual_tokens=fmean(p.visual_tokens for p in answered) if answered else None,
         seconds=median(p.seconds for p in answered) if answered else None,
-        questions=questions,
-        unscored=sum(p.gold is None for p in _predictions(finished[0], dataset)) if finished else 0,
+        questions=number,
+        unscored=sum(p.gold is None for p in predictions(finished[0], dataset)) if finished else 0,
         failed=tuple(
             FailedQuestion(question_id=p.question_id, seed=run.seed, failure=p.failure)
             for run in finished
-            for p in _predictions(run, dataset)
+            for p in predictions(run, dataset)
             if p.failure is not None
         ),
     )
@@ -104,42 +119,16 @@ def _datasets(variants: Sequence[VariantResult]) -> list[str]:
     return list(dict.fromkeys(declared + measured))
 
 
-def _questions(group: GroupResult, dataset: str) -> int:
+def _number(group: GroupResult, dataset: str, measure: Measure) -> int:
+    """Questions, or runs, that anything is known of."""
     finished = [run for variant in group.variants for run in variant.runs if run.finished]
-    return len({question for run in finished for question in _correct(_predictions(run, dataset))})
+    return len({key for run in finished for key in observed_of(run, dataset, measure)})
 
 
-def _predictions(run: RunResult, dataset: str) -> tuple[Prediction, ...]:
-    return tuple(run.predictions.get(dataset, ()))
-
-
-def _accuracy(variant: VariantResult, dataset: str) -> dict[str, Observation]:
-    return mean_over_seeds(
-        [_correct(_predictions(run, dataset)) for run in variant.runs if run.finished]
-    )
-
-
-def _correct(predictions: Iterable[Prediction]) -> dict[str, Observation]:
-    return {
-        p.question_id: Observation(p.video_id, float(p.correct))
-        for p in predictions
-        if p.gold is not None
-    }
-
-
-def _needle_recall(predictions: Iterable[Prediction]) -> dict[str, Observation]:
-    return {
-        p.question_id: Observation(p.video_id, p.needle_recall)
-        for p in predictions
-        if p.needle_recall is not None
-    }
-
-
-def _seed_accuracy(run: RunResult, dataset: str) -> float | None:
-    if not run.finished:
-        return None
-    correct = _correct(_predictions(run, dataset))
-    return fmean(seen.value for seen in correct.values()) if correct else None
+def _mean(run: RunResult, dataset: str, measure: Measure) -> float | None:
+    """A run's mean of a measure."""
+    seen = observed_of(run, dataset, measure) if run.finished else {}
+    return fmean(each.value for each in seen.values()) if seen else None
 
 
 def _categories(
@@ -148,7 +137,7 @@ def _categories(
     if not finished:
         return ()
     members: dict[str, dict[str, Observation]] = {}
-    for p in _predictions(finished[0], dataset):
+    for p in predictions(finished[0], dataset):
         if p.question_id in accuracy:
             members.setdefault(p.category, {})[p.question_id] = accuracy[p.question_id]
     return tuple((name, estimate(members[name])) for name in sorted(members))

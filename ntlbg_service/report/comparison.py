@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ntlbg_model.config import Metric
 from ntlbg_model.statistics import Estimate, PairedDifference
+from ntlbg_service.domain.measures import Measure
 from ntlbg_service.report.results import RunFacts
 
 SIGNIFICANCE = 0.05
@@ -28,14 +30,15 @@ class Row:
     is_baseline: bool
     runs_finished: int
     runs_wanted: int
-    accuracy: Estimate
-    """Over questions, each the mean of its seeds."""
-    seed_accuracies: tuple[tuple[int, float | None], ...]
-    """Every wanted seed with its accuracy."""
+    judged: Estimate
+    """What the suite is judged by, over questions, each the mean of its seeds, or over runs."""
+    seed_values: tuple[tuple[int, float | None], ...]
+    """Every wanted seed with its mean of that."""
     difference: PairedDifference | None
-    """Accuracy minus the baseline's; None for the baseline itself."""
+    """That minus the baseline's; None for the baseline itself."""
     corrected_p: float | None
     """The difference's p after Holm's correction over the whole group."""
+    accuracy: Estimate
     needle_recall: Estimate
     categories: tuple[tuple[str, Estimate], ...]
     """Accuracy by the benchmark's category."""
@@ -44,8 +47,8 @@ class Row:
     seconds: float | None
     """Median per answered question."""
     questions: int
-    """Scored questions that any finished run of the group has; `accuracy` and `difference` say
-    how many of them they rest on."""
+    """Questions (or runs) that any finished run of the group has a value of; `judged` and
+    `difference` say how many of them they rest on."""
     unscored: int
     """Questions whose answer the benchmark keeps secret; they enter no accuracy."""
     failed: tuple[FailedQuestion, ...]
@@ -75,6 +78,10 @@ class GroupComparison:
 
     name: str
     baseline: str
+    measure: Measure
+    """What the rows are judged by."""
+    metrics: tuple[Metric, ...]
+    """What is shown beside it."""
     rows: tuple[Row, ...]
     comparisons: int
     """Size of the family that p was corrected over."""
@@ -114,6 +121,8 @@ class Comparison:
     """What a suite shows."""
 
     suite: str
+    measure: Measure
+    """What its groups are judged by."""
     groups: tuple[GroupComparison, ...]
 
 

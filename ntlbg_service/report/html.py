@@ -77,7 +77,7 @@ def _dataset_view(group: GroupComparison, dataset: str) -> _DatasetView:
         name=dataset,
         finding=wording.finding(group, dataset),
         warnings=wording.warnings(group, dataset),
-        plots=_drawn(plots.accuracy_plot(group, dataset), plots.recall_plot(group, dataset)),
+        plots=_drawn(plots.outcome_plot(group, dataset), plots.recall_plot(group, dataset)),
         categories=sorted(categories),
     )
 

@@ -11,21 +11,23 @@ MARKERS = "osD^vPX*<>"
 """Variants differ by marker as well as by colour."""
 
 
-def accuracy_plot(group: GroupComparison, dataset: str) -> Plot | None:
-    """A dot and its interval per variant, every seed as a small dot."""
-    rows = [row for row in group.on(dataset) if row.accuracy.mean is not None]
-    means = [row.accuracy.mean for row in rows if row.accuracy.mean is not None]
+def outcome_plot(group: GroupComparison, dataset: str) -> Plot | None:
+    """What the suite is judged by: a dot and its interval per variant, every seed as a small
+    dot."""
+    measure = group.measure
+    rows = [row for row in group.on(dataset) if row.judged.mean is not None]
+    means = [row.judged.mean for row in rows if row.judged.mean is not None]
     if not rows:
         return None
 
     def draw(axes: Axes, theme: Theme) -> None:
         for place, (row, mean) in enumerate(zip(rows, means, strict=True)):
-            interval = row.accuracy.interval
+            interval = row.judged.interval
             colour, marker = _look(group, row.variant, theme)
             if interval:
                 axes.plot([interval.low, interval.high], [place, place], color=colour, lw=2)
             axes.plot(mean, place, marker, color=colour, ms=8, zorder=3)
-            seeds = [share for _, share in row.seed_accuracies if share is not None]
+            seeds = [value for _, value in row.seed_values if value is not None]
             offsets = [
                 place + 0.2 + 0.2 * nth / max(1, len(seeds) - 1) for nth in range(len(seeds))
             ]
@@ -35,16 +37,18 @@ def accuracy_plot(group: GroupComparison, dataset: str) -> Plot | None:
         labels = [row.variant + (" (baseline)" if row.is_baseline else "") for row in rows]
         axes.set_yticks(range(len(rows)), labels)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("accuracy")
+        if measure.is_share:
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel(measure.words if measure.is_share else f"{measure.words}, {measure.unit}")
         axes.grid(axis="y", visible=False)
 
-    facts = "; ".join(f"{row.variant} {wording.estimate_text(row.accuracy)}" for row in rows)
+    facts = "; ".join(f"{row.variant} {wording.estimate_text(measure, row.judged)}" for row in rows)
+    over = "runs" if measure.by_run else "videos"
     return plot(
-        "Accuracy",
+        measure.words.capitalize(),
         draw,
-        alt=f"Accuracy with 95 % interval: {facts}.",
-        note="Large mark: mean over seeds with its 95 % interval over videos. Small dots: the "
+        alt=f"{measure.words.capitalize()} with 95 % interval: {facts}.",
+        note=f"Large mark: mean over seeds with its 95 % interval over {over}. Small dots: the "
         "seeds one by one. Dashed line: the baseline.",
         height=1.1 + 0.5 * len(rows),
     )

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ntlbg_model.config import Metric
 from ntlbg_model.data.records import Prediction
+from ntlbg_service.domain.measures import MEASURES
 
 FINISHED = "finished"
 """The one run state whose results are compared."""
@@ -53,6 +55,8 @@ class VariantResult:
     runs: tuple[RunResult, ...]
     datasets: tuple[str, ...] = ()
     """Evaluation sets it should have; those with predictions are found by themselves."""
+    metrics: tuple[Metric, ...] = tuple(MEASURES)
+    """What of it is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +75,5 @@ class SuiteResult:
 
     name: str
     groups: tuple[GroupResult, ...]
+    metric: Metric = "accuracy"
+    """What the groups are judged by."""

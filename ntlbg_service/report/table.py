@@ -1,12 +1,15 @@
 """The comparison in the terminal. Without a terminal: the same text, plain and unfolded."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ntlbg_model.config import Metric
+from ntlbg_service.domain.measures import Measure
 from ntlbg_service.report import wording
 from ntlbg_service.report.comparison import Comparison, GroupComparison, Row
 
@@ -28,7 +31,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def _print_group(group: GroupComparison, console: Console) -> None:
     for dataset in group.datasets:
-        for table in (outcome_table(group, dataset), cost_table(group, dataset)):
+        tables = (outcome_table(group, dataset), cost_table(group, dataset))
+        for table in (table for table in tables if table is not None):
             if not console.is_terminal:
                 table.box = None
             console.print(table)
@@ -41,42 +45,69 @@ def _print_group(group: GroupComparison, console: Console) -> None:
 
 
 def outcome_table(group: GroupComparison, dataset: str) -> Table:
-    """Accuracy, its seeds, and the difference to the baseline."""
+    """What the suite is judged by, its seeds, and the difference to the baseline."""
+    measure = group.measure
+    name = f"{measure.words} {measure.unit}"
+    columns = [f"{name} (95 %)", f"each seed {measure.unit}"]
+    difference = f"difference, {wording.gap_unit(measure)}"
     table = _table(
-        f"{_title(group)} on {dataset}: accuracy",
-        ["variant", "runs", "accuracy % (95 %)", "each seed %", "difference, points", "Holm p"],
+        f"{_title(group)} on {dataset}: {measure.words}",
+        ["variant", "runs", *columns, difference, "Holm p"],
     )
     for row in group.on(dataset):
-        accuracy = wording.estimate_text(row.accuracy).replace(" %", "")
+        judged = wording.estimate_text(measure, row.judged).replace(f" {measure.unit}", "")
         style = "bold" if row.significant else ""
         table.add_row(
             row.variant,
             wording.runs(row),
-            accuracy,
-            _seeds(row),
-            Text(wording.difference_text(row), style=style),
+            judged,
+            _seeds(row, measure),
+            Text(wording.difference_text(measure, row), style=style),
             Text(wording.p_text(row) + (" *" if row.significant else ""), style=style),
         )
     return table
 
 
-def cost_table(group: GroupComparison, dataset: str) -> Table:
-    """What was seen and what it cost."""
-    table = _table(
-        f"{_title(group)} on {dataset}: frames and cost",
-        ["variant", "needle recall", "tokens/question", "s/question", "memory MiB", "predicted"],
-    )
+def cost_table(group: GroupComparison, dataset: str) -> Table | None:
+    """What was seen and what it cost, as far as the configs ask to see it."""
+    shown = [each for each in COST if each.metric in group.metrics]
+    if not shown:
+        return None
+    columns = [name for each in shown for name in each.names]
+    table = _table(f"{_title(group)} on {dataset}: frames and cost", ["variant", *columns])
     for row in group.on(dataset):
-        predicted, measured = group.memory(row.variant)
-        table.add_row(
-            row.variant,
-            wording.percent(row.needle_recall.mean),
-            wording.quantity(row.visual_tokens),
-            wording.seconds(row.seconds),
-            wording.quantity(measured),
-            wording.quantity(predicted),
-        )
+        table.add_row(row.variant, *(cell for each in shown for cell in each.cells(group, row)))
     return table
+
+
+class Columns(NamedTuple):
+    """Columns of one metric."""
+
+    metric: Metric
+    names: tuple[str, ...]
+    cells: Callable[[GroupComparison, Row], tuple[str, ...]]
+
+
+def _memory(group: GroupComparison, row: Row) -> tuple[str, ...]:
+    predicted, measured = group.memory(row.variant)
+    return wording.quantity(measured), wording.quantity(predicted)
+
+
+COST = (
+    Columns("accuracy", ("accuracy",), lambda _, row: (wording.percent(row.accuracy.mean),)),
+    Columns(
+        "needle_recall",
+        ("needle recall",),
+        lambda _, row: (wording.percent(row.needle_recall.mean),),
+    ),
+    Columns(
+        "visual_tokens", ("tokens/question",), lambda _, row: (wording.quantity(row.visual_tokens),)
+    ),
+    Columns(
+        "seconds_per_question", ("s/question",), lambda _, row: (wording.seconds(row.seconds),)
+    ),
+    Columns("peak_memory_mib", ("memory MiB", "predicted"), _memory),
+)
 
 
 def _title(group: GroupComparison) -> str:
@@ -84,9 +115,8 @@ def _title(group: GroupComparison) -> str:
     return f"{group.name}{flag}"
 
 
-def _seeds(row: Row) -> str:
-    shares = ("–" if share is None else f"{100 * share:.1f}" for _, share in row.seed_accuracies)
-    return " ".join(shares)
+def _seeds(row: Row, measure: Measure) -> str:
+    return " ".join(wording.seed_text(measure, value) for _, value in row.seed_values)
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:

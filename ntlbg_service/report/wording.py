@@ -1,6 +1,7 @@
 """Numbers and findings in words, the same in the terminal and in the HTML report."""
 
 from ntlbg_model.statistics import Estimate, Interval
+from ntlbg_service.domain.measures import Measure
 from ntlbg_service.report.comparison import SIGNIFICANCE, GroupComparison, Row
 
 NOT_MEASURED = "not measured"
@@ -25,13 +26,6 @@ def percent_interval(interval: Interval | None) -> str:
     if interval is None:
         return NOT_ESTIMABLE
     return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
-
-
-def points_interval(interval: Interval | None) -> str:
-    """'−9.1 to +1.2'."""
-    if interval is None:
-        return NOT_ESTIMABLE
-    return f"{points(interval.low)} to {points(interval.high)}"
 
 
 def p_value(p: float | None) -> str:
@@ -60,20 +54,64 @@ def runs(row: Row) -> str:
     return str(row.runs_wanted) if row.complete else f"{row.runs_finished} of {row.runs_wanted}"
 
 
-def estimate_text(seen: Estimate) -> str:
+def amount(measure: Measure, value: float | None) -> str:
+    """A value of a measure: '71.9 %', '0.042 s', '1 066 MiB'."""
+    if value is None or measure.is_share:
+        return percent(value)
+    return seconds(value) if measure.unit == "s" else quantity(value, measure.unit)
+
+
+def gap(measure: Measure, value: float) -> str:
+    """A difference of a measure, with its sign and without its unit: '−5.2', '+0.013'."""
+    if measure.is_share:
+        return points(value)
+    return f"{value:+,.{3 if measure.unit == 's' else 0}f}".replace("-", MINUS).replace(
+        ",", "\N{NARROW NO-BREAK SPACE}"
+    )
+
+
+def gap_unit(measure: Measure) -> str:
+    """Of a difference."""
+    return "points" if measure.is_share else measure.unit
+
+
+def amounts(measure: Measure, interval: Interval | None) -> str:
+    """'63.0 to 80.1', '0.041 s to 0.046 s'."""
+    if interval is None or measure.is_share:
+        return percent_interval(interval)
+    return f"{amount(measure, interval.low)} to {amount(measure, interval.high)}"
+
+
+def gaps(measure: Measure, interval: Interval | None) -> str:
+    """'−9.1 to +1.2'."""
+    if interval is None:
+        return NOT_ESTIMABLE
+    return f"{gap(measure, interval.low)} to {gap(measure, interval.high)}"
+
+
+def estimate_text(measure: Measure, seen: Estimate) -> str:
     """'71.9 % (63.0 to 80.1)'."""
     if seen.mean is None:
         return NOT_MEASURED
-    return f"{percent(seen.mean)} ({percent_interval(seen.interval)})"
+    return f"{amount(measure, seen.mean)} ({amounts(measure, seen.interval)})"
 
 
-def difference_text(row: Row) -> str:
+def seed_text(measure: Measure, value: float | None) -> str:
+    """The value of one seed, without its unit: '71.9'; '–' where there is none."""
+    if value is None:
+        return "–"
+    if measure.is_share:
+        return f"{100 * value:.1f}"
+    return f"{value:.3f}" if measure.unit == "s" else quantity(value)
+
+
+def difference_text(measure: Measure, row: Row) -> str:
     """The difference with its interval; the baseline says that it is one."""
     if row.is_baseline:
         return "baseline"
     if row.difference is None or row.difference.difference is None:
         return NOT_MEASURED
-    return f"{points(row.difference.difference)} ({points_interval(row.difference.interval)})"
+    return f"{gap(measure, row.difference.difference)} ({gaps(measure, row.difference.interval)})"
 
 
 def p_text(row: Row) -> str:
@@ -102,7 +140,7 @@ def warnings(group: GroupComparison, dataset: str) -> list[str]:
                 f"Unfinished: {row.variant} has {row.runs_finished} of {row.runs_wanted} runs "
                 f"({', '.join(states)})."
             )
-        found.extend(_gaps(row))
+        found.extend(_gaps(row, group.measure))
     return found
 
 
@@ -110,17 +148,13 @@ def finding(group: GroupComparison, dataset: str) -> str:
     """One plain sentence: what this table shows, and what it does not."""
     rows = group.on(dataset)
     baseline = next(row for row in rows if row.is_baseline)
-    if baseline.accuracy.mean is None:
+    if baseline.judged.mean is None:
         return f"The baseline {group.baseline} has no result on {dataset}: nothing is compared yet."
-    opening = (
-        f"On {dataset}, {group.baseline} (the baseline) answers {percent(baseline.accuracy.mean)} "
-        f"of {baseline.accuracy.questions} questions about {baseline.accuracy.videos} videos "
-        "correctly"
-    )
+    opening = f"On {dataset}, {group.baseline} (the baseline) {_result(baseline, group.measure)}"
     compared = [row for row in rows if row.corrected_p is not None]
     if not compared:
         return f"{opening}; no difference to it can be tested."
-    clear = [_in_words(row) for row in compared if row.significant]
+    clear = [_in_words(row, group.measure) for row in compared if row.significant]
     level = f"after correction for {_counted(group.comparisons, 'comparison')}"
     if not clear:
         return (
@@ -136,27 +170,45 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _in_words(row: Row) -> str:
+def _result(row: Row, measure: Measure) -> str:
+    """What a row comes to: 'answers 71.9 % of 48 questions about 12 videos correctly'."""
+    seen, value = row.judged, amount(measure, row.judged.mean)
+    about = f"{_counted(seen.questions, 'question')} about {_counted(seen.videos, 'video')}"
+    return {
+        "accuracy": f"answers {value} of {about} correctly",
+        "needle_recall": f"has a needle recall of {value} over {about}",
+        "visual_tokens": f"has {value} per question over {about}",
+        "seconds_per_question": f"takes {value} per question over {about}",
+        "peak_memory_mib": f"needs {value} at its peak over {_counted(seen.questions, 'run')}",
+    }[measure.metric]
+
+
+def _in_words(row: Row, measure: Measure) -> str:
     assert row.difference is not None and row.difference.difference is not None
-    gap = row.difference.difference
+    found = row.difference.difference
     unfinished = "" if row.complete else f" (with {runs(row)} runs)"
-    size = points(abs(gap)).lstrip("+")
-    return f"{row.variant}{unfinished} is {size} points {'better' if gap > 0 else 'worse'}"
+    size = f"{gap(measure, abs(found)).lstrip('+')} {gap_unit(measure)}"
+    good = (found < 0) == measure.lower_is_better
+    if measure.is_share:
+        return f"{row.variant}{unfinished} is {size} {'better' if good else 'worse'}"
+    return f"{row.variant}{unfinished} is {size} {'below' if good else 'above'} it"
 
 
 def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _gaps(row: Row) -> list[str]:
+def _gaps(row: Row, measure: Measure) -> list[str]:
     found = []
-    if 0 < row.accuracy.questions < row.questions:
+    noun = "run" if measure.by_run else "question"
+    if 0 < row.judged.questions < row.questions:
         found.append(
-            f"{row.variant} is measured on {row.accuracy.questions} of {row.questions} questions."
+            f"{row.variant} is measured on {row.judged.questions} of "
+            f"{_counted(row.questions, noun)}."
         )
     shared = row.difference.questions if row.difference else row.questions
-    if 0 < shared < row.accuracy.questions:
-        found.append(f"{row.variant} shares {_counted(shared, 'question')} with the baseline.")
+    if 0 < shared < row.judged.questions:
+        found.append(f"{row.variant} shares {_counted(shared, noun)} with the baseline.")
     if row.unscored:
         found.append(
             f"{row.variant}: not scored, since the benchmark keeps the answer secret: "
@@ -166,7 +218,8 @@ def _gaps(row: Row) -> list[str]:
         names = list(dict.fromkeys(f"{f.question_id} ({f.failure})" for f in row.failed))
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         found.append(
-            f"{row.variant} failed on {_counted(len(names), 'question')}, counted as wrong: "
+            f"{row.variant} failed on {_counted(len(names), 'question')}, counted as wrong"
+            f"{'' if measure.metric == 'accuracy' else ' in its accuracy'}: "
             f"{'; '.join(names[:5])}{more}."
         )
     return found

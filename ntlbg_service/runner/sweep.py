@@ -3,16 +3,16 @@
 import time
 import traceback
 from dataclasses import replace
-from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune import RunConfig, TuneConfig, Tuner
 
+from ntlbg_model.config import Metric
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, Work, to_json
+from ntlbg_service.domain.measures import MEASURES
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.redaction import redacted
@@ -48,7 +48,7 @@ def _tune(spec: LaunchSpec, storage: LocalStorage, keys: AttemptKeys) -> None:
         record = trial_exit(spec, trial, storage)
         if record is None or not record.finished:
             raise RuntimeError(record.message if record else "the trial left no exit record")
-        tune.report({spec.metric: objective(record, spec.metric), "step": record.steps})
+        tune.report({spec.metric: objective(record, trial, spec.metric), "step": record.steps})
 
     Tuner(
         tune.with_resources(run_trial, {"CPU": 1}),
@@ -80,18 +80,20 @@ def trial_exit(spec: LaunchSpec, trial: Trial, storage: Storage) -> ExitRecord |
     return parse(ExitRecord, found, key) if found is not None else None
 
 
-def objective(record: ExitRecord, metric: str) -> float:
-    """Mean of a metric over the evaluation sets."""
-    values = [value for name, value in record.results.items() if Path(name).name == metric]
-    if not values:
+def objective(record: ExitRecord, trial: Trial, metric: Metric) -> float:
+    """What a trial that finished is judged by. Raises RuntimeError where it was not measured."""
+    weights = {dataset.name: dataset.weight for dataset in trial.config.data.evaluation}
+    score = MEASURES[metric].score(record, weights)
+    if score is None:
         raise RuntimeError(f"the trial measured no {metric}")
-    return fmean(values)
+    return score
 
 
 def _record(spec: LaunchSpec, storage: Storage) -> ExitRecord:
     ended = {trial.name: trial_exit(spec, trial, storage) for trial in spec.trials}
+    trials = {trial.name: trial for trial in spec.trials}
     scores = {
-        name: objective(record, spec.metric)
+        name: objective(record, trials[name], spec.metric)
         for name, record in ended.items()
         if record is not None and record.finished
     }
@@ -99,7 +101,7 @@ def _record(spec: LaunchSpec, storage: Storage) -> ExitRecord:
     failed = sorted(set(ended) - set(scores))
     if failed:
         return _ended(spec, FailureClass.BUG, f"trials failed: {', '.join(failed)}", results)
-    best = max(scores, key=lambda name: scores[name])
+    best = MEASURES[spec.metric].best(scores)
     return _ended(spec, None, f"best: {best}", results)
 
 

@@ -114,21 +114,24 @@ def _train_and_evaluate(spec: LaunchSpec, progress: Progress) -> None:
 
 
 def _train(spec: LaunchSpec, progress: Progress, backbone: Any, cache: Any) -> None:
+    from ntlbg_model.learning.sampling import Share
     from ntlbg_model.training import build_trainer
     from ntlbg_service.runner.callback import ReportCallback
 
     config = spec.config
-    questions = [
-        question
+    sets = [
+        [each for each in read_dataset(spec, dataset, progress.staged) if each.answer is not None]
         for dataset in config.data.train
-        for question in read_dataset(spec, dataset, progress.staged)
-        if question.answer is not None
     ]
     with scratch(spec, progress.place) as output:
         trainer = build_trainer(
             config,
             backbone=backbone,
-            questions=questions,
+            questions=[question for found in sets for question in found],
+            sets=[
+                Share(len(found), dataset.weight)
+                for found, dataset in zip(sets, config.data.train, strict=True)
+            ],
             frames=frame_reader(spec, cache),
             output_dir=output,
             micro_batch=spec.fit.micro_batch,

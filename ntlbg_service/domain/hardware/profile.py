@@ -31,8 +31,6 @@ class Profile:
     products: tuple[str, ...] = ()
     """Words of NVML's product name by which it is known: 'H100 NVL'. All must be there; of several
     kinds the one with the most such words is taken. Empty: it is not found on a node."""
-    ray_label: str | None = None
-    """What Ray calls it (`accelerator_type`)."""
     aliases: tuple[str, ...] = ()
     """Names in other tools' files."""
     source: str = ""

@@ -64,10 +64,9 @@ def _gpu(
     rates: Rates,
     *aliases: str,
     product: str | None = None,
-    label: str | None = None,
 ) -> Profile:
-    """A GPU by its name, which ends with its nominal memory and begins with its product's and
-    Ray's name where nothing else is said."""
+    """A GPU by its name, which ends with its nominal memory and begins with its product's name
+    where nothing else is said."""
     kind, memory = name.rsplit("-", 1)
     return Profile(
         name=name,
@@ -77,7 +76,6 @@ def _gpu(
         tensor_cores=TENSOR_CORES[capability],
         rates=rates,
         products=(product or kind,),
-        ray_label=label or kind,
         aliases=aliases,
         source=FACTS,
     )
@@ -93,7 +91,6 @@ def _geforce(
         rates,
         *aliases,
         product=f"RTX {number}",
-        label=f"GeForce-RTX-{number.replace(' ', '-')}",
     )
 
 
@@ -133,7 +130,6 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 _rates(756, 51, 2000, 55, 55),
                 "H100_PCIE_80GB",
                 product="H100 PCIe",
-                label="H100",
             ),
             _gpu(
                 "H100-NVL-94GB",
@@ -142,7 +138,6 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 _rates(835, 60, 3900, 300, 55),
                 "H100_NVL_94GB",
                 product="H100 NVL",
-                label="H100",
             ),
             _gpu(
                 "H200-141GB", 140.4, _HOPPER, _rates(989, 67, 4800, 450, 55), "H200_141GB", "H200"

@@ -188,7 +188,7 @@ UNUSED: dict[str, str] = {
     "hardware_config.distributed_training.": _FIT,
     "evaluation_config.target_performance.": "a target is not measured",
     "evaluation_config.benchmark_datasets": "a run is evaluated on val_datasets",
-    "evaluation_config.metrics": "evaluation.metrics keeps all that is measured: accuracy, "
+    "evaluation_config.metrics": "evaluation.metrics shows all that is measured: accuracy, "
     "needle_recall, visual_tokens, seconds_per_question, peak_memory_mib",
     "output_dir": "results go to the workspace (--home)",
     "execution_settings.early_stopping.": "a run goes to training.max_steps",

@@ -133,6 +133,5 @@ def test_an_impossible_kind_is_refused(wrong: dict[str, Any], message: str) -> N
 def test_every_built_in_kind_says_where_its_facts_are_from() -> None:
     for profile in PROFILES.values():
         assert profile.source and profile.rates.source
-        assert profile.is_cpu or profile.ray_label
         assert profile.is_cpu or "fp16" in profile.tensor_cores
         assert profile.bf16 == profile.flash_attention

@@ -30,7 +30,7 @@ from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.learning.finite import NonFiniteLossError
-from ntlbg_model.learning.sampling import StreamSampler
+from ntlbg_model.learning.sampling import MixtureSampler, Share, StreamSampler
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NoTrainingDataError, NTLBGTrainer, build_trainer
 
@@ -316,6 +316,38 @@ def test_an_epoch_visits_each_sample_once_and_epochs_differ():
     assert epochs[0] != epochs[1]
     assert stream == list(StreamSampler(10, 30, seed=3))
     assert stream != list(StreamSampler(10, 30, seed=4))
+
+
+def test_sets_are_drawn_from_by_their_weights():
+    sets = [Share(10, 0.5), Share(4, 0.3), Share(6, 0.2)]
+    stream = list(MixtureSampler(sets, 200, seed=3))
+    of = [0 if index < 10 else 1 if index < 14 else 2 for index in stream]
+    assert [of.count(place) for place in range(3)] == [100, 60, 40]
+    for moment in range(1, 201):
+        drawn = [of[:moment].count(place) for place in range(3)]
+        shares = [each.weight * moment for each in sets]
+        assert all(abs(n - share) < 1 for n, share in zip(drawn, shares, strict=True))
+    first = [index for index in stream if index < 10]
+    assert all(sorted(first[i : i + 10]) == list(range(10)) for i in range(0, 100, 10))
+    assert stream == list(MixtureSampler(sets, 200, seed=3))
+
+
+def test_one_set_alone_is_its_stream():
+    assert list(MixtureSampler([Share(10, 0.4)], 35, seed=3)) == list(StreamSampler(10, 35, seed=3))
+
+
+def test_a_training_draws_by_weight_from_what_is_readable(tmp_path: Path, frames: Reader):
+    def read(asked: Question) -> Frames:
+        if asked.question_id == question(7).question_id:
+            raise VideoError(Path("v7.mp4"), "truncated")
+        return frames(asked)
+
+    run = trainer(tmp_path, read, sets=[Share(5, 3.0), Share(5, 1.0)])
+    drawn = list(run._get_train_sampler())
+    assert len(run.train_dataset) < 10
+    assert sum(index < 5 for index in drawn) == 3 * len(drawn) // 4
+    with pytest.raises(ValueError, match="do not add up"):
+        trainer(tmp_path, frames, sets=[Share(5, 3.0)])
 
 
 def breaks(run: NTLBGTrainer, steps: set[int]) -> list[list[torch.Tensor]]:

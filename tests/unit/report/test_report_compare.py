@@ -3,16 +3,17 @@ import json
 
 import pytest
 
+from ntlbg_model.config import Metric
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.comparison import GroupComparison, Row
 from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, VariantResult
 from tests import made_up
 
 
-def compared(*variants: VariantResult) -> GroupComparison:
+def compared(*variants: VariantResult, metric: Metric = "accuracy") -> GroupComparison:
     """A group whose first variant is the baseline."""
     group = GroupResult(name="group", baseline=variants[0].name, variants=variants)
-    return compare(SuiteResult(name="suite", groups=(group,))).groups[0]
+    return compare(SuiteResult(name="suite", groups=(group,), metric=metric)).groups[0]
 
 
 def row(group: GroupComparison, variant: str, dataset: str = "needles") -> Row:
@@ -26,13 +27,78 @@ def with_predictions(run: RunResult, predictions: tuple) -> RunResult:
 def test_a_question_counts_as_its_mean_over_the_seeds() -> None:
     group = compared(made_up.variant("base", 0.5), made_up.variant("better", 0.9))
     better = row(group, "better")
-    shares = [share for _, share in better.seed_accuracies if share is not None]
+    shares = [share for _, share in better.seed_values if share is not None]
     assert better.accuracy.mean == pytest.approx(sum(shares) / 3)
     assert (better.accuracy.questions, better.accuracy.videos) == (48, 12)
     assert better.difference is not None
     assert better.difference.difference == pytest.approx(
         better.accuracy.mean - row(group, "base").accuracy.mean
     )
+
+
+def slower(run: RunResult, seconds: float) -> RunResult:
+    """The same answers, each later."""
+    rows = run.predictions["needles"]
+    return with_predictions(
+        run, tuple(dataclasses.replace(row, seconds=row.seconds + seconds) for row in rows)
+    )
+
+
+def test_a_suite_is_judged_by_what_it_asks_for() -> None:
+    base = made_up.variant("base", 0.5)
+    late = VariantResult(
+        name="late",
+        runs=tuple(slower(run, 0.02) for run in made_up.variant("late", 0.5).runs),
+        datasets=("needles",),
+    )
+    by_time = compared(base, late, metric="seconds_per_question")
+    shown = row(by_time, "late")
+    assert shown.difference is not None
+    assert shown.difference.difference == pytest.approx(0.02)
+    assert shown.significant
+    assert shown.judged.mean == pytest.approx(row(by_time, "base").judged.mean + 0.02)
+    assert "accuracy" in by_time.metrics and "seconds_per_question" not in by_time.metrics
+    by_accuracy = row(compared(base, late), "late")
+    assert by_accuracy.difference is not None and not by_accuracy.significant
+    assert by_accuracy.judged == by_accuracy.accuracy == shown.accuracy
+
+
+def test_recall_is_judged_on_the_questions_that_have_it() -> None:
+    run = made_up.run("base", 1, 0.9)
+    first, *others = run.predictions["needles"]
+    run = with_predictions(run, (dataclasses.replace(first, needle_recall=None), *others))
+    group = compared(VariantResult(name="base", runs=(run,)), metric="needle_recall")
+    assert row(group, "base").judged == row(group, "base").needle_recall
+    assert row(group, "base").judged.questions == 47
+
+
+def test_a_failed_question_has_no_time() -> None:
+    run = made_up.run("base", 1, 0.9)
+    first, *others = run.predictions["needles"]
+    run = with_predictions(run, (made_up.failed(first, "unreadable video"), *others))
+    group = compared(VariantResult(name="base", runs=(run,)), metric="seconds_per_question")
+    assert row(group, "base").judged.questions == 47
+
+
+def test_memory_is_judged_run_by_run_of_the_same_seed() -> None:
+    base = made_up.variant("base", 0.5)
+    more = VariantResult(
+        name="more",
+        runs=tuple(
+            dataclasses.replace(run, peak_memory_mib=run.peak_memory_mib + 100.0)
+            for run in base.runs
+            if run.peak_memory_mib is not None
+        ),
+        datasets=("needles",),
+    )
+    group = compared(base, more, metric="peak_memory_mib")
+    shown = row(group, "more")
+    assert shown.difference is not None
+    assert (shown.difference.difference, shown.difference.questions) == (pytest.approx(100.0), 3)
+    # Three runs cannot show more than that all of them moved the same way.
+    assert shown.difference.p_value == 0.25
+    assert (shown.questions, shown.judged.questions) == (3, 3)
+    assert "peak_memory_mib" in group.metrics
 
 
 def test_only_the_baseline_is_compared_with_nothing() -> None:
@@ -66,8 +132,8 @@ def test_an_unfinished_run_adds_nothing_and_is_shown() -> None:
     )
     shown, waiting = row(group, "half"), row(group, "waiting")
     assert (shown.runs_finished, shown.runs_wanted, shown.complete) == (1, 2, False)
-    assert shown.accuracy.mean == shown.seed_accuracies[0][1]
-    assert shown.seed_accuracies[1] == (2, None)
+    assert shown.accuracy.mean == shown.seed_values[0][1]
+    assert shown.seed_values[1] == (2, None)
     assert waiting.accuracy.mean is None
     assert waiting.seconds is None and waiting.visual_tokens is None
     assert waiting.difference is not None and waiting.difference.difference is None

@@ -7,6 +7,8 @@ from io import BytesIO
 import pytest
 from matplotlib.image import imread
 
+from ntlbg_model.config import Metric
+from ntlbg_service.domain.measures import MEASURES
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.html import render_report
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
@@ -103,6 +105,17 @@ def test_a_suite_without_results_still_renders() -> None:
     assert "nothing is compared yet" in html
     assert "<img" not in html
     Page(html)
+
+
+@pytest.mark.parametrize("metric", list(MEASURES))
+def test_a_report_by_any_measure_is_whole(metric: Metric) -> None:
+    html = render_report(compare(replace(made_up.suite(), metric=metric)), made_up.provenance())
+    Page(html)
+    words = re.sub(r"base64,[^\"]*", "", html)
+    assert "None" not in words and "nan" not in re.findall(r"[a-z]+", words)
+    judged = f"This suite is judged by <strong>{MEASURES[metric].words}</strong>"
+    assert (judged in html) is (metric != "accuracy")
+    assert f'aria-label="{MEASURES[metric].words.capitalize()} on needles"' in html
 
 
 def test_moments_are_runs_of_consecutive_frames() -> None:

@@ -1,7 +1,9 @@
+import dataclasses
 from io import StringIO
 
 from rich.console import Console
 
+from ntlbg_model.config import Metric
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
 from ntlbg_service.report.table import print_comparison
@@ -59,6 +61,60 @@ def test_mixed_numerics_stand_in_every_title_and_below() -> None:
     text = printed(made_up.suite())
     assert text.count("[mixed numerics: bf16, fp32]") == 2
     assert "may come from the arithmetic" in text
+
+
+def judged_by(metric: Metric, suite: SuiteResult) -> str:
+    return printed(dataclasses.replace(suite, metric=metric))
+
+
+def test_a_suite_may_be_judged_by_recall() -> None:
+    text = judged_by(
+        "needle_recall", one_group(made_up.variant("base", 0.1), made_up.variant("better", 0.9))
+    )
+    assert "group on needles: needle recall" in text
+    assert "has a needle recall of" in text and "points better (p below 0.05" in text
+    heads = [line.split() for line in text.splitlines() if line.split()[:1] == ["variant"]]
+    assert heads[1][1] == "accuracy" and "recall" not in heads[1]
+
+
+def test_a_suite_may_be_judged_by_time_and_memory() -> None:
+    suite = one_group(made_up.variant("base", 0.5), made_up.variant("other", 0.5))
+    text = judged_by("seconds_per_question", suite)
+    assert "time per question s (95 %)" in text and "difference, s" in text
+    assert "takes 0.045 s per question over 48 questions about 12 videos" in text
+    text = judged_by("peak_memory_mib", suite)
+    assert "difference, MiB" in text and "at its peak over 3 runs" in text
+    text = judged_by("visual_tokens", suite)
+    assert "has 1\u202f024 tokens per question over 48 questions" in text
+
+
+def test_a_variant_below_the_baseline_in_cost_says_so() -> None:
+    base, other = made_up.variant("base", 0.5), made_up.variant("other", 0.5)
+    quick = dataclasses.replace(
+        other,
+        runs=tuple(
+            dataclasses.replace(
+                run,
+                predictions={
+                    "needles": tuple(
+                        dataclasses.replace(row, seconds=row.seconds - 0.01)
+                        for row in run.predictions["needles"]
+                    )
+                },
+            )
+            for run in other.runs
+        ),
+    )
+    text = judged_by("seconds_per_question", one_group(base, quick))
+    assert "other is 0.010 s below it (p below 0.05" in text
+
+
+def test_only_what_the_configs_ask_to_see_is_shown() -> None:
+    few = dataclasses.replace(made_up.variant("base", 0.5), metrics=("accuracy", "visual_tokens"))
+    text = printed(one_group(few))
+    assert "tokens/question" in text and " s/question" not in text and "predicted" not in text
+    none = dataclasses.replace(few, metrics=("accuracy",))
+    assert "frames and cost" not in printed(one_group(none))
 
 
 def test_a_terminal_gets_a_drawn_table() -> None:

@@ -3,11 +3,15 @@ import dataclasses
 import pytest
 
 from ntlbg_model.statistics import Interval
+from ntlbg_service.domain.measures import MEASURES
 from ntlbg_service.report import wording
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.comparison import GroupComparison
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
 from tests import made_up
+
+SHARE, TIME = MEASURES["accuracy"], MEASURES["seconds_per_question"]
+MEMORY = MEASURES["peak_memory_mib"]
 
 
 @pytest.mark.parametrize(
@@ -19,8 +23,16 @@ from tests import made_up
         (wording.points(0.0), "0.0"),
         (wording.points(None), "not measured"),
         (wording.percent_interval(Interval(0.5, 1.0)), "50.0 to 100.0"),
-        (wording.points_interval(None), "not estimable"),
-        (wording.points_interval(Interval(-0.1, 0.02)), "−10.0 to +2.0"),
+        (wording.gaps(SHARE, None), "not estimable"),
+        (wording.gaps(SHARE, Interval(-0.1, 0.02)), "−10.0 to +2.0"),
+        (wording.amounts(SHARE, Interval(0.5, 1.0)), "50.0 to 100.0"),
+        (wording.amount(TIME, 0.0421), "0.042 s"),
+        (wording.amounts(TIME, Interval(0.04, 12.0)), "0.040 s to 12.0 s"),
+        (wording.gap(TIME, -0.0134), "−0.013"),
+        (wording.amount(MEMORY, 12345.4), "12\u202f345 MiB"),
+        (wording.gap(MEMORY, 12345.4), "+12\u202f345"),
+        (wording.seed_text(MEMORY, 12345.4), "12\u202f345"),
+        (wording.seed_text(TIME, None), "–"),
         (wording.p_value(0.00004), "< 0.001"),
         (wording.p_value(0.0421), "0.042"),
         (wording.p_value(None), "not estimable"),

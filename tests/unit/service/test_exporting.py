@@ -57,7 +57,7 @@ def commit(service: Service, keys: AttemptKeys, config: Config) -> None:
     service.storage.put(keys.marker(4), to_json(marker))
 
 
-def swept(service: Service, scores: dict[str, float]) -> Run:
+def swept(service: Service, scores: dict[str, float], metric: str = "accuracy") -> Run:
     """A sweep at work, of whose trials those in `scores` have finished."""
     config = tiny_config()
     names = ("trial-001", "trial-002", "trial-003")
@@ -66,7 +66,7 @@ def swept(service: Service, scores: dict[str, float]) -> Run:
         for rate, name in enumerate(names, start=1)
         for tuned in [replace(config, training=replace(config.training, learning_rate=rate))]
     ]
-    details = {"data_root": "data", "trials": trials, "metric": "accuracy"}
+    details = {"data_root": "data", "trials": trials, "metric": metric}
     new = replace(new_run(), work=Work.SWEEP, details=details)
     (run_id,) = service.ledger.submit(SUITE, [new]).new
     run = service.ledger.run(run_id)
@@ -80,7 +80,7 @@ def swept(service: Service, scores: dict[str, float]) -> Run:
             finished=True,
             ended_at=1.0,
             steps=4,
-            results={"glitch/accuracy": score},
+            results={f"glitch/{metric}": score},
         )
         service.storage.put(keys.exit, to_json(record))
     return service.ledger.run(run_id)
@@ -135,6 +135,14 @@ def test_of_a_sweep_the_best_trial_is_exported(service: Service, tmp_path: Path)
     assert origin["results"] == {"glitch/accuracy": 0.5}
     assert origin["config"]["training"]["learning_rate"] == 3
     assert load_for_answers(str(tmp_path / "mine"), best_device()).tokenizer is not None
+
+
+def test_of_a_sweep_for_time_the_quickest_trial_is_exported(
+    service: Service, tmp_path: Path
+) -> None:
+    run = swept(service, {"trial-001": 0.25, "trial-003": 0.5}, "seconds_per_question")
+    done = export(service.ledger, service.storage, run, tmp_path / "mine")
+    assert done.label == "g/ntlbg/trial-001 seed 1"
 
 
 def test_a_sweep_without_a_finished_trial_has_nothing_to_export(

@@ -1,0 +1,66 @@
+"""What a run's results say of each measure: one value a question, or one a run."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ntlbg_model.config import Metric
+from ntlbg_model.data.records import Prediction
+from ntlbg_model.statistics import Observation, mean_over_seeds
+from ntlbg_service.domain.measures import Measure
+from ntlbg_service.report.results import RunResult, VariantResult
+
+Observed = dict[str, Observation]
+
+
+def observed(variant: VariantResult, dataset: str, measure: Measure) -> Observed:
+    """A variant's values over its finished runs: of each question the mean over the seeds, or each
+    run's own."""
+    finished = [run for run in variant.runs if run.finished]
+    if measure.by_run:
+        return {key: seen for run in finished for key, seen in _of_run(run).items()}
+    return mean_over_seeds([of_questions(run, dataset, measure) for run in finished])
+
+
+def observed_of(run: RunResult, dataset: str, measure: Measure) -> Observed:
+    """The values of one run."""
+    return _of_run(run) if measure.by_run else of_questions(run, dataset, measure)
+
+
+def of_questions(run: RunResult, dataset: str, measure: Measure) -> Observed:
+    """A run's value of each question that has one."""
+    value = _VALUES[measure.metric]
+    rows = predictions(run, dataset)
+    return {
+        row.question_id: Observation(row.video_id, found)
+        for row in rows
+        if (found := value(row)) is not None
+    }
+
+
+def predictions(run: RunResult, dataset: str) -> Sequence[Prediction]:
+    """What a run answered on a data set."""
+    return tuple(run.predictions.get(dataset, ()))
+
+
+def _of_run(run: RunResult) -> Observed:
+    """Runs with the same seed are compared; each stands for itself, as a video does."""
+    if run.peak_memory_mib is None:
+        return {}
+    name = f"seed {run.seed}"
+    return {name: Observation(name, run.peak_memory_mib)}
+
+
+def _correct(row: Prediction) -> float | None:
+    """A question that failed is answered wrong; one whose answer is secret has no value."""
+    return None if row.gold is None else float(row.correct)
+
+
+def _if_answered(value: Callable[[Prediction], float | None]) -> Callable[..., float | None]:
+    return lambda row: value(row) if row.failure is None else None
+
+
+_VALUES: Mapping[Metric, Callable[[Prediction], float | None]] = {
+    "accuracy": _correct,
+    "needle_recall": lambda row: row.needle_recall,
+    "visual_tokens": _if_answered(lambda row: float(row.visual_tokens)),
+    "seconds_per_question": _if_answered(lambda row: row.seconds),
+}
