@@ -65,9 +65,10 @@ def gap(measure: Measure, value: float) -> str:
     """A difference of a measure, with its sign and without its unit: '−5.2', '+0.013'."""
     if measure.is_share:
         return points(value)
-    return f"{value:+,.{3 if measure.unit == 's' else 0}f}".replace("-", MINUS).replace(
+    text = f"{value:+,.{3 if measure.unit == 's' else 0}f}".replace(
         ",", "\N{NARROW NO-BREAK SPACE}"
     )
+    return text.replace("-", MINUS) if text.strip("+-0.") else text.lstrip("+-")
 
 
 def gap_unit(measure: Measure) -> str:

@@ -29,6 +29,7 @@ MEMORY = MEASURES["peak_memory_mib"]
         (wording.amount(TIME, 0.0421), "0.042 s"),
         (wording.amounts(TIME, Interval(0.04, 12.0)), "0.040 s to 12.0 s"),
         (wording.gap(TIME, -0.0134), "−0.013"),
+        (wording.gap(TIME, -0.0001), "0.000"),
         (wording.amount(MEMORY, 12345.4), "12\u202f345 MiB"),
         (wording.gap(MEMORY, 12345.4), "+12\u202f345"),
         (wording.seed_text(MEMORY, 12345.4), "12\u202f345"),
