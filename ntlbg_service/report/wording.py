@@ -192,7 +192,7 @@ def _in_words(row: Row, measure: Measure) -> str:
     good = (found < 0) == measure.lower_is_better
     if measure.is_share:
         return f"{row.variant}{unfinished} is {size} {'better' if good else 'worse'}"
-    return f"{row.variant}{unfinished} is {size} {'below' if good else 'above'} it"
+    return f"{row.variant}{unfinished} is {size} {'below' if good else 'above'} the baseline"
 
 
 def _listed(words: list[str]) -> str:

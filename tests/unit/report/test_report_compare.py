@@ -101,6 +101,18 @@ def test_memory_is_judged_run_by_run_of_the_same_seed() -> None:
     assert "peak_memory_mib" in group.metrics
 
 
+def test_memory_is_compared_once_however_many_data_sets_there_are() -> None:
+    sets = ("needles", "others")
+    base, more = (
+        dataclasses.replace(made_up.variant(name, 0.5), datasets=sets) for name in ("base", "more")
+    )
+    group = compared(base, more, metric="peak_memory_mib")
+    assert (len(group.rows), group.comparisons) == (4, 1)
+    by_accuracy = compared(base, more, made_up.variant("third", 0.5))
+    assert by_accuracy.comparisons == 2
+    assert row(group, "more", "needles").corrected_p == row(group, "more", "others").corrected_p
+
+
 def test_only_the_baseline_is_compared_with_nothing() -> None:
     group = compared(made_up.variant("base", 0.5), made_up.variant("same", 0.5))
     base, same = row(group, "base"), row(group, "same")

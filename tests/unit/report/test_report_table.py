@@ -106,7 +106,7 @@ def test_a_variant_below_the_baseline_in_cost_says_so() -> None:
         ),
     )
     text = judged_by("seconds_per_question", one_group(base, quick))
-    assert "other is 0.010 s below it (p below 0.05" in text
+    assert "other is 0.010 s below the baseline (p below 0.05" in text
 
 
 def test_only_what_the_configs_ask_to_see_is_shown() -> None:
