@@ -94,6 +94,10 @@ class GroupComparison:
         """Whether differences may come from arithmetic rather than from the variants."""
         return len(self.numerics) > 1
 
+    def shows(self, metric: Metric) -> bool:
+        """Whether a metric is shown, as what the rows are judged by or beside it."""
+        return metric == self.measure.metric or metric in self.metrics
+
     @property
     def datasets(self) -> tuple[str, ...]:
         """In the order they are shown."""

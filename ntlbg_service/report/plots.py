@@ -61,7 +61,7 @@ def recall_plot(group: GroupComparison, dataset: str) -> Plot | None:
         for row in group.on(dataset)
         if row.needle_recall.mean is not None and row.accuracy.mean is not None
     ]
-    if not rows:
+    if not rows or not (group.shows("needle_recall") and group.shows("accuracy")):
         return None
 
     def draw(axes: Axes, theme: Theme) -> None:

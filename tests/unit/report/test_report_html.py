@@ -118,6 +118,14 @@ def test_a_report_by_any_measure_is_whole(metric: Metric) -> None:
     assert f'aria-label="{MEASURES[metric].words.capitalize()} on needles"' in html
 
 
+def test_what_nobody_asks_to_see_is_not_drawn() -> None:
+    few = replace(made_up.variant("base", 0.5), metrics=("accuracy",))
+    group = GroupResult(name="group", baseline="base", variants=(few,))
+    html = render_report(compare(SuiteResult(name="s", groups=(group,))), made_up.provenance())
+    assert "Needle recall" not in html and "Visual tokens" not in html
+    assert "Failed questions" in html
+
+
 def test_moments_are_runs_of_consecutive_frames() -> None:
     assert moments((7, 3, 4, 5, 9)) == [(3, 5), (7, 7), (9, 9)]
     assert moments(()) == []
