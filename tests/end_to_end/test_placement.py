@@ -27,6 +27,7 @@ def test_a_worker_runs_on_the_node_of_its_placement(
     """Two like nodes, known by either form of the cluster's address."""
     added = [ray_cluster.add_node(num_cpus=1, labels=CPU) for _ in range(2)]
     try:
+        until(lambda: set(added) <= ray_cluster.reported(), "the dashboard to hear of them")
         for address in (ray_cluster.address, ray_cluster.dashboard):
             nodes = read_nodes({"RAY_ADDRESS": address})
             ids = ray_ids_of(nodes)
