@@ -57,7 +57,8 @@ class MixtureSampler(Sampler[int]):
     """
 
     def __init__(self, sets: Sequence[Share], length: int, seed: int) -> None:
-        self._shares = [each.weight / sum(one.weight for one in sets) for each in sets]
+        whole = sum(each.weight for each in sets)
+        self._shares = [each.weight / whole for each in sets]
         self._starts = list(accumulate((each.samples for each in sets), initial=0))[:-1]
         self._streams = [
             StreamSampler(each.samples, length, seed + place * _APART)

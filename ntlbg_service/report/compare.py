@@ -56,7 +56,9 @@ def _group(group: GroupResult, measure: Measure) -> GroupComparison:
         for dataset in _datasets(group.variants)
         for variant in group.variants
     ]
-    corrected = _corrected(rows, measure)
+    # What is measured by run is the same on every data set: it is compared once.
+    once = len(group.variants) if measure.by_run else len(rows)
+    corrected = holm([row.difference.p_value if row.difference else None for row in rows[:once]])
     runs = [(variant.name, run) for variant in group.variants for run in variant.runs]
     numerics = {run.numerics for _, run in runs if run.finished and run.numerics}
     return GroupComparison(
@@ -64,27 +66,13 @@ def _group(group: GroupResult, measure: Measure) -> GroupComparison:
         baseline=group.baseline,
         measure=measure,
         metrics=_beside(group, measure),
-        rows=tuple(replace(row, corrected_p=p) for row, p in zip(rows, corrected, strict=True)),
-        comparisons=_family(corrected, measure, len(group.variants)),
+        rows=tuple(
+            replace(row, corrected_p=corrected[place % once]) for place, row in enumerate(rows)
+        ),
+        comparisons=sum(p is not None for p in corrected),
         numerics=tuple(sorted(numerics)),
         runs=tuple(RunLine(variant=name, run=_facts(run)) for name, run in runs),
     )
-
-
-def _corrected(rows: Sequence[Row], measure: Measure) -> list[float | None]:
-    """p after Holm's correction over all comparisons. What is measured by run is the same on every
-    data set: it is compared once."""
-    raw = [row.difference.p_value if row.difference else None for row in rows]
-    if not measure.by_run:
-        return holm(raw)
-    once = len({row.variant for row in rows})
-    return holm(raw[:once]) * (len(rows) // max(1, once))
-
-
-def _family(corrected: Sequence[float | None], measure: Measure, variants: int) -> int:
-    """How many comparisons p was corrected for."""
-    counted = corrected[:variants] if measure.by_run else corrected
-    return sum(p is not None for p in counted)
 
 
 def _beside(group: GroupResult, measure: Measure) -> tuple[Metric, ...]:

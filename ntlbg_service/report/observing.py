@@ -14,24 +14,20 @@ Observed = dict[str, Observation]
 def observed(variant: VariantResult, dataset: str, measure: Measure) -> Observed:
     """A variant's values over its finished runs: of each question the mean over the seeds, or each
     run's own."""
-    finished = [run for run in variant.runs if run.finished]
+    seen = [observed_of(run, dataset, measure) for run in variant.runs if run.finished]
     if measure.by_run:
-        return {key: seen for run in finished for key, seen in _of_run(run).items()}
-    return mean_over_seeds([of_questions(run, dataset, measure) for run in finished])
+        return {key: value for run in seen for key, value in run.items()}
+    return mean_over_seeds(seen)
 
 
 def observed_of(run: RunResult, dataset: str, measure: Measure) -> Observed:
-    """The values of one run."""
-    return _of_run(run) if measure.by_run else of_questions(run, dataset, measure)
-
-
-def of_questions(run: RunResult, dataset: str, measure: Measure) -> Observed:
-    """A run's value of each question that has one."""
+    """The values of one run, of each question that has one."""
+    if measure.by_run:
+        return _of_run(run)
     value = _VALUES[measure.metric]
-    rows = predictions(run, dataset)
     return {
         row.question_id: Observation(row.video_id, found)
-        for row in rows
+        for row in predictions(run, dataset)
         if (found := value(row)) is not None
     }
 

@@ -8,7 +8,7 @@ import pytest
 from ntlbg_service.domain.launch import ExitRecord, Heartbeat, MetricLine, to_json
 from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, new_run
+from tests.builders import SUITE, Service, a_beat, new_run
 from tests.unit.service.life import Command, command_on
 
 
@@ -162,17 +162,7 @@ def test_explain_sets_measured_memory_beside_the_prediction(
 
 def test_a_training_that_waits_for_storage_says_so(service: Service, ntlbg: Command) -> None:
     keys = started(service)
-    beat = Heartbeat(
-        attempt=1,
-        time=1.0,
-        step=2,
-        pid=1,
-        host="h",
-        memory_mib=None,
-        peak_memory_mib=None,
-        awaited=2,
-    )
-    service.storage.touch(keys.heartbeat, to_json(beat))
+    service.storage.touch(keys.heartbeat, a_beat(2) | {"awaited": 2})
     assert ", writing the checkpoint of step 2" in ntlbg("watch", "--once").out
     record = ExitRecord(
         run_id=keys.run_id,
