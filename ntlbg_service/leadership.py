@@ -5,17 +5,14 @@ transaction. The lease decides how soon a dead leader's place is free; on the sa
 its death can be seen, at once.
 """
 
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
-from ntlbg_service.storage.claims import claimant
+from ntlbg_service.storage.claims import claim_of_this_process, claimant
 
 LEASE_SECONDS = 30.0
 """How long a leader that was cut off keeps others waiting."""
@@ -32,8 +29,8 @@ was made for."""
 
 def this_process() -> str:
     """Name of this process among all controllers, by which its death can be seen."""
-    started = psutil.Process().create_time()
-    return f"{socket.gethostname()}/{_namespace()}/{os.getpid()}/{started:.2f}"
+    own = claim_of_this_process()
+    return f"{socket.gethostname()}/{_namespace()}/{own['pid']}/{own['started']:.2f}@{own['boot']}"
 
 
 def in_words(holder: str) -> str:
@@ -47,7 +44,9 @@ def seen_dead(holder: str) -> bool:
     parts = holder.split("/")
     if len(parts) != 4 or parts[:2] != [socket.gethostname(), _namespace()]:
         return False
-    return claimant({"pid": int(parts[2]), "started": float(parts[3])}) is None
+    started, _, boot = parts[3].partition("@")
+    claim = {"pid": parts[2], "started": started} | ({"boot": boot} if boot else {})
+    return claimant(claim) is None
 
 
 def _namespace() -> str:

@@ -111,11 +111,6 @@ def led_by(cli: Cli, pid: int) -> bool:
     return f"/{pid}/" in (leader(cli) or "")
 
 
-def markers(home: Path) -> list[Path]:
-    """Committed checkpoints of first attempts."""
-    return list(home.glob("storage/runs/*/attempt-0001/checkpoints/*.json"))
-
-
 def lives(pid: int) -> bool:
     """Whether a driver computes; one that ended and that nobody waits for does not."""
     try:

@@ -1,4 +1,4 @@
-"""`ntlbg controller`: leads, stands by, adopts what runs, and is stopped without stopping runs."""
+"""Controllers and commands come, go and are killed, and so is a driver: the same run goes on."""
 
 import json
 import signal
@@ -7,43 +7,83 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.conftest import Cli, leader, led_by, markers, until, write_suite
+from tests.end_to_end.conftest import (
+    Cli,
+    kill_tree,
+    leader,
+    led_by,
+    lives,
+    until,
+    write_suite,
+)
+from tests.end_to_end.test_main_job import mlflow_runs
 
 
-def test_controllers_come_and_go_and_the_runs_go_on(cli: Cli, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path, **{"training.max_steps": 80})
-    submitted = cli("submit", suite, "--variant", "uniform")
-    assert submitted.returncode == 0, submitted.stderr
+def saved(cli: Cli) -> tuple[int, int]:
+    """Attempt and step of the newest committed checkpoint; zeros where there is none."""
+    found = cli.home.glob("storage/runs/*/attempt-*/checkpoints/*.json")
+    return max(((number(path.parents[1]), number(path)) for path in found), default=(0, 0))
+
+
+def number(path: Path) -> int:
+    """Of `attempt-0002` and `step-00000004`."""
+    return int(path.stem.rpartition("-")[2])
+
+
+def attempts(cli: Cli) -> list[Path]:
+    return sorted(cli.home.glob("storage/runs/*/attempt-*"))
+
+
+def steps_of(attempt: Path) -> list[int]:
+    """Steps whose loss an attempt has written."""
+    rows = [json.loads(line) for line in (attempt / "metrics.jsonl").read_text().splitlines()]
+    return [row["step"] for row in rows if "train/loss" in row["values"]]
+
+
+def test_one_run_outlives_its_controllers_its_command_and_its_driver(
+    cli: Cli, tmp_path: Path
+) -> None:
+    suite = write_suite(tmp_path, **{"training.max_steps": 300})
+    assert cli("submit", suite, "--variant", "uniform").returncode == 0
     first = cli.start("controller", "--parallel", "1")
     until(lambda: led_by(cli, first.pid), "the first controller's lead")
     second = cli.start("controller", "--parallel", "1")
-    until(lambda: markers(cli.home), "a committed checkpoint")
+    until(lambda: saved(cli) > (0, 0), "a committed checkpoint")
+    drivers = cli.claims()
     assert led_by(cli, first.pid)
 
+    # A killed controller leaves its driver to the one that stood by; a stopped one leaves it too.
     first.send_signal(signal.SIGKILL)
     first.wait()
     until(lambda: led_by(cli, second.pid), "the second controller's lead")
+    seen = saved(cli)
+    until(lambda: saved(cli) > seen, "a checkpoint under its lead")
     second.send_signal(signal.SIGTERM)
     assert second.wait(timeout=60) == 0
     assert leader(cli) is None
+    assert cli.claims() == drivers
 
-    third = cli.start("controller", "--parallel", "1")
-    until(lambda: led_by(cli, third.pid), "the third controller's lead")
-    watched = cli("run", suite, "--variant", "uniform")
-    assert watched.returncode == 0, watched.stdout + watched.stderr
-    assert f"A controller leads here (process {third.pid} on" in watched.stdout
-    status = json.loads(cli("status", "--json").stdout)
-    assert [(row["state"], row["attempts"]) for row in status] == [("finished", 1)]
-    third.send_signal(signal.SIGTERM)
-    assert third.wait(timeout=60) == 0
+    # The driver killed while nobody leads: the next command goes on from the newest checkpoint.
+    for pid in drivers:
+        kill_tree(pid)
+    lost = saved(cli)
+    command = cli.start("run", suite, "--variant", "uniform")
+    until(lambda: saved(cli)[0] > lost[0], "a checkpoint of a further attempt")
+    latest = attempts(cli)[-1]
+    resumed = json.loads((latest / "spec.json").read_text())["resume_from"]
+    assert number(Path(resumed)) == lost[1]
+    assert min(steps_of(latest)) > lost[1]
+    command.send_signal(signal.SIGINT)
+    # Interrupted within an `exec` of a library, Python ends by the signal: a shell's 130 as well.
+    assert command.wait(timeout=120) in (130, -signal.SIGINT)
+    assert not any(lives(pid) for pid in cli.claims())
+    (row,) = json.loads(cli("status", "--json").stdout)
+    assert (row["state"], row["attempts"]) == ("queued", len(attempts(cli)))
 
-    last = cli("controller", "--until-idle")
-    assert last.returncode == 0, last.stderr
-    assert "nothing is left to do" in last.stdout
 
-
-def test_a_controller_answers_on_its_port_while_it_leads(cli: Cli) -> None:
-    controller = cli.start("controller", "--port", "0")
+def test_a_command_watches_where_a_controller_leads(cli: Cli, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path)
+    controller = cli.start("controller", "--parallel", "1", "--port", "0")
     log = cli.home.parent / f"{cli.home.name}.log"
     until(lambda: "metrics on http" in log.read_text(), "the port")
     url = log.read_text().split("metrics on ")[1].split()[0]
@@ -56,8 +96,18 @@ def test_a_controller_answers_on_its_port_while_it_leads(cli: Cli) -> None:
     assert asked(f"{url}/healthz")["alive"]
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         assert b"ntlbg_leads 1.0" in answer.read()
+
+    watched = cli("run", suite, "--variant", "uniform")
+    assert watched.returncode == 0, watched.stdout + watched.stderr
+    assert f"A controller leads here (process {controller.pid} on" in watched.stdout
+    (row,) = json.loads(cli("status", "--json").stdout)
+    assert row["state"] == "finished"
     controller.send_signal(signal.SIGTERM)
     assert controller.wait(timeout=60) == 0
+    last = cli("controller", "--until-idle")
+    assert last.returncode == 0, last.stderr
+    assert "nothing is left to do" in last.stdout
+    assert mlflow_runs(cli.home) == {"small (suite)": "FINISHED", "uniform/seed1": "FINISHED"}
 
 
 def asked(url: str) -> dict[str, Any]:

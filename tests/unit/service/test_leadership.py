@@ -5,19 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ntlbg_service.leadership import A_MOMENT, Lease, in_words, seen_dead, this_process
 from ntlbg_service.ledger.transactions import DeposedError
+from ntlbg_service.storage.claims import boot, started
 from ntlbg_service.wake import Wake, poke
 from tests.builders import new_ledger
 
 
 def a_dead_process() -> str:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = psutil.Process(child.pid).create_time()
-    name = "/".join([*this_process().split("/")[:2], str(child.pid), f"{started:.2f}"])
+    start = f"{started(child.pid):.2f}@{boot()}"
+    name = "/".join([*this_process().split("/")[:2], str(child.pid), start])
     assert not seen_dead(name)
     child.communicate(b"\n")
     return name
