@@ -79,43 +79,37 @@ def spec(storage: LocalStorage, config: Config) -> LaunchSpec:
 
 
 @pytest.mark.parametrize("make", EVERY, indirect=True)
-def test_a_launch_is_absent_running_ended(make: Make, storage: LocalStorage) -> None:
+def test_a_launch_starts_once_and_is_seen_and_ended_by_others(
+    make: Make, storage: LocalStorage
+) -> None:
     executor = make()
     assert executor.status(KEYS) is LaunchStatus.ABSENT
     executor.launch(spec(storage, tiny_config()))
-    until(lambda: storage.get(KEYS.process), "the claim")
-    assert executor.status(KEYS) is LaunchStatus.RUNNING
-    assert make().status(KEYS) is LaunchStatus.RUNNING
-    executor.stop(KEYS)
-    assert executor.status(KEYS) is LaunchStatus.ENDED
-    assert make().status(KEYS) is LaunchStatus.ENDED
-    executor.stop(KEYS)
-
-
-@pytest.mark.parametrize("make", EVERY, indirect=True)
-def test_a_second_start_of_an_attempt_is_refused(make: Make, storage: LocalStorage) -> None:
-    executor = make()
-    executor.launch(spec(storage, tiny_config()))
     claim = until(lambda: storage.get(KEYS.process), "the claim")
     other = make()
+    assert executor.status(KEYS) is other.status(KEYS) is LaunchStatus.RUNNING
+
     other.launch(spec(storage, tiny_config()))
     assert executor.status(KEYS) is LaunchStatus.RUNNING
     assert storage.get(KEYS.process) == claim
 
-
-@pytest.mark.parametrize("make", REAL, indirect=True)
-def test_stopping_leaves_no_process(make: Make, storage: LocalStorage) -> None:
-    executor = make()
-    executor.launch(spec(storage, tiny_config()))
-    claim = until(lambda: storage.get(KEYS.process), "the claim")
-    driver = psutil.Process(int(claim["pid"]))
-    until(lambda: "TrainController" in log_of(storage), "the driver's Ray")
-    family = [driver, *driver.children(recursive=True)]
+    family = family_of(claim, storage) if executor.name in REAL else []
     executor.stop(KEYS)
     until(lambda: not any(member.is_running() for member in family), "the end of its processes")
+    assert executor.status(KEYS) is make().status(KEYS) is LaunchStatus.ENDED
+    executor.stop(KEYS)
 
 
-@pytest.mark.parametrize("make", REAL, indirect=True)
+def family_of(claim: dict[str, float], storage: LocalStorage) -> list[psutil.Process]:
+    """The driver and its Ray's processes, once they are there."""
+    driver = psutil.Process(int(claim["pid"]))
+    until(lambda: "TrainController" in log_of(storage), "the driver's Ray")
+    return [driver, *driver.children(recursive=True)]
+
+
+@pytest.mark.parametrize(
+    "make", ["local", pytest.param("ray_jobs", marks=pytest.mark.long)], indirect=True
+)
 def test_wrong_input_at_run_time_is_a_user_failure(make: Make, storage: LocalStorage) -> None:
     config = Config(
         model=ModelConfig(base_model="nobody/has-this-2B"),

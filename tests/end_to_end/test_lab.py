@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
@@ -163,8 +164,13 @@ def write_lab_suite(
     return folder / "suite.json"
 
 
-def test_a_suite_of_six_runs_on_the_kinds_that_its_fits_name(lab: Lab, tmp_path: Path) -> None:
-    check_suite(lab, write_lab_suite(tmp_path, [1]), runs=6)
+def test_runs_go_to_the_kinds_that_their_fits_name(lab: Lab, tmp_path: Path) -> None:
+    """A kind that was asked for, one that follows from the precision, a gang with ZeRO-2."""
+    few = {
+        "kinds": {name: VARIANTS["kinds"][name] for name in ("volta", "brain_float")},
+        "workers": {"sharded": VARIANTS["workers"]["sharded"]},
+    }
+    check_suite(lab, write_lab_suite(tmp_path, [1], few), runs=3)
 
 
 @pytest.mark.long
@@ -188,11 +194,13 @@ def check_suite(lab: Lab, suite: Path, runs: int) -> None:
         ledger.close()
     assert len(found) == runs
     for run, attempts in found:
-        (attempt,) = attempts
         assert run.state == "finished", run.reason
-        check_place(lab, run, attempt)
+        # On a busy machine Ray may not come up in its time: then there is one attempt more.
+        check_place(lab, run, attempts[-1])
     check_mlflow(lab, [run.run_id for run, _ in found])
-    check_learned(lab, [run for run, _ in found])
+    check_fits({run.variant: run.fits[0] for run, _ in found})
+    if runs >= len(VARIANTS["kinds"]) + len(VARIANTS["workers"]):
+        check_learned(lab, [(run, attempts[-1]) for run, attempts in found])
     # What a CPU took says nothing of the GPU that it stands for.
     learned = lab.cli("cluster", "calibration", "--json")
     assert json.loads(learned.stdout or "{}") == {}
@@ -220,16 +228,20 @@ def check_mlflow(lab: Lab, run_ids: list[str]) -> None:
         assert row.info.status == "FINISHED"
 
 
-def check_learned(lab: Lab, runs: list[Run]) -> None:
+def check_fits(fits: Mapping[str, Fit]) -> None:
+    """Each kind's precision, and a gang where one worker would not do."""
+    assert (fits["volta"].precision, fits["brain_float"].precision) == ("fp16", "bf16")
+    assert (fits["sharded"].workers, fits["sharded"].zero_stage) == (2, 2)
+    assert "two" not in fits or (fits["two"].workers, fits["two"].zero_stage) == (2, 0)
+
+
+def check_learned(lab: Lab, runs: list[tuple[Run, Attempt]]) -> None:
     """However many workers share a global batch, and however their states: the same is learned."""
     losses = {
-        (run.variant, run.seed): lab.launches().losses(AttemptKeys(run.run_id, 1)) for run in runs
+        (run.variant, run.seed): lab.launches().losses(AttemptKeys(run.run_id, last.number))
+        for run, last in runs
     }
-    fits = {run.variant: run.fits[0] for run in runs}
-    assert (fits["two"].workers, fits["two"].zero_stage) == (2, 0)
-    assert (fits["sharded"].workers, fits["sharded"].zero_stage) == (2, 2)
-    assert {fits["volta"].precision, fits["brain_float"].precision} == {"fp16", "bf16"}
-    for seed in {run.seed for run in runs}:
+    for seed in {run.seed for run, _ in runs}:
         alone = losses["one", seed]
         assert sorted(alone) == [1, 2, 3, 4]
         assert losses["two", seed] == pytest.approx(alone, rel=1e-3)
