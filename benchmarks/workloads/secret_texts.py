@@ -1,7 +1,8 @@
 """Texts with and without a secret, drawn by rule from a seed: no token in a file, none ever issued.
 
-`secret_strings/harmless.txt` and `secret_strings/secrets.txt` hold the texts with rules in «» in
-the place of whatever differs from one to the next; a secret stands between ⟦ and ⟧.
+The files of `secret_strings` hold the texts with rules in «» in the place of whatever differs from
+one to the next; a secret stands between ⟦ and ⟧. Those called `later` were written when the
+detector was done, to see what it makes of texts that it was not made with.
 """
 
 import base64
@@ -42,23 +43,37 @@ class Text:
     """What of it must not be shown; None where all of it may be."""
 
 
-def harmless(seed: int, draws: int = 2, file: str = "harmless.txt") -> list[Text]:
-    """Texts in which nothing is a secret; those with a rule in them `draws` times."""
+def harmless(seed: int, draws: int = 2) -> list[Text]:
+    """Return texts in which nothing is a secret; those with a rule in them `draws` times."""
     source = random.Random(f"harmless {seed}")
     return [
         Text(kind, _drawn(line, source))
+        for file in ("harmless.txt", "harmless_later.txt")
         for kind, line in _lines(FOLDER / file)
         for _ in range(draws if RULE.search(line) else 1)
     ]
 
 
-def secrets(seed: int, draws: int = 3, file: str = "secrets.txt") -> list[Text]:
-    """Texts with one secret each, every line `draws` times with another secret.
+def secrets(seed: int, draws: int = 3) -> list[Text]:
+    """Return texts with one secret each, every line `draws` times with another secret.
 
     A kind of token that is known by its shape is put into `draws` of the places.
     """
     source = random.Random(f"secrets {seed}")
-    lines = list(_lines(FOLDER / file))
+    return [
+        text
+        for file in ("secrets.txt", "secrets_later.txt")
+        for text in _placed(list(_lines(FOLDER / file)), draws, source)
+    ]
+
+
+def shows(text: str, secret: str) -> bool:
+    """Whether a text shows ten characters of a secret, or all of a short one."""
+    size = 10 if len(secret) >= 20 else len(secret)
+    return any(secret[place : place + size] in text for place in range(len(secret) - size + 1))
+
+
+def _placed(lines: list[tuple[str, str]], draws: int, source: random.Random) -> list[Text]:
     places = [line for kind, line in lines if kind == "places"]
     found = []
     for kind, line in lines:
@@ -69,10 +84,9 @@ def secrets(seed: int, draws: int = 3, file: str = "secrets.txt") -> list[Text]:
             marked = line if "⟦" in line else f"⟦{line}⟧"
             whole = place.replace("⟦⟧", marked)
             drawn = _drawn(whole, source)
-            secret = SECRET.search(drawn)
-            assert secret is not None, line
+            secret = SECRET.findall(drawn)[0]
             text = drawn.replace("⟦", "").replace("⟧", "")
-            found.append(Text(kind.removeprefix("shape "), text, secret[1]))
+            found.append(Text(kind.removeprefix("shape "), text, secret))
     return found
 
 

@@ -12,6 +12,7 @@ _KEY = (
     rf"|(?:{'|'.join(sorted(KEYS))})[_\-]?key)"
 )
 _TOKEN = r"(?:secret|credentials?|(?<!page_)(?<!next_)(?<!sync_)(?<!continuation_)token)"
+_NO_SECRETS = "(?:CACHE|GROUP|PRIMARY|PUBLIC|RUN|SORT|SUITE)_"
 _PASSWORD_HINTS = ("passw", "passphrase")
 _KEY_HINTS = (
     *(f"{joint}{word}" for word in ("pass", "pwd") for joint in "_-."),
@@ -79,10 +80,19 @@ NAMED = (
     _shape(_PASSWORD_HINTS, _PASSWORD + _SET + _BARE, _is_bare_password),
     _shape(_PASSWORD_HINTS, _PASSWORD + _SAID + _EITHER, is_chosen),
     _shape(_PASSWORD_HINTS, rf"--(?:\w+-){{0,3}}{_PASSWORD}{_OPTION}{_BARE}", is_chosen),
-    _shape(_PASSWORD_HINTS, rf"<{_PASSWORD}>(?P<secret>[^<>\s]+)", _is_literal),
+    _shape(_PASSWORD_HINTS, rf"<{_PASSWORD}>(?P<secret>[^<>\s]+)</", _is_literal),
+    _shape(_PASSWORD_HINTS, r"\bwith password '(?P<secret>[^'\n]+)'", _is_literal),
     _shape(_PASSWORD_HINTS, rf"\blogin \S+\s+password {_BARE}", _is_literal),
     _shape(_KEY_HINTS, f"{_KEY}(?:{_SET}|{_SAID}){_EITHER}", _is_key),
     _shape(_KEY_HINTS, rf"--(?:\w+-){{0,3}}{_KEY}{_OPTION}{_BARE}", _is_key),
+    _shape(_KEY_HINTS, rf"<{_KEY}>(?P<secret>[^<>\s]+)</", _is_key),
+    _shape(_KEY_HINTS, rf"\bset \w{{0,30}}{_KEY}{_OPTION}{_BARE}", _is_key),
+    _shape(("_key=",), rf"(?-i:\b(?!{_NO_SECRETS})[A-Z]+_KEY)={_EITHER}", _is_token),
+    _shape(
+        ("username",),
+        rf"[\"']username[\"']: ?[\"'][^\"']*[\"'], ?[\"']key[\"']: ?{_QUOTED}",
+        is_drawn,
+    ),
     _shape(_TOKEN_HINTS, _TOKEN + _SET + _EITHER, _is_token),
     _shape(_TOKEN_HINTS, _TOKEN + _SAID + _EITHER, _is_long_token),
     _shape(_TOKEN_HINTS, rf"--(?:\w+-){{0,3}}{_TOKEN}{_OPTION}{_BARE}", _is_token),
