@@ -26,12 +26,14 @@ _SAID = r":[ \t]{0,3}"
 """As in a header or YAML, and in a sentence."""
 _OPTION = r"[ \t]{1,3}(?!-)"
 """Behind `--name` alone."""
-_QUOTED = r"[bru]{0,2}(?P<quote>\\*[\"'])(?P<secret>(?:\\.|[^\\\n])*?)(?P=quote)"
-_BARE = r"(?P<secret>\\*[\"']?[^\s\"'&<>)}\]]+?)(?=[,;.:]*(?:[\s\"'&<>)}\]]|\Z))"
+_INNER = r"(?:\\.|[^\\\n]){0,4000}?"
+_PLAIN = r"[^\s\"'&<>)}\]]{0,4000}[^\s\"'&<>)}\],;.:]"
+"""Bounded, so that no text takes longer than its length."""
+_QUOTED = rf"[bru]{{0,2}}(?P<quote>\\*[\"'])(?P<secret>{_INNER})(?P=quote)"
+_BARE = rf"(?P<secret>\\*[\"']?{_PLAIN})"
 _EITHER = (
-    r"(?:[bru]{0,2}(?P<quote>\\*[\"']))?"
-    r"(?P<secret>(?(quote)(?:\\.|[^\\\n])*?|[^\s\"'&<>)}\]]+?))"
-    r"(?(quote)(?P=quote)|(?=[,;.:]*(?:[\s\"'&<>)}\]]|\Z)))"
+    rf"(?:[bru]{{0,2}}(?P<quote>\\*[\"']))?(?P<secret>(?(quote){_INNER}|{_PLAIN}))"
+    r"(?(quote)(?P=quote))"
 )
 _CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]")
 _NAME = re.compile(

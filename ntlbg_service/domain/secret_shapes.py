@@ -9,6 +9,8 @@ from ntlbg_service.domain.random_looking import is_filled, looks_random
 
 HIDDEN = "[redacted]"
 """What stands in the place of a secret."""
+JUDGED = 200
+"""Characters of a value by which it is judged; all of it is hidden."""
 
 _FILLER = re.compile(
     r"\W*|<.*|\[.*|.*\.\.\.|(?:your|my)[_\- ].*|\$[A-Z_]{2,}|\$[({].*|\{.*|%\w|%\(.*|(.)\1{2,}"
@@ -40,7 +42,7 @@ class Shape:
         deciding = "drawn" if "drawn" in self.pattern.groupindex else "secret"
         while found := self.pattern.search(text, place):
             start, end = found.span("secret")
-            if self.is_secret(found[deciding]):
+            if self.is_secret(found[deciding][:JUDGED]):
                 kept += text[done:start], HIDDEN
                 done = place = end
             else:
