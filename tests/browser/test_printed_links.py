@@ -19,7 +19,7 @@ from tests.mlflow_server import mlflow_server, unused_port
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 
 class Terminal:
@@ -27,7 +27,7 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.suite = write_suite(folder)
+        self.suite = write_suite(folder, **{"training.max_steps": 2})
         self.home = folder / "ada's lab"
         self.cli = Cli(self.home, folder / "data")
         render(folder / "data")
