@@ -73,6 +73,7 @@ audit: install
 	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
 
 bench: install
+	$(BIN)/python -m pip install --quiet -e '.[bench]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 tiny-base: install

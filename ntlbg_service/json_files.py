@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ntlbg_service.domain.commands import command
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.published.conversion import is_published, published_mark
 from ntlbg_service.redaction import known
@@ -18,7 +19,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if is_published(value):
         raise UserError(
             f"{path}: has the published layout ('{published_mark(value)}'): convert it with "
-            f"'ntlbg config import {path}'"
+            f"{command('config', 'import', str(path))}"
         )
     return value
 

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,12 +20,30 @@ LONGEST = 1 << 20
 @lru_cache(maxsize=1)
 def known() -> Secrets:
     """What is a secret here: by the environment as it was at first, and by its shape."""
-    return Secrets.of(os.environ, _token(os.environ.get(TOKEN_FILE)))
+    return Secrets.of(_without_files(os.environ), _token(os.environ.get(TOKEN_FILE)))
 
 
 def redacted(text: str) -> str:
-    """A text to keep or to show, without secrets."""
+    """Return a text that came from somewhere else without its secrets, to be kept or shown."""
     return known().redacted(text)
+
+
+def printed(text: str) -> str:
+    """Return a text of our own without what is certainly a secret: links and commands stay as they
+    are, and values from elsewhere have gone through `redacted` before they came into it."""
+    return known().printed(text)
+
+
+def _without_files(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Variables without those that name a file: RAY_TLS_SERVER_KEY is no secret, its file is."""
+    return {name: value for name, value in environment.items() if not _is_file(value)}
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return value.startswith("/") and Path(value).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _token(path: str | None) -> tuple[str, ...]:
@@ -38,8 +56,9 @@ def _token(path: str | None) -> tuple[str, ...]:
 class RedactedBytes(io.BufferedIOBase):
     """Hands whole lines on without the secrets in them, and at a flush what there is of one."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, without: Callable[[str], str] = redacted) -> None:
         self._stream = stream
+        self._without = without
         self._begun = b""
 
     def write(self, data: "bytes | bytearray | memoryview[int]", /) -> int:  # type: ignore[override]
@@ -61,7 +80,7 @@ class RedactedBytes(io.BufferedIOBase):
 
     def _hand_on(self, data: bytes) -> None:
         if data:
-            said = redacted(data.decode("utf-8", "surrogateescape"))
+            said = self._without(data.decode("utf-8", "surrogateescape"))
             self._stream.write(said.encode("utf-8", "surrogateescape"))
 
     def writable(self) -> bool:
@@ -78,10 +97,15 @@ class RedactedBytes(io.BufferedIOBase):
 
 
 @contextmanager
-def redacted_output() -> Iterator[None]:
-    """What is printed meanwhile, on stdout and stderr, has no secrets in it."""
+def redacted_output(stdout: Callable[[str], str] = redacted) -> Iterator[None]:
+    """Keep secrets out of stdout and stderr meanwhile.
+
+    `stdout`: `printed` where this program words what it writes there. On stderr are errors,
+    warnings and what libraries say, so it is searched in full.
+    """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(_without_secrets, before)
+    sys.stdout = _without_secrets(sys.stdout, stdout)
+    sys.stderr = _without_secrets(sys.stderr, redacted)
     try:
         yield
     finally:
@@ -99,13 +123,13 @@ def _flush(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _without_secrets(stream: TextIO) -> TextIO:
+def _without_secrets(stream: TextIO, without: Callable[[str], str]) -> TextIO:
     behind = getattr(stream, "buffer", None)
     if behind is None:
         return stream
     stream.flush()
     return io.TextIOWrapper(
-        cast(BinaryIO, RedactedBytes(behind)),
+        cast(BinaryIO, RedactedBytes(behind, without)),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=getattr(stream, "line_buffering", False),

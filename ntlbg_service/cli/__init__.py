@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from ntlbg_model import __version__
+from ntlbg_service.cli.place import forget, pasteable
 from ntlbg_service.domain.errors import InfrastructureError, NtlbgError, in_one_line
-from ntlbg_service.redaction import redacted, redacted_output
+from ntlbg_service.redaction import printed, redacted, redacted_output
 
 COMMANDS = {
     "run": "run",
@@ -78,6 +79,7 @@ def cli() -> None:
     Exit codes: 0 done, 2 wrong input, 3 fits no device, 4 infrastructure, 5 runs failed,
     130 interrupted (the same command goes on).
     """
+    forget()
 
 
 COMPLETE = "_NTLBG_COMPLETE"
@@ -96,7 +98,7 @@ def main() -> None:
     printed has a secret in it."""
     if COMPLETE in os.environ:
         _complete()
-    with redacted_output():
+    with redacted_output(stdout=printed):
         _main()
 
 
@@ -114,7 +116,7 @@ def _main() -> None:
         click.echo("ntlbg: interrupted; the same command goes on from here", err=True)
         sys.exit(130)
     except NtlbgError as error:
-        click.echo(f"ntlbg: {in_one_line(str(error))}", err=True)
+        click.echo(f"ntlbg: {in_one_line(pasteable(str(error)))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from ntlbg_service.cli.options import (
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
@@ -67,5 +68,5 @@ def show_comparison(
     console.print()
     print_comparison(compare_suite(ledger, workspace, files, variants), console)
     path = write_report(ledger, workspace, files, variants, datetime.now().astimezone(), html)
-    console.print(f"Report: {path}", highlight=False, soft_wrap=True)
-    console.print(f"MLflow: ntlbg ui --home {workspace.home}", highlight=False, soft_wrap=True)
+    click.echo(f"Report: {path}")
+    click.echo(pasteable("MLflow: 'ntlbg ui'"))

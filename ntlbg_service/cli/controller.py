@@ -17,6 +17,7 @@ from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.cli.words import FILE
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
+from ntlbg_service.redaction import redacted
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -195,4 +196,4 @@ def _told_to_stop(wake: "Wake") -> Iterator[list[int]]:
 
 
 def _say(words: str) -> None:
-    click.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {words}")
+    click.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {redacted(words)}")

@@ -8,6 +8,8 @@ import click
 
 from ntlbg_service.cli.ground import known_kinds
 from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.place import pasteable
+from ntlbg_service.redaction import redacted
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def command(as_json: bool, workspace: Workspace) -> None:
     and disks of all machines, the database, who leads, and MLflow. On a cluster a task runs on
     every node for that; nothing is changed.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from ntlbg_service.domain.diagnosis.finding import Level
     from ntlbg_service.domain.errors import InfrastructureError
@@ -37,6 +39,7 @@ def command(as_json: bool, workspace: Workspace) -> None:
     )
     found: list[Finding] = []
     for finding in examination.findings():
+        finding = replace(finding, what=redacted(finding.what), do=pasteable(finding.do))
         found.append(finding)
         if not as_json:
             _print(finding)

@@ -8,6 +8,7 @@ import click
 from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import caps_option, read_caps, workspace_options
+from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
@@ -83,7 +84,7 @@ def _print_wait(
     nodes = choose_inventory(inventory, None).nodes()
     wait, reasons = reasons_to_wait(ledger, run, nodes, caps)
     for words in reasons:
-        say(console, 1, f"why waiting: {_escaped(words)}")
+        say(console, 1, f"why waiting: {_escaped(pasteable(words))}")
     if wait is not None and wait.interval.start > 0:
         say(console, 2, f"by predicted hours that is in {duration(wait.interval.start)}")
     say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")

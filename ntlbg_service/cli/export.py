@@ -8,6 +8,7 @@ from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.cli.words import FILE
+from ntlbg_service.domain.commands import command as named
 from ntlbg_service.workspace import Workspace
 
 
@@ -36,4 +37,4 @@ def command(run: str, folder: Path, step: int | None, workspace: Workspace) -> N
     except (BackboneError, OSError) as error:
         raise UserError(f"{folder}: {str(error).splitlines()[0]}") from None
     click.echo(f"{done.label} at step {done.step}: {bytes_in_words(done.size)} in {done.folder}")
-    click.echo(f"'ntlbg ask VIDEO QUESTION --model {done.folder}' asks it.")
+    click.echo(f"{named('ask', 'VIDEO', 'QUESTION', '--model', str(done.folder))} asks it.")

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from ntlbg_service.cli.place import pasteable
+
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
 
@@ -10,7 +12,7 @@ def who_drives(ledger: "Ledger") -> str:
     """One clause: the controller that leads, or how to start one."""
     leader = ledger.leader()
     if leader is None:
-        return "no controller leads here now: 'ntlbg controller' starts one."
+        return pasteable("no controller leads here now: 'ntlbg controller' starts one.")
     from ntlbg_service.leadership import in_words
 
     return f"controller {in_words(leader)} leads and runs them."

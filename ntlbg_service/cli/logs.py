@@ -9,7 +9,9 @@ import click
 from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
+from ntlbg_service.domain.commands import command as named
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.redaction import RedactedBytes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.workspace import Workspace
 
@@ -43,8 +45,8 @@ def command(run: str, follow: bool, attempt: int | None, workspace: Workspace) -
         _known(ledger, chosen, attempt)
     elif not follow and not ledger.attempts_of(chosen.run_id):
         raise UserError(
-            f"{chosen.label} has not started: {chosen.state}; 'ntlbg explain {chosen.run_id}' says "
-            "what it waits for"
+            f"{chosen.label} has not started: {chosen.state}; "
+            f"{named('explain', chosen.run_id)} says what it waits for"
         )
     if follow:
         _follow(ledger, storage, chosen, attempt)
@@ -96,9 +98,9 @@ def _ended(attempt: "Attempt") -> bool:
 
 
 def print_log(storage: "Storage", keys: AttemptKeys, place: int) -> int:
-    """Print an attempt's log from a byte on; says where it ends now."""
+    """Print an attempt's log from a byte on, without secrets; says where it ends now."""
     path = storage.path(keys.log)
-    output = sys.stdout.buffer
+    output = RedactedBytes(sys.stdout.buffer)
     if path.is_file():
         with path.open("rb") as log:
             log.seek(place)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ntlbg_service.cli.completing import complete_group, complete_scale, complete_variant
+from ntlbg_service.cli.place import remember
 from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
@@ -65,6 +66,7 @@ def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
         mlflow: str | None,
         **kwargs: Any,
     ) -> Any:
+        remember(click.get_current_context())
         workspace = Workspace(
             home=home, data_root=data_root or home / "data", ledger=ledger, mlflow=mlflow
         )

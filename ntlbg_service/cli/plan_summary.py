@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.markup import escape
 
 from ntlbg_service.cli.byte_words import bytes_in_words
+from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.plan_words import duration, number
 from ntlbg_service.domain.fitting.calibration import said
 from ntlbg_service.domain.fitting.estimates import Estimates
@@ -35,9 +36,11 @@ def disk(plan: Plan) -> str:
     if not found.written:
         return "No run writes checkpoints."
     sizes = [bytes_in_words(gib * GIB) for gib in (found.written, found.largest, found.kept)]
-    return (
-        f"Their checkpoints take {sizes[0]} on disk (one up to {sizes[1]}), "
-        f"{sizes[2]} after 'ntlbg gc'."
+    return escape(
+        pasteable(
+            f"Their checkpoints take {sizes[0]} on disk (one up to {sizes[1]}), "
+            f"{sizes[2]} after 'ntlbg gc'."
+        )
     )
 
 

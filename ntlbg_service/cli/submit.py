@@ -15,7 +15,9 @@ from ntlbg_service.cli.options import (
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.words import FILE, PRIORITY
+from ntlbg_service.domain.commands import command as named
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.wake import poke
 from ntlbg_service.workspace import Workspace
@@ -95,7 +97,8 @@ def command(
     print_submission(ledger, submission)
     for run in ledger.runs([*submission.new, *submission.known]).values():
         click.echo(f"  {run.run_id}  {run.group}/{run.variant}:{run.seed}  {run.state}")
-    click.echo(f"'ntlbg watch {prepared.suite.key}' shows them; {who_drives(ledger)}")
+    watch = named("watch", prepared.suite.key)
+    click.echo(f"{pasteable(watch)} shows them; {who_drives(ledger)}")
 
 
 def _suite(

@@ -30,7 +30,7 @@ def command(port: int, host: str, workspace: Workspace) -> None:
         return
     if not (workspace.home / "mlflow.db").is_file():
         raise UserError(f"{workspace.home}: nothing is recorded yet; 'ntlbg run SUITE' comes first")
-    address = f"http://{host}:{port}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)),

@@ -1,50 +1,28 @@
-"""What passwords, keys and tokens look like in a text, and what their names are like."""
+"""What is a secret by how it looks, whatever stands around it: tokens, private keys, passwords in
+addresses. Those that only their names tell are in `named_secrets`."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ntlbg_service.domain.random_looking import is_filled, looks_random
+
 HIDDEN = "[redacted]"
 """What stands in the place of a secret."""
+JUDGED = 200
+"""Characters of a value by which it is judged; all of it is hidden."""
 
-SECRET_WORDS = ("password", "passwd", "passphrase", "secret", "token", "apikey")
-"""A name that ends with one of these is a secret's: HF_TOKEN, db.password, PGPASSWORD."""
-WHOLE_WORDS = frozenset({"credential", "credentials", "authorization"})
-PARTS = tuple(f"{joint}{word}" for word in ("pass", "pwd") for joint in "_-.")
-"""Only as a part of a name: PWD is the folder in which a shell is."""
-KEYS = frozenset(
-    {"access", "account", "api", "auth", "deploy", "encryption"}
-    | {"license", "private", "secret", "service", "signing"}
+_FILLER = re.compile(
+    r"\W*|<.*|\[.*|.*\.\.\.|(?:your|my)[_\- ].*|\$[A-Z_]{2,}|\$[({].*|\{.*|%\w|%\(.*|(.)\1{2,}"
+    r"|none|null|true|false|yes|no|str|bytes|int|float|[\d.]{1,6}"
+    r"|pass(?:word|wd|phrase)?|pw|secret|token|key|api[_\-]?key|hidden|redacted",
+    re.IGNORECASE | re.DOTALL,
 )
-"""An `api_key` is a secret, a `suite_key` is none."""
-PLAIN = re.compile(r"(?:none|null|true|false|yes|no|str|bytes|int|float|\W*|[\d.]{1,6})", re.I)
-"""Values that are no secret, whatever they are called."""
 
-_NAME = (
-    r"(?:password|passwd|passphrase|secret|[_\-.](?:pass|pwd)|credentials?|api[_\-]?key"
-    r"|access[_\-]?key(?:[_\-]?id)?"
-    r"|(?:account|auth|deploy|encryption|license|private|secret|service|signing)[_\-]key)"
-)
-_IS = r"\\*[\"']?\s{0,3}[=:]\s{0,3}"
-_QUOTED = r"(?P<quote>\\*[\"'])(?P<inner>(?:\\.|[^\\\n])*?)(?P=quote)"
-_BARE = (
-    rf"(?P<bare>(?!{re.escape(HIDDEN)})\\*[\"']?[^\s\"'&)}}\]]+?"
-    r"(?=[,;.:]*(?:[\s\"'&)}\]]|\Z)))"
-)
-_SHAPES = (
-    r"hf_[A-Za-z0-9]{16,}",
-    r"sk-(?:proj|ant|svcacct)-[A-Za-z0-9_\-]{16,}",
-    r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{16,}",
-    r"(?:AKIA|ASIA)[A-Z0-9]{16}",
-    r"gh[pousr]_[A-Za-z0-9]{20,}",
-    r"github_pat_[A-Za-z0-9_]{20,}",
-    r"glpat-[A-Za-z0-9_\-]{16,}",
-    r"xox[abeprs]-[A-Za-z0-9\-]{10,}",
-    r"AIza[A-Za-z0-9_\-]{30,}",
-    r"npm_[A-Za-z0-9]{30,}",
-    r"pypi-[A-Za-z0-9_\-]{30,}",
-    r"eyJ[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]*",
-)
+
+def is_filler(value: str) -> bool:
+    """Whether a value only stands where a secret would: `<password>`, `$TOKEN`, `***`, `null`."""
+    return _FILLER.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)
@@ -54,116 +32,104 @@ class Shape:
     hints: tuple[str, ...]
     """In lower case: a text with none of them has no secret of this kind, and is not searched."""
     pattern: re.Pattern[str]
-    replace: Callable[[re.Match[str]], str]
+    """Its group `secret` is hidden; `drawn`, where it has one, is what decides, else all of it."""
+    is_secret: Callable[[str], bool] = lambda _: True
+
+    def hidden(self, text: str) -> str:
+        """The text with every secret of this shape hidden."""
+        kept: list[str] = []
+        done = place = 0
+        deciding = "drawn" if "drawn" in self.pattern.groupindex else "secret"
+        while found := self.pattern.search(text, place):
+            start, end = found.span("secret")
+            if self.is_secret(found[deciding][:JUDGED]):
+                kept += text[done:start], HIDDEN
+                done = place = end
+            else:
+                place = max(start, found.start() + 1)
+        return "".join((*kept, text[done:])) if kept else text
 
 
-def _whole(_: re.Match[str]) -> str:
-    return HIDDEN
+def _token(
+    hints: str, begin: str, drawn: str, is_secret: Callable[[str], bool] = looks_random
+) -> Shape:
+    pattern = rf"(?P<secret>{begin}(?P<drawn>{drawn}))"
+    return Shape(tuple(hints.split()), re.compile(pattern), is_secret)
 
 
-def _after(found: re.Match[str]) -> str:
-    return f"{found['before']}{HIDDEN}"
+def _is_given(value: str) -> bool:
+    return not is_filled(value)
 
 
-def _value(found: re.Match[str]) -> str:
-    """What is assigned, its quotation marks left as they are."""
-    value = found["inner"] if found["quote"] else found["bare"]
-    if PLAIN.fullmatch(value) or value == HIDDEN:
-        return found[0]
-    quote = found["quote"] or ""
-    return f"{found['before']}{quote}{HIDDEN}{quote}"
+def _is_key_of_aws(value: str) -> bool:
+    """The manuals of AWS end the keys that they show with EXAMPLE."""
+    return not is_filled(value) and not value.endswith("EXAMPLE")
 
 
-SHAPES = (
+TOKENS = (
+    _token("hf_ api_org_", "(?:hf_|api_org_)", r"[A-Za-z0-9]{16,}"),
+    _token("sk-", r"sk-(?:proj|svcacct|admin|or-v1|ant-[a-z]{1,10}\d{0,3})-", r"[\w\-]{16,}"),
+    _token("sk-", r"(?<![A-Za-z0-9])sk-", r"[\w\-]{16,}"),
+    Shape(
+        ("akia", "asia", "abia", "acca"),
+        re.compile(r"(?<![A-Z0-9])(?P<secret>(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9]))"),
+        _is_key_of_aws,
+    ),
+    _token("ghp_ gho_ ghu_ ghs_ ghr_", "gh[pousr]_", r"[A-Za-z0-9]{20,}", _is_given),
+    _token("github_pat_", "github_pat_", r"\w{20,}", _is_given),
+    _token("gl", "gl(?:pat|dt|rt|ptt|ft|soat|cbt|imt|agent)-", r"[\w\-.]{16,}", _is_given),
+    _token("xox", "xox[abeprs]-", r"[A-Za-z0-9\-]{10,}", _is_given),
+    _token("xapp-", r"xapp-\d-", r"[A-Za-z0-9\-]{20,}", _is_given),
+    _token("aiza", "AIza", r"[\w\-]{30,}", _is_given),
+    _token("ya29.", r"ya29\.", r"[\w\-]{20,}"),
+    _token("gocspx-", "GOCSPX-", r"[\w\-]{20,}"),
+    _token("1//0", r"(?<!\w)1//0", r"[\w\-]{30,}"),
+    _token("q~", r"(?<![\w~.\-])", r"[\w~.\-]{3}\dQ~[\w~.\-]{31,34}"),
+    _token("_live_ _test_", "(?<![A-Za-z])[sr]k_(?:live|test)_", r"[A-Za-z0-9]{16,}"),
+    _token("whsec_", "whsec_", r"[A-Za-z0-9+/=]{24,}"),
+    _token("npm_", "npm_", r"[A-Za-z0-9]{30,}", _is_given),
+    _token("pypi-", "pypi-", r"[\w\-]{30,}"),
+    _token("wandb_v1_", "wandb_v1_", r"[\w\-]{30,}"),
+    _token("sg.", r"SG\.", r"[\w\-]{16,}\.[\w\-]{32,}"),
+    _token("dapi", "dapi", r"[0-9a-f]{32}", _is_given),
+    _token("_v1_", "do[opr]_v1_", r"[0-9a-f]{40,}"),
+    _token("dckr_", "dckr_[po]at_", r"[\w\-]{20,}"),
+    _token("gsk_", "gsk_", r"[A-Za-z0-9]{40,}"),
+    _token("r8_", "(?<![A-Za-z0-9])r8_", r"[A-Za-z0-9]{30,}"),
+    _token("hvs.", r"hvs\.", r"[\w\-]{24,}"),
+    _token("ops_ey", "ops_eyJ", r"[\w\-]{40,}"),
+    _token("sntry", "sntry[su]_", r"[\w\-+/=]{40,}"),
+    _token("glc_ glsa_", "gl(?:c|sa)_", r"[\w+/=]{30,}"),
+    _token(":aa", r"(?<!\d)\d{8,10}:", r"AA[\w\-]{33}"),
+    _token("eyj", "eyJ", r"[\w\-]{8,4000}\.[\w\-]{8,4000}(?:\.[\w\-]*){1,3}"),
+)
+"""Tokens, each by what its issuer begins it with; what follows was drawn at random."""
+_ADDRESSES = (
+    r"https?://(?:hooks\.slack\.com/|[\w.]{0,40}discord(?:app)?\.com/api/webhooks/"
+    r"|[\w.\-]{1,80}\.webhook\.office\.com/)(?P<secret>[^\s\"'<>\\]+)"
+)
+_PASSWORD_IN_ADDRESS = (
+    r"[A-Za-z][\w+.\-]{1,30}://[^\s/:@\"'<>?#]{0,200}:"
+    r"(?P<secret>[^\s/\"'<>@]{1,500}(?:@[^\s/\"'<>@]{1,200})??)(?=@[^\s@]|@$)"
+)
+CERTAIN = (
     Shape(
         ("private key",),
-        re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*?(?:-----END [^\n]*|\Z)", re.S),
-        _whole,
+        re.compile(
+            r"(?P<secret>-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----.*?"
+            r"(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z))",
+            re.DOTALL,
+        ),
     ),
     Shape(
-        (
-            *("hf_", "sk-", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-            *("github_pat_", "glpat-", "xox", "aiza", "npm_", "pypi-", "eyj"),
-        ),
-        re.compile("|".join(_SHAPES)),
-        _whole,
+        ("private-lines:",), re.compile(r"Private-Lines: \d+\s+(?P<secret>(?:[\w+/=]{20,}\s?)+)")
     ),
+    *TOKENS,
     Shape(
         ("hooks.slack.com", "/api/webhooks/", "webhook.office.com"),
-        re.compile(
-            r"(?P<before>https?://(?:hooks\.slack\.com/|[\w.]{0,40}discord(?:app)?\.com/api/"
-            r"webhooks/|[\w.\-]{1,80}\.webhook\.office\.com/))[^\s\"'<>\\]+",
-            re.IGNORECASE,
-        ),
-        _after,
+        re.compile(_ADDRESSES, re.IGNORECASE),
+        lambda value: not is_filler(value),
     ),
-    Shape(
-        ("://",),
-        re.compile(
-            r"(?P<before>[A-Za-z][\w+.\-]{1,30}://[^\s/:@\"'<>]{0,200}:)"
-            rf"(?!{re.escape(HIDDEN)}@)[^\s/\"'<>]{{1,500}}(?=@)"
-        ),
-        _after,
-    ),
-    Shape(
-        ("signature=", "sig=", "token=", "key="),
-        re.compile(
-            r"(?P<before>[?&][\w\-]{0,40}(?:signature|sig|token|key)=)"
-            rf"(?!{re.escape(HIDDEN)})[^\s&\"'<>#]{{8,}}",
-            re.IGNORECASE,
-        ),
-        _after,
-    ),
-    Shape(
-        ("authorization",),
-        re.compile(
-            rf"(?P<before>authorization{_IS}[\"']?)"
-            rf"(?!\s*{re.escape(HIDDEN)})[^\s\"'\\][^\n\"'\\]*",
-            re.IGNORECASE,
-        ),
-        _after,
-    ),
-    Shape(
-        ("bearer ", "basic "),
-        re.compile(
-            r"(?P<before>\b(?:Bearer|Basic) )(?=[^\s\"',;]{0,2000}[\d=])[A-Za-z0-9._~+/=\-]{8,}",
-            re.IGNORECASE,
-        ),
-        _after,
-    ),
-    Shape(
-        (
-            *("passw", "passphrase", *PARTS, "secret", "credential"),
-            *(f"{kind}{joint}key" for kind in sorted(KEYS) for joint in "_-"),
-            *("apikey", "accesskey"),
-        ),
-        re.compile(
-            rf"(?P<before>{_NAME}{_IS})(?:{_QUOTED}|{_BARE})",
-            re.IGNORECASE,
-        ),
-        _value,
-    ),
-    Shape(
-        # Texts about language models are full of tokens: only one that looks opaque is a secret.
-        ("token",),
-        re.compile(
-            rf"(?P<before>token{_IS})"
-            r"(?:(?P<quote>\\*[\"'])(?P<inner>(?=[^\"'\n]{0,200}\d)[A-Za-z0-9_\-.+/=~:]{8,})"
-            r"(?P=quote)|(?P<bare>(?=[^\s\"']{0,200}\d)[A-Za-z0-9_\-.+/=~:]{8,}))",
-            re.IGNORECASE,
-        ),
-        _value,
-    ),
+    Shape(("://",), re.compile(_PASSWORD_IN_ADDRESS), lambda value: not is_filler(value)),
 )
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a variable or key of this name holds a secret, by how the name ends."""
-    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name[-200:])
-    words = re.split(r"[^a-z0-9]+", spaced.lower().strip("_- "))
-    last, before = words[-1], words[-2] if len(words) > 1 else ""
-    if last == "id" and words[-3:-1] == ["access", "key"]:
-        return True
-    if last in ("pass", "pwd"):
-        return bool(before)
-    return last.endswith(SECRET_WORDS) or last in WHOLE_WORDS or (last == "key" and before in KEYS)
+"""Secrets wherever they stand, also in what this program words itself."""

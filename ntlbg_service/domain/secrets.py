@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from ntlbg_service.domain.secret_shapes import HIDDEN, PLAIN, SHAPES, is_secret_name
+from ntlbg_service.domain.named_secrets import NAMED
+from ntlbg_service.domain.secret_names import is_secret_value, named
+from ntlbg_service.domain.secret_shapes import CERTAIN, HIDDEN, Shape, is_filler
 
 SHORTEST = 8
 """A known value of fewer characters is not looked for: it would be found in ordinary words."""
@@ -23,23 +25,25 @@ class Secrets:
     @classmethod
     def of(cls, environment: Mapping[str, str], more: Iterable[str] = ()) -> "Secrets":
         """Knows the values of all variables whose names are those of secrets, and `more`."""
-        named = [
+        values = [
             value
             for name, value in environment.items()
-            if is_secret_name(name) or name.upper().endswith("_KEY")
+            if named(name) or name.upper().endswith("_KEY")
         ]
-        found = {value for value in (*named, *more) if len(value) >= SHORTEST}
-        return cls(tuple(sorted(value for value in found if not PLAIN.fullmatch(value))))
+        found = {value for value in (*values, *more) if len(value) >= SHORTEST}
+        return cls(tuple(sorted(value for value in found if not is_filler(value))))
 
     def redacted(self, text: str) -> str:
-        """The text with every secret in it hidden; a text without any is returned as it is."""
+        """A text that came from somewhere else with every secret in it hidden: known ones, tokens
+        by their look, others by the names that they have there. One without any stays as it is."""
+        return _hidden(self.printed(text), NAMED)
+
+    def printed(self, text: str) -> str:
+        """A text of this program's own, links and commands among it, with what is certainly a
+        secret hidden: known ones and tokens. Names of its own words hide nothing."""
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
-        lower = text.lower()
-        for shape in SHAPES:
-            if any(hint in lower for hint in shape.hints):
-                text = shape.pattern.sub(shape.replace, text)
-        return text
+        return _hidden(text, CERTAIN)
 
     def hidden(self, value: Any) -> Any:
         """A JSON-shaped value with every secret in it hidden, in keys and in values."""
@@ -87,9 +91,19 @@ class Secrets:
         return re.compile("|".join(patterns)) if patterns else None
 
 
+def _hidden(text: str, shapes: Iterable[Shape]) -> str:
+    lower = text.lower()
+    for shape in shapes:
+        if any(hint in lower for hint in shape.hints):
+            text = shape.hidden(text)
+    return text
+
+
 def _named(key: Any, value: Any) -> bool:
-    secret = isinstance(key, str) and isinstance(value, str) and is_secret_name(key)
-    return secret and value != HIDDEN and not PLAIN.fullmatch(value)
+    if not isinstance(key, str) or not isinstance(value, str) or value == HIDDEN:
+        return False
+    kind = named(key)
+    return kind is not None and is_secret_value(kind, value)
 
 
 def _pattern(value: str) -> str:

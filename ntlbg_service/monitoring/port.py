@@ -13,6 +13,7 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.monitoring.exposition import SnapshotCollector
 from ntlbg_service.monitoring.sampling import Sampler
 from ntlbg_service.monitoring.vitals import Vitals
+from ntlbg_service.redaction import redacted
 
 STUCK_SECONDS = 300.0
 """A loop that did nothing for so long hangs. It waits for 20 s where Ray is silent, and for about
@@ -85,7 +86,7 @@ class Port:
             return _json(503, {"ready": False, "role": role, "why": "the first look is under way"})
         age = self._vitals.clock() - seen.taken_at
         ready = seen.ready and age < STALE_SECONDS
-        checks = {name: trouble or "answers" for name, trouble in seen.troubles.items()}
+        checks = {name: redacted(trouble) or "answers" for name, trouble in seen.troubles.items()}
         said = {"ready": ready, "role": role, "seen_seconds_ago": round(age, 3), "checks": checks}
         return _json(200 if ready else 503, said)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +50,7 @@ class Connection:
             on_failure()
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             shown = reason.replace(self.tracking_uri, self.shown)
-            raise TrackingError(f"MLflow at {self.shown}: {shown}") from error
+            raise TrackingError(f"MLflow at {self.shown}: {redacted(shown)}") from error
 
     @property
     def shown(self) -> str:

@@ -38,6 +38,7 @@ def browser() -> Iterator["Browser"]:
 @pytest.fixture
 def page(browser: "Browser") -> Iterator["Page"]:
     context = browser.new_context(viewport={"width": 1500, "height": 900})
+    context.set_default_timeout(300_000)  # A busy machine may take its time.
     try:
         yield context.new_page()
     finally:

@@ -90,10 +90,13 @@ def test_watching_goes_on_until_ctrl_c(library: Path) -> None:
 
 
 def test_a_label_is_what_ray_start_needs(library: Path) -> None:
+    from ray.scripts.scripts import start
+
     label = "--labels ntlbg.io/profile"
-    assert Machine(library, A100_80, A100_80)("label").stdout == (
-        f"ray start --num-gpus 2 {label}=A100-80GB\n"
-    )
+    printed = Machine(library, A100_80, A100_80)("label").stdout
+    assert printed == f"ray start --num-gpus 2 {label}=A100-80GB\n"
+    taken = start.make_context("start", printed.split()[2:]).params
+    assert (taken["num_gpus"], taken["labels"]) == (2, "ntlbg.io/profile=A100-80GB")
     mixed = Machine(library, *MIXED, A100_80)("label")
     assert mixed.stdout == (
         f"CUDA_VISIBLE_DEVICES=GPU-2,GPU-5 ray start --num-gpus 2 {label}=A100-80GB\n"

@@ -86,7 +86,7 @@ def test_a_config_that_holds_a_secret_is_refused_by_its_place(tmp_path: Path) ->
     file.write_text(f'{{"model": {{"base_model": "https://ada:{LAB}@hub/x"}}}}')
     with pytest.raises(UserError, match=r"main.json: model.base_model: looks like a secret"):
         read_json(file)
-    file.write_text('{"wandb": {"api_key": "0123456789abcdef"}}')
+    file.write_text('{"wandb": {"api_key": "9f8a31c07be2d456"}}')
     with pytest.raises(UserError, match=r"main.json: wandb.api_key: looks like a secret"):
         read_json(file)
 
