@@ -94,7 +94,9 @@ class Checkpoints:
             self._storage.put(self._keys.part(step, self._place.node_rank), {"step": step})
             return
         self._await_parts(step)
-        marker = CheckpointMarker(attempt=self._keys.attempt, step=step, path=str(target))
+        marker = CheckpointMarker(
+            attempt=self._keys.attempt, step=step, path=self._keys.checkpoint(step)
+        )
         self._storage.put(self._keys.marker(step), to_json(marker))
 
     def _await_parts(self, step: int) -> None:
