@@ -8,8 +8,9 @@ from ntlbg_service.domain.launch import LaunchSpec, Work
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.redaction import redacted_output
 from ntlbg_service.storage.claims import claim_of_this_process
+from ntlbg_service.storage.homes import bound
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
+from ntlbg_service.storage.local import AlreadyWrittenError
 
 
 def main(spec_path: Path) -> int:
@@ -23,7 +24,7 @@ def main(spec_path: Path) -> int:
 
 def _carry(spec_path: Path) -> int:
     spec = parse(LaunchSpec, json.loads(spec_path.read_text()), str(spec_path))
-    storage = LocalStorage(Path(spec.storage))
+    storage = bound(Path(spec.storage))
     keys = AttemptKeys(spec.run_id, spec.attempt)
     try:
         storage.put(keys.process, claim_of_this_process())
