@@ -106,16 +106,24 @@ def committed_checkpoints(
     storage: Storage, attempts: Sequence[Attempt]
 ) -> tuple[CheckpointMarker, ...]:
     """Committed checkpoints that are still on disk, attempt by attempt, each with its key as path.
-    A marker that names a place outside its attempt is of none."""
+    A marker that names a place outside its attempt, or another step than its own, is of none."""
     found = []
     for attempt in attempts:
         keys = AttemptKeys(attempt.run_id, attempt.number)
         for key in storage.keys(keys.markers):
             marker = read_intact(storage, CheckpointMarker, key)
-            place = keys.below(marker.path) if marker is not None else None
+            place = _place_of(marker, key, keys) if marker is not None else None
             if marker is not None and place is not None and _lies_below(storage, place, keys):
                 found.append(replace(marker, path=place))
     return tuple(found)
+
+
+def _place_of(marker: CheckpointMarker, key: str, keys: AttemptKeys) -> str | None:
+    """Key of the folder that a marker stands for; None where it does not fit the marker's own."""
+    place = keys.below(marker.path)
+    own = key == keys.marker(marker.step)
+    fits = own and place is not None and Path(place).name == Path(keys.checkpoint(marker.step)).name
+    return place if fits else None
 
 
 def unclear_checkpoints(storage: Storage, attempts: Sequence[Attempt]) -> tuple[str, ...]:
