@@ -1,6 +1,7 @@
 """A home that was moved, copied or restored elsewhere is whole; what still runs for the old place
 does no harm."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -246,25 +247,27 @@ def test_a_driver_writes_nothing_into_the_home_that_took_its_place(tmp_path: Pat
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Iterator[psutil.Popen]:
+def driver(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that was started for an attempt of a home, as its driver would be."""
     storage = LocalStorage(tmp_path / "home" / "storage")
     storage.put(KEYS.spec, {"storage": str(storage.root)})
     waits = [sys.executable, "-c", "input()", str(storage.path(KEYS.spec))]
-    with psutil.Popen(waits, stdin=subprocess.PIPE) as process:
-        storage.put(KEYS.process, {"pid": process.pid, "started": process.create_time()})
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as process:
+        storage.put(
+            KEYS.process, {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        )
         yield process
         process.kill()
 
 
 def test_a_driver_is_adopted_by_its_moved_home_and_never_by_a_copy(
-    driver: psutil.Popen, tmp_path: Path
+    driver: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     copy(tmp_path / "home", tmp_path / "copy")
     copied = LocalExecutor(LocalStorage(tmp_path / "copy" / "storage"), {})
     assert copied.status(KEYS) is LaunchStatus.ENDED
     copied.stop(KEYS)
-    assert driver.is_running() and driver.poll() is None
+    assert driver.poll() is None
 
     rename(tmp_path / "home", tmp_path / "moved")
     moved = LocalExecutor(LocalStorage(tmp_path / "moved" / "storage"), {})
@@ -329,10 +332,15 @@ def test_jobs_are_adopted_by_their_moved_home_and_never_by_a_copy(tmp_path: Path
 
 
 def test_data_is_found_where_it_was_moved_to(tmp_path: Path) -> None:
-    def data(root: Path, video: bytes = b"video") -> Path:
-        (root / "set" / "videos").mkdir(parents=True)
-        (root / "set" / "videos" / "a.mp4").write_bytes(video)
-        (root / "set" / "lvb_val.json").write_text("[]")
+    question = {
+        **dict.fromkeys(("id", "video_id", "question", "question_category"), "q"),
+        "video_path": "a.mp4",
+        "candidates": ["yes", "no"],
+    }
+
+    def data(root: Path) -> Path:
+        (root / "set").mkdir(parents=True)
+        (root / "set" / "lvb_val.json").write_text(json.dumps([question]))
         return root
 
     config = replace(
