@@ -113,6 +113,7 @@ def _uncommitted(
     """Folders of an attempt that has ended which no marker stands for."""
     keys = AttemptKeys(attempt.run_id, attempt.number)
     markers = storage.keys(keys.markers)
+    known = any(key.startswith(f"{keys.work}/") for key in committed)
     for path in sorted(storage.path(keys.work).glob("*step-*")):
         if not path.is_dir() or f"{keys.work}/{path.name}" in committed:
             continue
@@ -120,7 +121,7 @@ def _uncommitted(
             yield _litter(UNCLEAR, path, "its marker cannot be understood", run, attempt.number)
         elif path.name.startswith(DOOMED):
             yield _litter("cut short", path, "its delete was cut short", run, attempt.number)
-        elif _last_of_finished(storage, attempt, path.name, bool(markers)):
+        elif _may_be_the_model(storage, attempt, path.name, known):
             yield _litter(
                 UNCLEAR, path, "its run has finished, without a marker of it", run, attempt.number
             )
@@ -130,14 +131,14 @@ def _uncommitted(
             )
 
 
-def _last_of_finished(storage: Storage, attempt: Attempt, name: str, marked: bool) -> bool:
-    """Whether a folder is the last checkpoint of an attempt that finished; any may be where no
-    marker is left."""
+def _may_be_the_model(storage: Storage, attempt: Attempt, name: str, known: bool) -> bool:
+    """Whether an attempt finished with what is in a folder: it is that of its last step, or none of
+    its checkpoints is `known` to be whole."""
     keys = AttemptKeys(attempt.run_id, attempt.number)
     record = read_exit(storage, keys)
     if record is None or not record.finished:
-        return attempt.state is AttemptState.FINISHED and not marked
-    return not marked or keys.checkpoint(record.steps) == f"{keys.work}/{name}"
+        return attempt.state is AttemptState.FINISHED and not known
+    return not known or keys.checkpoint(record.steps) == f"{keys.work}/{name}"
 
 
 def _litter(kind: str, path: Path, why: str, run: str, attempt: int) -> Litter:
