@@ -1,32 +1,52 @@
-"""What of a home's storage nobody needs any more, and taking it away."""
+"""What of a home's storage nobody needs any more, and why."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ntlbg_service.domain.naming import RunName
 from ntlbg_service.domain.retention import KEPT, superfluous
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Attempt
-from ntlbg_service.results import attempts_of_trial, checkpoints_by_value
+from ntlbg_service.ledger.records import Attempt, label_of
+from ntlbg_service.results import (
+    attempts_of_trial,
+    checkpoints_by_value,
+    read_exit,
+)
 from ntlbg_service.storage.layout import AttemptKeys, trials
-from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.local import DOOMED, Storage
 from ntlbg_service.workspace import Workspace
 
 DAY = 86400.0
 UNUSED_DAYS = 30.0
 """How long a cached file must not have been read, where nobody says otherwise."""
+UNCLEAR = "unclear"
+"""The kind of what stays because nothing says what it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Litter:
-    """One thing that may go."""
+    """One thing in a home that may go, or one that stays though nothing says what it is."""
 
     kind: str
     path: Path
     size: int
     """Bytes."""
+    why: str
+    run: str = ""
+    """Label of the run, with its suite; empty for what belongs to none."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in a home."""
+
+    litter: tuple[Litter, ...]
+    """What may go."""
+    unclear: tuple[Litter, ...]
+    """Checkpoints that are kept, since what they are cannot be read."""
 
 
 def find_litter(
@@ -37,56 +57,102 @@ def find_litter(
     keep: int = KEPT,
     days: float = UNUSED_DAYS,
     clock: Callable[[], float] = time.time,
-) -> tuple[Litter, ...]:
-    """Checkpoints beyond the policy, those cut short by a kill, and caches not read for `days`.
+) -> Found:
+    """Find checkpoints beyond the policy, those cut short by a kill, and caches not read for
+    `days`.
 
     The frame cache is left alone while anything runs. Metric lines, predictions, exit records and
-    logs always stay.
+    logs always stay, and so does a checkpoint whose marker is there but cannot be understood.
     """
     before = clock() - days * DAY
     found = [
-        litter for name in ledger.names() for litter in _of_run(ledger, storage, name.run_id, keep)
+        each
+        for name in ledger.names()
+        for label, attempts in _with_trials(ledger, storage, name)
+        for each in _of_attempts(storage, attempts, label, keep)
     ]
-    found += _unread("traces", workspace.home / "traces", before)
+    found += _unread("traces", workspace.home / "traces", before, days)
     if not ledger.active_attempts():
-        found += _unread("frame cache", workspace.cache, before)
-    return tuple(found)
+        found += _unread("frame cache", workspace.cache, before, days)
+    return Found(
+        litter=tuple(each for each in found if each.kind != UNCLEAR),
+        unclear=tuple(each for each in found if each.kind == UNCLEAR),
+    )
 
 
-def _of_run(ledger: Ledger, storage: Storage, run_id: str, keep: int) -> Iterator[Litter]:
-    """Of a run, and of each trial of a sweep."""
-    attempts = ledger.attempts_of(run_id)
-    yield from _of_attempts(storage, attempts, keep)
-    for key in storage.keys(trials(run_id)):
+def _with_trials(
+    ledger: Ledger, storage: Storage, run: RunName
+) -> Iterator[tuple[str, Sequence[Attempt]]]:
+    """The attempts of a run, and those of each trial of a sweep, with labels for people."""
+    label = f"{run.suite}: {label_of(run.group, run.variant, run.seed)}"
+    attempts = ledger.attempts_of(run.run_id)
+    yield label, attempts
+    for key in storage.keys(trials(run.run_id)):
         name = key.rpartition("/")[2]
-        yield from _of_attempts(storage, attempts_of_trial(attempts, name), keep)
+        yield f"{label}, {name}", attempts_of_trial(attempts, name)
 
 
-def _of_attempts(storage: Storage, attempts: Sequence[Attempt], keep: int) -> Iterator[Litter]:
+def _of_attempts(
+    storage: Storage, attempts: Sequence[Attempt], run: str, keep: int
+) -> Iterator[Litter]:
     active = {each.number for each in attempts if each.state is AttemptState.LAUNCHED}
     by_checkpoint = checkpoints_by_value(storage, attempts)
     for unneeded in superfluous(list(by_checkpoint), active=active, keep=keep):
         path = storage.path(by_checkpoint[unneeded].path)
-        yield Litter(kind="checkpoints", path=path, size=size_of(path))
-    committed = {storage.path(marker.path) for marker in by_checkpoint.values()}
+        why = f"older than the newest {keep}, and not the one with the least loss"
+        yield _litter("checkpoints", path, why, run, unneeded.attempt)
+    committed = {marker.path for marker in by_checkpoint.values()}
     for attempt in attempts:
         if attempt.number not in active:
-            keys = AttemptKeys(attempt.run_id, attempt.number)
-            yield from _cut_short(storage, keys, committed)
+            yield from _uncommitted(storage, attempt, committed, run)
 
 
-def _cut_short(storage: Storage, keys: AttemptKeys, committed: set[Path]) -> Iterator[Litter]:
-    """Checkpoint folders without a marker, of an attempt that has ended."""
+def _uncommitted(
+    storage: Storage, attempt: Attempt, committed: set[str], run: str
+) -> Iterator[Litter]:
+    """Folders of an attempt that has ended which no marker stands for."""
+    keys = AttemptKeys(attempt.run_id, attempt.number)
+    markers = storage.keys(keys.markers)
+    known = any(key.startswith(f"{keys.work}/") for key in committed)
     for path in sorted(storage.path(keys.work).glob("*step-*")):
-        if path.is_dir() and path.resolve() not in committed:
-            yield Litter(kind="cut short", path=path, size=size_of(path))
+        if not path.is_dir() or f"{keys.work}/{path.name}" in committed:
+            continue
+        if f"{keys.markers}/{path.name}.json" in markers:
+            yield _litter(UNCLEAR, path, "its marker cannot be understood", run, attempt.number)
+        elif path.name.startswith(DOOMED):
+            yield _litter("cut short", path, "its delete was cut short", run, attempt.number)
+        elif _may_be_the_model(storage, attempt, path.name, known):
+            yield _litter(
+                UNCLEAR, path, "its run has finished, without a marker of it", run, attempt.number
+            )
+        else:
+            yield _litter(
+                "cut short", path, "its attempt ended before it was whole", run, attempt.number
+            )
 
 
-def _unread(kind: str, folder: Path, before: float) -> Iterator[Litter]:
+def _may_be_the_model(storage: Storage, attempt: Attempt, name: str, known: bool) -> bool:
+    """Whether an attempt finished with what is in a folder: it is that of its last step, or none of
+    its checkpoints is `known` to be whole."""
+    keys = AttemptKeys(attempt.run_id, attempt.number)
+    record = read_exit(storage, keys)
+    if record is None or not record.finished:
+        return attempt.state is AttemptState.FINISHED and not known
+    return not known or keys.checkpoint(record.steps) == f"{keys.work}/{name}"
+
+
+def _litter(kind: str, path: Path, why: str, run: str, attempt: int) -> Litter:
+    return Litter(
+        kind=kind, path=path, size=size_of(path), why=why, run=f"{run}, attempt {attempt}"
+    )
+
+
+def _unread(kind: str, folder: Path, before: float, days: float) -> Iterator[Litter]:
     for path in _files(folder):
         stat = path.stat()
         if max(stat.st_atime, stat.st_mtime) < before:
-            yield Litter(kind=kind, path=path, size=stat.st_size)
+            why = f"not read for {days:g} days"
+            yield Litter(kind=kind, path=path, size=stat.st_size, why=why)
 
 
 def _files(folder: Path) -> Iterable[Path]:

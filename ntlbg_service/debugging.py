@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ntlbg_service.controller.spec import launch_spec
+from ntlbg_service.controller.spec import data_root, launch_spec
 from ntlbg_service.domain.launch import LaunchSpec, Work, to_json
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
@@ -37,7 +37,8 @@ def debug_spec(
         ended_at=None,
     )
     spec = launch_spec(run, attempt, replace(workspace, home=scratch))
-    spec = replace(spec, cache=str(workspace.cache.resolve()), code=None)
+    cache, data = str(workspace.cache.resolve()), data_root(run, workspace)
+    spec = replace(spec, cache=cache, data_root=data, code=None)
     return spec if steps is None else _shortened(spec, steps)
 
 

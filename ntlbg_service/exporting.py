@@ -21,6 +21,7 @@ from ntlbg_service.results import (
     committed_checkpoints,
     read_exit,
     read_trials,
+    unclear_checkpoints,
 )
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -100,6 +101,10 @@ def _chosen(
         base = config.model.base_model
         raise UserError(f"{run.label} trains nothing: its model is its base, '{base}'")
     found = {marker.step: marker for marker in committed_checkpoints(storage, attempts)}
+    unclear = unclear_checkpoints(storage, attempts)
+    if unclear and step is None:
+        others = f"; --step exports another: {', '.join(map(str, sorted(found)))}" if found else ""
+        raise UserError(f"{run.label}: the marker of {unclear[-1]} cannot be understood{others}")
     if not found:
         raise UserError(f"{run.label} has no checkpoint yet: {run.state}")
     if step is None:

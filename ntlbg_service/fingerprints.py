@@ -1,12 +1,13 @@
 """Digests of what a result depends on: data sets, and the code that produces it."""
 
 import hashlib
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import ntlbg_model
 from ntlbg_model.config import Config
-from ntlbg_model.data.longvideobench import data_identity
+from ntlbg_model.data.longvideobench import DatasetError, data_identity
 from ntlbg_service.data_presence import dataset_folder
 from ntlbg_service.domain.run_identity import digest
 
@@ -28,6 +29,27 @@ class DataIdentities:
             if folder not in self._known:
                 self._known[folder] = data_identity(folder)
         return digest([self._known[folder] for folder in folders])
+
+
+def data_root_of(kept: str, data: str, config: Config, home: Path, now: Path) -> Path:
+    """Where the data root of a submission is, of which `kept` is known: absolute, or relative to
+    the home.
+
+    Where that is gone it is the data root of `now`, if the digest of its data sets is `data`.
+    """
+    root = home / kept
+    if not _is_folder(root):
+        with suppress(DatasetError):
+            if DataIdentities(now).of(config) == data:
+                return now
+    return root
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # A name that no file system takes.
+        return False
 
 
 @lru_cache(maxsize=1)

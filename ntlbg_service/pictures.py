@@ -10,6 +10,7 @@ from ntlbg_model.data.longvideobench import DatasetError, read_longvideobench
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import FrameCache, Frames, VideoError
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.fingerprints import data_root_of
 from ntlbg_service.ledger.records import Run
 from ntlbg_service.report.picture import draw_kept_frames
 from ntlbg_service.report.strips import FrameStrip, KeptFrames
@@ -43,7 +44,7 @@ def frame_strips(
     }
     first_run, first = next(iter(runs.values()))
     try:
-        questions = _questions(first_run, dataset)
+        questions = _questions(first_run, dataset, workspace)
     except DatasetError:  # The data set was moved since: the report does without pictures.
         return []
     strips: list[FrameStrip] = []
@@ -99,10 +100,12 @@ def _kept(row: Prediction, frames: Frames) -> KeptFrames:
     )
 
 
-def _questions(run: Run, dataset: str) -> Mapping[str, Question]:
+def _questions(run: Run, dataset: str, workspace: Workspace) -> Mapping[str, Question]:
     config = parse(Config, run.config, f"ledger run {run.run_id}")
     found = next(row for row in config.data.evaluation if row.name == dataset)
-    folder = Path(run.details["data_root"]) / found.path
+    kept, data = run.details["data_root"], run.identity["data"]
+    root = data_root_of(kept, data, config, workspace.home, workspace.data_root)
+    folder = root / found.path
     return {row.question_id: row for row in read_longvideobench(folder, found.max_questions)}
 
 

@@ -105,22 +105,42 @@ def newest_checkpoint(storage: Storage, attempts: Sequence[Attempt]) -> Checkpoi
 def committed_checkpoints(
     storage: Storage, attempts: Sequence[Attempt]
 ) -> tuple[CheckpointMarker, ...]:
-    """Committed checkpoints that are still on disk, attempt by attempt. A marker that names a place
-    outside its attempt is of none."""
+    """Committed checkpoints that are still on disk, attempt by attempt, each with its key as path.
+    A marker that names a place outside its attempt, or another step than its own, is of none."""
     found = []
     for attempt in attempts:
         keys = AttemptKeys(attempt.run_id, attempt.number)
-        own = storage.path(keys.folder)
         for key in storage.keys(keys.markers):
             marker = read_intact(storage, CheckpointMarker, key)
-            if marker is not None and _lies_below(storage, marker.path, own):
-                found.append(marker)
+            place = _place_of(marker, key, keys) if marker is not None else None
+            if marker is not None and place is not None and _lies_below(storage, place, keys):
+                found.append(replace(marker, path=place))
     return tuple(found)
 
 
-def _lies_below(storage: Storage, path: str, folder: Path) -> bool:
+def _place_of(marker: CheckpointMarker, key: str, keys: AttemptKeys) -> str | None:
+    """Key of the folder that a marker stands for; None where it does not fit the marker's own."""
+    place = keys.below(marker.path)
+    own = key == keys.marker(marker.step)
+    fits = own and place is not None and Path(place).name == Path(keys.checkpoint(marker.step)).name
+    return place if fits else None
+
+
+def unclear_checkpoints(storage: Storage, attempts: Sequence[Attempt]) -> tuple[str, ...]:
+    """Keys of checkpoint folders that have a marker which cannot be understood."""
+    known = {marker.path for marker in committed_checkpoints(storage, attempts)}
+    marked = [
+        f"{keys.work}/{Path(key).stem}"
+        for keys in (AttemptKeys(attempt.run_id, attempt.number) for attempt in attempts)
+        for key in storage.keys(keys.markers)
+    ]
+    return tuple(key for key in marked if key not in known and storage.path(key).is_dir())
+
+
+def _lies_below(storage: Storage, key: str, keys: AttemptKeys) -> bool:
+    folder = storage.path(keys.folder)
     try:
-        place = storage.path(path)
+        place = storage.path(key)
     except LeavesStorageError:
         return False
     return place != folder and place.is_relative_to(folder) and place.is_dir()

@@ -58,6 +58,12 @@ class Workspace:
         return None if self.mlflow else str(self.artifacts.resolve())
 
     @property
+    def data_root_kept(self) -> str:
+        """The data root as a submission keeps it: relative to the home where it lies there."""
+        home, root = self.home.resolve(), self.data_root.resolve()
+        return root.relative_to(home).as_posix() if root.is_relative_to(home) else str(root)
+
+    @property
     def wake(self) -> Path:
         """The pipe by which the controller is told of news."""
         return self.home / "controller.wake"

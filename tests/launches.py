@@ -136,7 +136,11 @@ class Launches:
     def markers(self, keys: AttemptKeys) -> dict[int, str]:
         """Folder of every committed checkpoint by its step."""
         found = [self.storage.get(key) for key in self.storage.keys(keys.markers)]
-        return {int(row["step"]): str(row["path"]) for row in found if row is not None}
+        return {
+            int(row["step"]): str(self.storage.path(row["path"]))
+            for row in found
+            if row is not None
+        }
 
     def answers(self, keys: AttemptKeys) -> list[Any]:
         """What was answered in the evaluation."""

@@ -2,6 +2,8 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,9 +11,14 @@ from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
 
+if TYPE_CHECKING:
+    from ntlbg_service.cleaning import Litter
+
 
 @click.command(short_help="Give back disk that nobody needs.")
-@click.option("--dry-run", is_flag=True, help="Say what would go; delete nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would go, of which run and why; delete nothing."
+)
 @click.option(
     "--keep",
     type=click.IntRange(min=1),
@@ -32,8 +39,9 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     """Delete checkpoints beyond the newest and the best of each run, and caches not used.
 
     The best is the one with the least training loss measured before it. Nothing of an attempt that
-    runs is touched, nor any result: metrics, predictions, exit records and logs stay. It is safe
-    beside a controller; the frame cache is left alone while anything runs.
+    runs is touched, nor any result: metrics, predictions, exit records and logs stay. A checkpoint
+    whose marker cannot be understood stays too, and is named. It is safe beside a controller; the
+    frame cache is left alone while anything runs.
     """
     from ntlbg_service.cleaning import find_litter
     from ntlbg_service.cli.byte_words import bytes_in_words
@@ -43,16 +51,45 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     found = find_litter(ledger, storage, workspace, keep=keep, days=days)
-    sizes: dict[str, list[int]] = defaultdict(list)
-    for litter in found:
-        sizes[litter.kind].append(litter.size)
-        if not dry_run:
+    if not dry_run:
+        for litter in found.litter:
             take_away(litter.path)
     if as_json:
-        rows = [{"kind": each.kind, "path": str(each.path), "bytes": each.size} for each in found]
-        click.echo(json.dumps({"deleted": not dry_run, "found": rows}, indent=1))
+        rows = {"found": _rows(found.litter), "unclear": _rows(found.unclear)}
+        click.echo(json.dumps({"deleted": not dry_run, **rows}, indent=1))
         return
+    if dry_run:
+        _list(found.litter)
+    sizes: dict[str, list[int]] = defaultdict(list)
+    for litter in found.litter:
+        sizes[litter.kind].append(litter.size)
     for kind, each in sizes.items():
         click.echo(f"{kind:<12} {len(each):>6}  {bytes_in_words(sum(each)):>10}")
+    for kept in found.unclear:
+        size = bytes_in_words(kept.size)
+        click.echo(f"kept: {kept.run}: {kept.path.name} ({size}): {kept.why}")
     total = bytes_in_words(sum(map(sum, sizes.values())))
     click.echo(f"{total} would be freed; nothing was deleted" if dry_run else f"{total} freed")
+
+
+def _list(found: "Sequence[Litter]") -> None:
+    """A line for each thing of a run, largest first; caches are only counted."""
+    from ntlbg_service.cli.byte_words import bytes_in_words
+
+    for litter in sorted(found, key=lambda each: -each.size):
+        if litter.run:
+            size = bytes_in_words(litter.size)
+            click.echo(f"{litter.kind}: {litter.run}: {litter.path.name} ({size}): {litter.why}")
+
+
+def _rows(found: "Sequence[Litter]") -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": each.kind,
+            "path": str(each.path),
+            "bytes": each.size,
+            "run": each.run or None,
+            "why": each.why,
+        }
+        for each in found
+    ]

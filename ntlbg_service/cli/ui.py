@@ -30,6 +30,7 @@ def command(port: int, host: str, workspace: Workspace) -> None:
         return
     if not (workspace.home / "mlflow.db").is_file():
         raise UserError(f"{workspace.home}: nothing is recorded yet; 'ntlbg run SUITE' comes first")
+    _follow(workspace)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server = subprocess.Popen(
         [
@@ -56,6 +57,21 @@ def command(port: int, host: str, workspace: Workspace) -> None:
     finally:
         server.terminate()
         server.wait()
+
+
+def _follow(workspace: Workspace) -> None:
+    """Have the home's MLflow look for files where the home lies now."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from ntlbg_service.domain.errors import InfrastructureError
+    from ntlbg_service.tracking.artifact_places import follow_home
+
+    if workspace.artifact_root is not None:
+        try:
+            follow_home(workspace.tracking_uri, workspace.artifact_root)
+        except SQLAlchemyError as error:
+            said = str(error).splitlines()[0]
+            raise InfrastructureError(f"{workspace.home / 'mlflow.db'}: {said}") from None
 
 
 def _show(workspace: Workspace) -> None:

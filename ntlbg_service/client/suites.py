@@ -98,7 +98,7 @@ def _new_run(
         config=asdict(variant.config),
         fits=fits,
         details={
-            "data_root": str(workspace.data_root.resolve()),
+            "data_root": workspace.data_root_kept,
             "code": shipped_version(),
             "description": variant.description,
         },

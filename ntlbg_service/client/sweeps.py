@@ -67,7 +67,7 @@ def prepare_sweep(
         config=asdict(start.config),
         fits=(trials[0].fit,),
         details={
-            "data_root": str(workspace.data_root.resolve()),
+            "data_root": workspace.data_root_kept,
             "code": shipped_version(),
             "description": spec.description,
             "trials": [asdict(trial) for trial in trials],

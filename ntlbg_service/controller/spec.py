@@ -10,8 +10,9 @@ from ntlbg_model.names import flaw_of_file_name
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import LaunchSpec, Trial
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.fingerprints import data_root_of
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.storage.confined import confined
+from ntlbg_service.storage.confined import LeavesStorageError, confined
 from ntlbg_service.storage.layout import code
 from ntlbg_service.workspace import Workspace
 
@@ -25,6 +26,7 @@ def launch_spec(
     """The spec of an attempt, from its run. `ray_ids` are Ray's ids of nodes by their names."""
     source = f"ledger run {run.run_id}"
     trials = tuple(parse(Trial, trial, source) for trial in run.details.get("trials", ()))
+    storage = here(workspace)
     return LaunchSpec(
         launch_id=attempt.launch_id,
         run_id=run.run_id,
@@ -33,17 +35,38 @@ def launch_spec(
         config=parse(Config, run.config, source),
         seed=run.seed,
         fit=attempt.fit,
-        storage=_whole(workspace.storage),
-        data_root=str(run.details["data_root"]),
+        storage=storage,
+        data_root=data_root(run, workspace),
         cache=_whole(workspace.cache),
         nodes=tuple(ray_ids[name] for name in attempt.nodes if name in ray_ids),
         code=_code(run, workspace),
         stage=workspace.stage,
-        resume_from=attempt.resume_from,
+        resume_from=_checkpoint(attempt, storage) if attempt.resume_from else None,
         trials=trials,
         metric=run.details.get("metric", "accuracy"),
         concurrency=run.details.get("concurrency", 1),
     )
+
+
+def data_root(run: Run, workspace: Workspace) -> str:
+    """Where a run's data sets start now."""
+    return str(
+        data_root_of(
+            str(run.details["data_root"]),
+            str(run.identity["data"]),
+            parse(Config, run.config, f"ledger run {run.run_id}"),
+            home=Path(_whole(workspace.home)),
+            now=Path(_whole(workspace.data_root)),
+        )
+    )
+
+
+def _checkpoint(attempt: Attempt, storage: str) -> str:
+    """Where the checkpoint lies now that the attempt goes on from."""
+    try:
+        return str(confined(Path(storage), attempt.resume_from or ""))
+    except LeavesStorageError as error:
+        raise UserError(f"ledger run {attempt.run_id}: resume_from: {error}") from None
 
 
 def _code(run: Run, workspace: Workspace) -> str | None:
@@ -54,7 +77,12 @@ def _code(run: Run, workspace: Workspace) -> str | None:
     flaw = flaw_of_file_name(str(version))
     if flaw is not None:
         raise UserError(f"ledger run {run.run_id}: details.code: {flaw}")
-    return str(confined(Path(_whole(workspace.storage)), code(version)))
+    return str(confined(Path(here(workspace)), code(version)))
+
+
+def here(workspace: Workspace) -> str:
+    """Root of the storage as specs name it."""
+    return _whole(workspace.storage)
 
 
 @lru_cache(maxsize=256)

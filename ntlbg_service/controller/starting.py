@@ -9,7 +9,7 @@ from ntlbg_service.controller.ending import Endings
 from ntlbg_service.controller.evidence import keys_of
 from ntlbg_service.controller.queue import Queue
 from ntlbg_service.controller.seen import Seen
-from ntlbg_service.controller.spec import launch_spec
+from ntlbg_service.controller.spec import here, launch_spec
 from ntlbg_service.controller.trouble import Trouble
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import LaunchSpec
@@ -107,6 +107,10 @@ class Starter:
             if spec is None:
                 spec = launch_spec(run, attempt, self.workspace, self.ground.ray_ids)
                 fresh.append(spec)
+            elif spec.storage != here(self.workspace):
+                reason = "its spec is of where this home lay before, and is not launched here"
+                self.endings.withdraw(run, attempt, reason)
+                return
         except UserError as error:
             # What was submitted is not what this code runs, whoever tries it again.
             state, failure = AttemptState.FAILED, FailureClass.USER

@@ -67,7 +67,7 @@ class LaunchSpec:
     seed: int
     fit: Fit
     storage: str
-    """Root of the storage, as every node sees it."""
+    """Root of the storage, as every node sees it when this is launched."""
     data_root: str
     """Relative data set paths start here."""
     cache: str
@@ -148,7 +148,8 @@ class CheckpointMarker:
     attempt: int
     step: int
     path: str
-    """Folder of the checkpoint."""
+    """Key of the checkpoint's folder in storage. In older markers its absolute path when it was
+    written."""
 
     def __post_init__(self) -> None:
         check_count("step", self.step)

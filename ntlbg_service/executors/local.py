@@ -14,6 +14,7 @@ from ntlbg_service.executors.devices import await_memory, held_here, workers_of
 from ntlbg_service.executors.environment import local_driver, with_code
 from ntlbg_service.executors.own_gpus import VISIBLE, own_gpus
 from ntlbg_service.storage.claims import claimant
+from ntlbg_service.storage.homes import is_elsewhere
 from ntlbg_service.storage.layout import OWN_GPUS, RAY_TOKEN, AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -81,7 +82,7 @@ class LocalExecutor:
         claim = self._storage.get(keys.process)
         if claim is None:
             return LaunchStatus.ABSENT if child is None else LaunchStatus.ENDED
-        return LaunchStatus.RUNNING if claimant(claim) else LaunchStatus.ENDED
+        return LaunchStatus.RUNNING if self._claimant(keys, claim) else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
         """SIGTERM, a grace, SIGKILL, for the driver and all its descendants. Raises
@@ -103,7 +104,25 @@ class LocalExecutor:
             with contextlib.suppress(psutil.NoSuchProcess):
                 return psutil.Process(child.pid)
         claim = self._storage.get(keys.process)
-        return claimant(claim) if claim else None
+        return self._claimant(keys, claim) if claim else None
+
+    def _claimant(self, keys: AttemptKeys, claim: Mapping[str, float]) -> psutil.Process | None:
+        """The living driver of a claim. In a copied home the claim is there too, and the driver
+        works for the original: it is left alone."""
+        process = claimant(claim)
+        if process is None or any(
+            is_elsewhere(place, self._storage) for place in _places(process, keys.spec)
+        ):
+            return None
+        return process
+
+
+def _places(driver: psutil.Process, spec: str) -> list[str]:
+    """Where the storage lay whose spec a driver was started with."""
+    with contextlib.suppress(psutil.Error):
+        words = driver.cmdline()
+        return [word.removesuffix(f"/{spec}") for word in words if word.endswith(f"/{spec}")]
+    return []
 
 
 def _end(driver: psutil.Process) -> None:

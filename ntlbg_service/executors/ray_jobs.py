@@ -1,7 +1,6 @@
 """One Ray Job a launch, on a cluster that others use too."""
 
-import contextlib
-import secrets
+import hashlib
 import shlex
 import sys
 from collections.abc import Mapping
@@ -13,8 +12,9 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_on_nodes, workers_of
 from ntlbg_service.executors.environment import cluster_driver, with_code
 from ntlbg_service.executors.job_client import ENDED, JobClient
+from ntlbg_service.storage.homes import home_id, is_elsewhere
 from ntlbg_service.storage.layout import HOME, AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, Storage
+from ntlbg_service.storage.local import Storage
 
 NODES = "/nodes?view=summary"
 """What NVML of every node said last."""
@@ -33,17 +33,18 @@ class RayJobsExecutor:
     ) -> None:
         self._storage = storage
         self._environment = environment
+        self._places: dict[str, str] = {}
         self._client = client or JobClient(environment["RAY_ADDRESS"])
 
     def launch(self, spec: LaunchSpec) -> None:
         """Submit the job; one that is there already is left alone. Raises ClusterAwayError."""
         keys = AttemptKeys(spec.run_id, spec.attempt)
-        self._client.submit(self.submission_id(keys), **self._job(spec, keys))
+        self._client.submit(self._id(keys, spec.storage), **self._job(spec, keys))
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
         """Ray's word, and RUNNING while a worker of it holds a GPU; of a job that Ray has
         forgotten, the heartbeat's. Raises ClusterAwayError."""
-        job = self._client.find(self.submission_id(keys))
+        _, job = self._find(keys)
         if job is not None:
             ended = job.status in ENDED and not self._held(keys)
             return LaunchStatus.ENDED if ended else LaunchStatus.RUNNING
@@ -56,8 +57,9 @@ class RayJobsExecutor:
     def stop(self, keys: AttemptKeys) -> None:
         """End the job; returns when its workers are gone and hold no GPU. Raises ClusterAwayError
         and DeviceHeldError."""
-        if self._client.find(self.submission_id(keys)) is not None:
-            self._client.stop(self.submission_id(keys))
+        name, job = self._find(keys)
+        if job is not None:
+            self._client.stop(name)
             await_memory(lambda: self._held(keys))
 
     def _held(self, keys: AttemptKeys) -> list[str]:
@@ -65,17 +67,40 @@ class RayJobsExecutor:
         return held_on_nodes(self._client.get(NODES), workers) if workers else []
 
     def submission_id(self, keys: AttemptKeys) -> str:
-        """The launch's id, and which storage it belongs to: a cluster serves many homes, and the
-        same suite has the same runs in each, also in one that was deleted and made again."""
-        return f"{keys.run_id}-{keys.attempt:04d}-{self._home}"
+        """The launch's id, and which storage it was launched from: a cluster serves many homes, and
+        the same suite has the same runs in each, also in one that was deleted and made again, or
+        copied. In a home that was moved since the id stays, as the spec says where it lay."""
+        return self._id(keys, self._place(keys))
+
+    def _id(self, keys: AttemptKeys, place: str) -> str:
+        digest = hashlib.sha256(f"{self._home}:{place}".encode()).hexdigest()[:8]
+        return f"{keys.run_id}-{keys.attempt:04d}-{digest}"
+
+    def _place(self, keys: AttemptKeys) -> str:
+        """Where the storage lay when an attempt was launched, as its spec says."""
+        if keys.folder not in self._places:
+            spec = self._storage.get(keys.spec) or {}
+            if "storage" not in spec:
+                return str(self._storage.path(HOME).parent)
+            self._places[keys.folder] = str(spec["storage"])
+        return self._places[keys.folder]
+
+    def _find(self, keys: AttemptKeys) -> tuple[str, Any]:
+        """The id and Ray's details of an attempt's job; None for the details of one that is not
+        known, or is that of the home which this one was copied from."""
+        name = self.submission_id(keys)
+        if is_elsewhere(self._place(keys), self._storage):
+            return name, None
+        older = f"{keys.run_id}-{keys.attempt:04d}-{self._home}"
+        for each in (name, older):
+            job = self._client.find(each)
+            if job is not None:
+                return each, job
+        return name, None
 
     @cached_property
     def _home(self) -> str:
-        with contextlib.suppress(AlreadyWrittenError):
-            self._storage.put(HOME, {"id": secrets.token_hex(4)})
-        found = self._storage.get(HOME)
-        assert found is not None
-        return str(found["id"])
+        return home_id(self._storage)
 
     def _job(self, spec: LaunchSpec, keys: AttemptKeys) -> dict[str, Any]:
         python = self._environment.get("NTLBG_PYTHON", sys.executable)

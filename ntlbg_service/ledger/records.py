@@ -138,6 +138,7 @@ class Attempt:
     state: AttemptState
     fit: Fit
     resume_from: str | None
+    """Key in storage of the checkpoint that it goes on from."""
     failure: FailureClass | None
     message: str
     launched_at: float

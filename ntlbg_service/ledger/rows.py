@@ -14,6 +14,7 @@ from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.ledger.records import Attempt, Measured, OutboxEntry, Run, Waiting
 from ntlbg_service.ledger.tables import attempts, runs
+from ntlbg_service.storage.layout import key_of_checkpoint
 
 SHAPES = 4096
 """Distinct fits that are kept read; a queue has a few hundred."""
@@ -106,7 +107,8 @@ def attempt_of(row: Row[*tuple[Any, ...]]) -> Attempt:
         number=row.number,
         state=AttemptState(row.state),
         fit=_fit_of(row.fit),
-        resume_from=row.resume_from,
+        # Older rows have an absolute path, of where the home lay at that time.
+        resume_from=key_of_checkpoint(row.resume_from) if row.resume_from else None,
         failure=FailureClass(row.failure) if row.failure else None,
         message=row.message,
         launched_at=row.launched_at,

@@ -8,22 +8,28 @@ from ntlbg_service.domain.launch import LaunchSpec, Work
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.redaction import redacted_output
 from ntlbg_service.storage.claims import claim_of_this_process
+from ntlbg_service.storage.homes import bound
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
+from ntlbg_service.storage.local import AlreadyWrittenError, StorageAwayError
 
 
 def main(spec_path: Path) -> int:
-    """Exit code 0 where the attempt ended with an exit record, whatever that says.
+    """Exit code 0 where the attempt ended with an exit record, whatever that says; 1 where the
+    storage was moved away or did not take one.
 
     What the driver prints, and hands on of its workers' output, is the attempt's log.
     """
     with redacted_output():
-        return _carry(spec_path)
+        try:
+            return _carry(spec_path)
+        except StorageAwayError as error:
+            print(f"the attempt ends without an exit record: {error}")
+            return 1
 
 
 def _carry(spec_path: Path) -> int:
     spec = parse(LaunchSpec, json.loads(spec_path.read_text()), str(spec_path))
-    storage = LocalStorage(Path(spec.storage))
+    storage = bound(Path(spec.storage))
     keys = AttemptKeys(spec.run_id, spec.attempt)
     try:
         storage.put(keys.process, claim_of_this_process())

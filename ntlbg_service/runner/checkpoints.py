@@ -81,9 +81,10 @@ class Checkpoints:
             self._error = error
 
     def _copy(self, folder: Path, step: int) -> None:
-        target = self._storage.path(self._keys.checkpoint(step))
+        key = self._keys.checkpoint(step)
+        target = self._storage.path(key)
         try:
-            copy_durably(folder, target)
+            copy_durably(folder, self._storage.folder(key))
         except OSError as error:
             if self._place.rank == 0:
                 shutil.rmtree(target, ignore_errors=True)
@@ -94,7 +95,7 @@ class Checkpoints:
             self._storage.put(self._keys.part(step, self._place.node_rank), {"step": step})
             return
         self._await_parts(step)
-        marker = CheckpointMarker(attempt=self._keys.attempt, step=step, path=str(target))
+        marker = CheckpointMarker(attempt=self._keys.attempt, step=step, path=key)
         self._storage.put(self._keys.marker(step), to_json(marker))
 
     def _await_parts(self, step: int) -> None:
@@ -107,11 +108,14 @@ class Checkpoints:
 
 
 def copy_durably(source: Path, target: Path) -> None:
-    """Copy a folder's files, each synced to disk: a marker must not outlive what it stands for."""
+    """Copy a folder's files into one that is there, each synced to disk: a marker must not outlive
+    what it stands for."""
     for file in sorted(source.rglob("*")):
-        if file.is_file():
-            copy = target / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
+        copy = target / file.relative_to(source)
+        if file.is_dir():
+            # Not with those above: a storage that is moved meanwhile is not made anew.
+            copy.mkdir(exist_ok=True)
+        elif file.is_file():
             with file.open("rb") as read, copy.open("wb") as written:
                 shutil.copyfileobj(read, written, BLOCK)
                 written.flush()

@@ -16,7 +16,7 @@ from ntlbg_service.runner.failures import classify_end, kernel_kills
 from ntlbg_service.runner.scaling import scaling_of
 from ntlbg_service.runner.worker import work
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import LocalStorage, Storage
+from ntlbg_service.storage.local import LocalStorage
 
 
 def train(spec: LaunchSpec, storage: LocalStorage) -> None:
@@ -35,7 +35,7 @@ def labels_of_nodes() -> dict[str, dict[str, str]]:
     return {node["NodeID"]: node.get("Labels", {}) for node in ray.nodes() if node["Alive"]}
 
 
-def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
+def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
     """Fit the TorchTrainer of an attempt on the Ray that is connected.
 
     The workers write the exit record; where they died without one, this does.
@@ -51,7 +51,11 @@ def run_trainer(spec: LaunchSpec, storage: Storage) -> None:
     device = device_of(spec.fit, simulated_for(spec.fit, labels, spec.nodes))
     trainer = TorchTrainer(
         work,
-        train_loop_config={"spec": to_json(spec), "simulated": device.simulated},
+        train_loop_config={
+            "spec": to_json(spec),
+            "simulated": device.simulated,
+            "home": storage.home,
+        },
         scaling_config=scaling_of(spec.fit, list(labels.values()), spec.nodes),
         # Peers wait in a collective while rank 0 waits for a checkpoint to be in storage: it is the
         # controller's patience that ends a gang that hangs.

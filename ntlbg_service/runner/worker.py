@@ -25,7 +25,8 @@ from ntlbg_service.runner.progress import Progress, signs_of_life
 from ntlbg_service.runner.scratch import scratch
 from ntlbg_service.runner.staging.copying import CopyError
 from ntlbg_service.runner.staging.staged import Staged, staged
-from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
+from ntlbg_service.storage.homes import bound
+from ntlbg_service.storage.local import AlreadyWrittenError
 
 
 def work(settings: dict[str, Any]) -> None:
@@ -33,7 +34,7 @@ def work(settings: dict[str, Any]) -> None:
     from ray import train
 
     spec = parse(LaunchSpec, json.loads(json.dumps(settings["spec"])), "launch spec")
-    storage = LocalStorage(Path(spec.storage))
+    storage = bound(Path(spec.storage), settings["home"])
     context = train.get_context()
     device = device_of(spec.fit, settings["simulated"])
     if device.name == "cpu":

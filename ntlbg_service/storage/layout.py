@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 HOME = "home.json"
 """What tells this storage from every other one."""
-CHECKPOINT = re.compile(r"runs/([^/]+)/attempt-(\d+)/train/(?:.*/)?step-(\d+)/?$")
-"""The end of a checkpoint's path."""
+CHECKPOINT = re.compile(
+    r"(?:.*/)?"
+    r"(?P<key>runs/(?P<run>[^/]+)/attempt-(?P<attempt>\d+)/train/(?:.*/)?step-(?P<step>\d+))/?"
+)
+"""A checkpoint's key, or a path that ends in one."""
 OWN_GPUS = ".gpus"
 """Locks on this machine's GPUs. No objects: what they hold is the kernel's."""
 RAY_TOKEN = ".ray-token"
@@ -85,6 +88,12 @@ class AttemptKeys:
         """Folder of a checkpoint; it is one when its marker is there."""
         return f"{self.folder}/train/step-{step:08d}"
 
+    def below(self, path: str) -> str | None:
+        """Key of what a path names below this attempt, wherever the storage lay when the path was
+        written; None for a path to another place."""
+        _, found, rest = f"/{path}".rpartition(f"/{self.folder}/")
+        return f"{self.folder}/{rest}" if found and rest else None
+
     def part(self, step: int, node: int) -> str:
         """Written when a node, not the first, has copied its part of a checkpoint."""
         return f"{self.folder}/parts/step-{step:08d}-node-{node:03d}.json"
@@ -110,9 +119,16 @@ def step_of(checkpoint: str) -> int:
 
 
 def place_of(checkpoint: str) -> tuple[str, int, int] | None:
-    """Run, attempt and step of a checkpoint, by the path of its folder; None for another path."""
-    found = CHECKPOINT.search(checkpoint)
-    return (found[1], int(found[2]), int(found[3])) if found else None
+    """Run, attempt and step of a checkpoint, by its key or path; None for another path."""
+    found = CHECKPOINT.fullmatch(checkpoint)
+    return (found["run"], int(found["attempt"]), int(found["step"])) if found else None
+
+
+def key_of_checkpoint(path: str) -> str:
+    """The key of a checkpoint, where a path to it was kept: the storage may lie elsewhere since.
+    Another path stays as it is."""
+    found = CHECKPOINT.fullmatch(path)
+    return found["key"] if found else path
 
 
 def code(version: str) -> str:

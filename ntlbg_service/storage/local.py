@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.storage.confined import confined
+from ntlbg_service.storage.layout import HOME
 
 WRITERS = 4
 """Threads that write objects at once."""
@@ -68,12 +69,22 @@ class Storage(Protocol):
     def path(self, key: str) -> Path:
         """Where an object lies, for tools that want a file. Raises LeavesStorageError."""
 
+    def folder(self, key: str) -> Path:
+        """Make a folder, for files that are no objects. Raises LeavesStorageError."""
+
 
 class LocalStorage:
-    """Objects as files below `root`. Safe against a kill at any moment."""
+    """Objects as files below `root`. Safe against a kill at any moment.
 
-    def __init__(self, root: Path) -> None:
+    A root that was there is never made again. Where it is gone the storage was moved or is not
+    mounted: all that is asked raises StorageAwayError.
+    """
+
+    def __init__(self, root: Path, home: str | None = None) -> None:
+        """`home`: the id that the storage must have where something is written."""
         self.root = root.resolve()
+        self.home = home
+        self._seen = self.root.is_dir()
 
     def path(self, key: str) -> Path:
         """The file of an object. Raises LeavesStorageError for a key that leads elsewhere."""
@@ -84,7 +95,7 @@ class LocalStorage:
         """Write a JSON object once: whole or not at all, synced to disk."""
         path = self.path(key)
         data = _lines(value).encode()
-        with _answering(key), _beside(path, data, sync=True) as temporary:
+        with _answering(key), self._beside(path, data, sync=True) as temporary:
             try:
                 os.link(temporary, path)
             except FileExistsError:
@@ -104,13 +115,14 @@ class LocalStorage:
     def touch(self, key: str, value: Mapping[str, Any]) -> None:
         """Overwrite a JSON object that is no result: whole, but not synced to disk."""
         path, data = self.path(key), json.dumps(value, sort_keys=True).encode()
-        with _answering(key), _beside(path, data, sync=False) as temporary:
+        with _answering(key), self._beside(path, data, sync=False) as temporary:
             temporary.replace(path)
 
     def age(self, key: str) -> float | None:
         """Seconds since an object was written, by this machine's clock and the file's time."""
         with _answering(key), contextlib.suppress(FileNotFoundError):
             return max(0.0, time.time() - self.path(key).stat().st_mtime)
+        self._look()
         return None
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -119,6 +131,7 @@ class LocalStorage:
             try:
                 found = json.loads(self.path(key).read_bytes())
             except FileNotFoundError:
+                self._look()
                 return None
             except (*NO_FILE, ValueError, RecursionError) as error:
                 raise DamagedError(f"storage: {key} cannot be read: {error}") from None
@@ -130,7 +143,8 @@ class LocalStorage:
         """Append one JSON line in a single write."""
         path = self.path(key)
         with _answering(key):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_home()
+            self._make(path.parent)
             with path.open("ab") as file:
                 file.write(json.dumps(value, sort_keys=True).encode() + b"\n")
 
@@ -152,6 +166,8 @@ class LocalStorage:
             self.path(key).open("rb") as file,
         ):
             yield from file
+            return
+        self._look()
 
     def keys(self, folder: str) -> list[str]:
         """Keys of the objects directly in a folder, sorted."""
@@ -159,7 +175,67 @@ class LocalStorage:
         with _answering(folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             names = [found.name for found in path.iterdir()]
             return sorted(f"{folder}/{name}" for name in names if not name.startswith("."))
+        self._look()
         return []
+
+    def folder(self, key: str) -> Path:
+        """Make a folder, for files that are no objects; the one that is there is left."""
+        path = self.path(key)
+        with _answering(key):
+            self._check_home()
+            self._make(path)
+        return path
+
+    def _look(self) -> None:
+        """Raise StorageAwayError where the root is gone, so that nothing in it is taken for
+        missing."""
+        if self._seen and not self.root.is_dir():
+            raise StorageAwayError(f"storage: {self.root} is gone: was it moved, or not mounted?")
+        self._seen = self._seen or self.root.is_dir()
+
+    def _check_home(self) -> None:
+        """Raise StorageAwayError where another home lies in place of this one."""
+        if self.home is not None and (self.get(HOME) or {}).get("id") != self.home:
+            raise StorageAwayError(f"storage: {self.root} is another home by now")
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder below the root, step by step: a root that goes meanwhile is not made."""
+        if folder.is_dir():
+            return
+        self._look()
+        if not self._seen:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._seen = True
+        at = self.root
+        for part in folder.relative_to(self.root).parts:
+            at = at / part
+            with contextlib.suppress(FileExistsError):
+                at.mkdir()
+
+    @contextmanager
+    def _beside(self, path: Path, data: bytes, *, sync: bool) -> Iterator[Path]:
+        """A file with `data` in the folder of `path`; gone afterwards, whatever happens."""
+        self._check_home()
+        temporary = path.with_name(f".put-{secrets.token_hex(8)}")
+        handle = self._opened(temporary)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                if sync:
+                    os.fsync(handle)
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _opened(self, path: Path) -> int:
+        """A new file, and its folder where it is not there."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            self._make(path.parent)
+            return os.open(path, flags, 0o600)
 
 
 @contextmanager
@@ -189,29 +265,3 @@ def take_away(path: Path) -> None:
         shutil.rmtree(doomed)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _beside(path: Path, data: bytes, *, sync: bool) -> Iterator[Path]:
-    """A file with `data` in the folder of `path`; gone afterwards, whatever happens."""
-    temporary = path.with_name(f".put-{secrets.token_hex(8)}")
-    handle = _opened(temporary)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if sync:
-                os.fsync(handle)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _opened(path: Path) -> int:
-    """A new file, and its folder where it is not there."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        return os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o600)

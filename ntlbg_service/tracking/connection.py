@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.redaction import redacted
+from ntlbg_service.tracking.artifact_places import follow_home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,8 +34,9 @@ class TrackingError(InfrastructureError):
 class Connection:
     """One client, and one kind of error for whatever goes wrong with it."""
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, artifact_root: str | None = None) -> None:
         self.tracking_uri = tracking_uri
+        self._artifact_root = artifact_root
         self._client: MlflowClient | None = None
 
     @contextmanager
@@ -64,6 +66,8 @@ class Connection:
         if self._client is None:
             from mlflow import MlflowClient
 
+            if self._artifact_root is not None:
+                follow_home(self.tracking_uri, self._artifact_root)
             with warnings.catch_warnings():
                 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
                 warnings.filterwarnings("ignore", "The ``noload`` loader", DeprecationWarning)

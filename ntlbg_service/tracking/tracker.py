@@ -53,7 +53,7 @@ class Tracker:
 
     def __init__(self, tracking_uri: str, artifact_root: str | None = None) -> None:
         """`artifact_root`: where files of new experiments go; None leaves it to the server."""
-        self._connection = Connection(tracking_uri)
+        self._connection = Connection(tracking_uri, artifact_root)
         self._artifact_root = artifact_root
         self._runs = RunIndex()
         self._sent: dict[str, set[tuple[int, int]]] = {}

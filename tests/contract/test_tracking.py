@@ -1,5 +1,6 @@
 """The tracker against a real MLflow on SQLite."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -232,3 +233,21 @@ def test_a_server_that_is_away_is_one_error_without_its_password() -> None:
 def test_only_a_server_has_pages(store: Store) -> None:
     assert store.tracker.link(store.run_id) is None
     assert store.tracker.suite_link(store.suite_key) is None
+
+
+def test_files_are_found_and_added_where_a_home_was_copied_to(store: Store, tmp_path: Path) -> None:
+    # Not by a client: MLflow's remembers for each run, in this process, where its files lie.
+    before = Path(store.started().info.artifact_uri)
+    before.mkdir(parents=True)
+    file = before / "a.txt"
+    file.write_text("before")
+    moved = Store(Path(shutil.copytree(Path(store.artifacts).parent, tmp_path / "moved")))
+    moved.suite_key, moved.run_id = store.suite_key, store.run_id
+    moved.tracker.run_finished(store.run_id, "finished", {}, {"b.txt": file})
+
+    run = moved.run(store.run_id).info
+    assert run.artifact_uri == f"{moved.artifacts}/{run.run_id}/artifacts"
+    assert {row.path for row in moved.client.list_artifacts(run.run_id)} == {"a.txt", "b.txt"}
+    assert [path.name for path in before.iterdir()] == ["a.txt"]
+    fresh = moved.client.create_run(run.experiment_id).info.artifact_uri
+    assert fresh is not None and fresh.startswith(moved.artifacts)

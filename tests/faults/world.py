@@ -60,7 +60,7 @@ class World:
         if drawn(self.seed, keys.folder, "checkpoint") % 2:
             folder = self.storage.path(keys.checkpoint(step))
             folder.mkdir(parents=True)
-            marker = CheckpointMarker(attempt=spec.attempt, step=step, path=str(folder))
+            marker = CheckpointMarker(attempt=spec.attempt, step=step, path=keys.checkpoint(step))
             self.storage.put(keys.marker(step), to_json(marker))
 
     def _end(self, spec: LaunchSpec, keys: AttemptKeys, fate: str) -> None:

@@ -201,7 +201,7 @@ def look_at_everything(service: Service, place: Place, said: list[str]) -> None:
             export(service.ledger, service.storage, run, place.work / "out" / "model")
         except NtlbgError as error:
             said.append(str(error))
-    for litter in find_litter(service.ledger, service.storage, service.workspace):
+    for litter in find_litter(service.ledger, service.storage, service.workspace).litter:
         take_away(litter.path)
 
 

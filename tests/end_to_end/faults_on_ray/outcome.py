@@ -60,7 +60,7 @@ def outcome_of(storage: LocalStorage, attempts: Sequence[Attempt]) -> Outcome:
             (row["question_id"], row["answer"])
             for row in storage.lines(every[-1].predictions("glitch"))
         ],
-        checkpoint=digests(Path(marker.path)),
+        checkpoint=digests(storage.path(marker.path)),
     )
 
 

@@ -102,9 +102,9 @@ def check_sweep(home: Home) -> None:
     first = AttemptKeys(run_id, 1)
     cut_short = home.storage.path(first.checkpoint(SECOND))
     resumed_from = home.attempts(run_id)[1].resume_from
-    assert resumed_from == str(home.storage.path(first.checkpoint(SECOND - SAVE_STEPS)))
+    assert resumed_from == first.checkpoint(SECOND - SAVE_STEPS)
     assert cut_short.is_dir()
-    litter = find_litter(home.ledger, home.storage, home.workspace)
+    litter = find_litter(home.ledger, home.storage, home.workspace).litter
     for each in litter:
         if each.kind == "cut short":
             take_away(each.path)

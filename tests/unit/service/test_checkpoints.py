@@ -33,8 +33,8 @@ def test_a_marker_stands_for_a_whole_checkpoint(tmp_path: Path) -> None:
     assert storage.keys(KEYS.markers) == [KEYS.marker(2), KEYS.marker(4)]
     marker = storage.get(KEYS.marker(4))
     assert marker is not None
-    assert Path(marker["path"], "weights.bin").read_bytes() == bytes(range(256))
-    assert Path(marker["path"], "deep/states.bin").read_bytes() == b"states"
+    assert (storage.path(marker["path"]) / "weights.bin").read_bytes() == bytes(range(256))
+    assert (storage.path(marker["path"]) / "deep/states.bin").read_bytes() == b"states"
     assert not (tmp_path / "checkpoint-4").exists()
 
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_waits_for_the_parts_of_other_nodes(tmp_path: Path) -> None
     first.wait()
     marker = storage.get(KEYS.marker(2))
     assert marker is not None
-    assert Path(marker["path"], "rank-2.bin").read_bytes() == b"part"
+    assert (storage.path(marker["path"]) / "rank-2.bin").read_bytes() == b"part"
 
 
 def test_ranks_beside_a_nodes_first_copy_nothing(tmp_path: Path) -> None:

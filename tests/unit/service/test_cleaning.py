@@ -22,7 +22,7 @@ def write_checkpoint(service: Service, keys: AttemptKeys, step: int, loss: float
     (folder / "weights").write_bytes(bytes(100))
     line = MetricLine(attempt=keys.attempt, step=step, time=1.0, values={"train/loss": loss})
     service.storage.append(keys.metrics, to_json(line))
-    marker = CheckpointMarker(attempt=keys.attempt, step=step, path=str(folder))
+    marker = CheckpointMarker(attempt=keys.attempt, step=step, path=keys.checkpoint(step))
     service.storage.put(keys.marker(step), to_json(marker))
     return folder
 

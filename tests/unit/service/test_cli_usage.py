@@ -62,13 +62,13 @@ class Home:
         return attempt
 
     def checkpoint(self, attempt: Attempt, step: int) -> str:
-        """A committed one; says its path."""
+        """A committed one; says its key."""
         keys = AttemptKeys(attempt.run_id, attempt.number)
         folder = self.storage.path(keys.checkpoint(step))
         folder.mkdir(parents=True)
-        marker = CheckpointMarker(attempt=attempt.number, step=step, path=str(folder))
+        marker = CheckpointMarker(attempt=attempt.number, step=step, path=keys.checkpoint(step))
         self.storage.put(keys.marker(step), to_json(marker))
-        return str(folder)
+        return keys.checkpoint(step)
 
 
 @pytest.fixture

@@ -63,14 +63,14 @@ def test_a_lost_attempt_goes_on_from_its_newest_committed_checkpoint(tmp_path: P
         folder = service.storage.path(f"{keys.work}/step-{step:08d}")
         folder.mkdir(parents=True)
         if step < 30:  # The third is on disk without its marker: not committed.
-            marker = CheckpointMarker(attempt=1, step=step, path=str(folder))
+            marker = CheckpointMarker(attempt=1, step=step, path=keys.checkpoint(step))
             service.storage.put(keys.marker(step), to_json(marker))
     service.executor.stop(keys)
     while len(service.ledger.attempts_of(run_id)) < 2:  # The clock moves: the back-off ends.
         service.controller.step()
     first, second = service.ledger.attempts_of(run_id)
     assert first.state is AttemptState.LOST
-    assert second.resume_from == str(service.storage.path(f"{keys.work}/step-00000020"))
+    assert second.resume_from == keys.checkpoint(20)
 
 
 def test_retries_end(tmp_path: Path) -> None:
@@ -248,12 +248,12 @@ def beats_at(service: Service, keys: AttemptKeys, seconds: float) -> None:
 
 
 def commits(service: Service, keys: AttemptKeys, step: int) -> str:
-    """A checkpoint of an attempt; says its folder."""
+    """A checkpoint of an attempt; says its key."""
     folder = service.storage.path(keys.checkpoint(step))
     folder.mkdir(parents=True)
-    marker = CheckpointMarker(attempt=keys.attempt, step=step, path=str(folder))
+    marker = CheckpointMarker(attempt=keys.attempt, step=step, path=keys.checkpoint(step))
     service.storage.put(keys.marker(step), to_json(marker))
-    return str(folder)
+    return keys.checkpoint(step)
 
 
 def with_hours(service: Service, hours: float) -> str:

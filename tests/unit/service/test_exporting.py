@@ -53,7 +53,7 @@ def commit(service: Service, keys: AttemptKeys, config: Config) -> None:
         backbone.model.save_pretrained(str(folder))
     for name in ("optimizer.pt", "rng_state.pth", "trainer_state.json"):
         (folder / name).write_bytes(b"x")
-    marker = CheckpointMarker(attempt=1, step=4, path=str(folder))
+    marker = CheckpointMarker(attempt=1, step=4, path=keys.checkpoint(4))
     service.storage.put(keys.marker(4), to_json(marker))
 
 

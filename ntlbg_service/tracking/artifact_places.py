@@ -1,0 +1,36 @@
+"""Absolute paths in MLflow's own database, brought up to date in a home that was moved."""
+
+from pathlib import Path
+
+from sqlalchemy import NullPool, create_engine, inspect, make_url, text
+
+LOCATIONS = text(
+    "SELECT experiment_id, artifact_location FROM experiments"
+    " WHERE artifact_location <> :now AND artifact_location LIKE :own"
+)
+MOVE_RUNS = text(
+    "UPDATE runs SET artifact_uri = :now || substr(artifact_uri, length(:before) + 1)"
+    " WHERE experiment_id = :experiment AND substr(artifact_uri, 1, length(:before)) = :before"
+)
+MOVE_EXPERIMENT = text(
+    "UPDATE experiments SET artifact_location = :now WHERE experiment_id = :experiment"
+)
+
+
+def follow_home(tracking_uri: str, artifact_root: str) -> None:
+    """Bring the places of artifacts up to date in the database of a home, which lie in the home's
+    own folder. Raises SQLAlchemyError."""
+    database = make_url(tracking_uri).database
+    if database is None or not Path(database).is_file():
+        return
+    engine = create_engine(tracking_uri, poolclass=NullPool)
+    own = f"%/{Path(artifact_root).name}"
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("experiments"):
+            return
+        found = connection.execute(LOCATIONS, {"now": artifact_root, "own": own}).all()
+        for experiment, before in found:
+            moved = {"experiment": experiment, "before": before, "now": artifact_root}
+            connection.execute(MOVE_RUNS, moved)
+            connection.execute(MOVE_EXPERIMENT, moved)
+        connection.commit()
