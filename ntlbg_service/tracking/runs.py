@@ -122,16 +122,20 @@ def _weigh(item: "Param | RunTag") -> int:
     return limits.json_bytes(item.key, item.value)
 
 
-def log_artifacts(client: "MlflowClient", found: str, artifacts: Mapping[str, Path]) -> None:
+def log_artifacts(client: "MlflowClient", run: "Run", artifacts: Mapping[str, Path]) -> None:
     """Log files under the names given; a file of the same name is replaced."""
     if not artifacts:
         return
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    # The client's own way keeps, by run, where a server said once that files go.
+    place = get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
     with TemporaryDirectory(prefix="ntlbg-") as folder:
         for path, file in artifacts.items():
             target = Path(folder) / PurePosixPath(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        client.log_artifacts(found, folder)
+        place.log_artifacts(folder)
 
 
 def runs_tagged(client: "MlflowClient", tag: str, value: str) -> "Iterator[Run]":

@@ -278,7 +278,7 @@ class Tracker:
         ]
         for batch in limits.batches(fresh, limits.METRICS_PER_BATCH, _weigh):
             client.log_batch(found, metrics=batch)
-        log_artifacts(client, found, artifacts)
+        log_artifacts(client, run, artifacts)
         if run.info.status != status.upper():
             client.set_terminated(found, status.upper(), end)
 

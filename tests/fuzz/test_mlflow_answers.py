@@ -23,7 +23,7 @@ from ntlbg_service.tracking import Tracker
 from ntlbg_service.workspace import Workspace
 from tests.builders import new_ledger, new_run
 from tests.fuzz.hostile import Hostile
-from tests.fuzz.mlflow_stub import Answer, MlflowStub, json_answer
+from tests.mlflow_stub import Answer, MlflowStub, json_answer
 
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 """What steers a terminal."""
@@ -156,7 +156,7 @@ def drive(folder: Path, stubs: tuple[MlflowStub, MlflowStub], answers: int) -> N
     turn = Turn("answers", elsewhere.address)
     number = 0
     while turn.met < answers:
-        world = World(folder / str(number), stub, f"ada's \"suite\" {number}")
+        world = World(folder / str(number), stub, f'ada\'s "suite" {number}')
         stub.turn, before = turn, turn.met
         world.live(3)
         while turn.met < before + A_WORLD and world.ledger.unsent():

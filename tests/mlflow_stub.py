@@ -47,6 +47,8 @@ class MlflowStub:
         self.runs: dict[str, Json] = {}
         self.turn: Callable[[Answer], Answer] = lambda honest: honest
         """What becomes of an honest answer."""
+        self.instead: Callable[[str, bytes], Answer | None] = lambda path, said: None
+        """What is answered to a path and a body without doing anything; None: do it."""
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -57,6 +59,7 @@ class MlflowStub:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
+        """Answer nobody; it may be said again."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -154,7 +157,8 @@ def _handler(stub: MlflowStub) -> type[BaseHTTPRequestHandler]:
             said = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             address = urlsplit(self.path)
             with stub.lock:
-                answer = stub.turn(self._honest(address.path, address.query, said))
+                instead = stub.instead(address.path, said)
+                answer = instead or stub.turn(self._honest(address.path, address.query, said))
             if answer.raw is not None:
                 self.wfile.write(answer.raw)
                 return
@@ -179,7 +183,14 @@ def _handler(stub: MlflowStub) -> type[BaseHTTPRequestHandler]:
                 code = {"error_code": "INVALID_PARAMETER_VALUE", "message": repr(error)}
                 return json_answer(400, code)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+        def do_GET(self) -> None:
+            self._serve()
+
+        def do_POST(self) -> None:
+            self._serve()
+
+        def do_PUT(self) -> None:
+            self._serve()
 
         def log_message(self, format: str, *args: Any) -> None:
             """Nobody reads it."""
