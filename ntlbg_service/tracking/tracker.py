@@ -207,10 +207,7 @@ class Tracker:
     def link(self, run_id: str) -> str | None:
         """Address of a run's page; None without a server or before the run is there."""
         place = self._page(RUN_ID, run_id)
-        return (
-            place
-            and f"{self._server}/#/experiments/{quote(place.experiment)}/runs/{quote(place.run)}"
-        )
+        return place and f"{self._runs_of(place)}/{quote(place.run)}"
 
     def suite_link(self, suite_key: str) -> str | None:
         """Address where all runs of a suite stand side by side, as a list and as charts.

@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
+from mlflow.utils.search_utils import SearchUtils
 
 from ntlbg_service.domain.launch import MetricLine, to_json
 from ntlbg_service.ledger.records import NewSuite
@@ -160,10 +162,10 @@ def test_a_run_that_the_server_fails_at_lets_the_others_pass_and_is_set_aside_in
     assert home.known() == set(others)
     waiting = [entry for entry in home.service.ledger.unsent() if entry.run_id == odd]
     assert [entry.tries for entry in waiting] == [1, 0]  # The second keeps its place.
-    for _ in range(2 * FAILURES):
+    for _ in range(FAILURES):
         home.step(LONGEST_PAUSE)
     assert waiting[0].id in {entry.id for entry in home.service.ledger.unsent()}  # Nothing passed.
-    for place in range(2 * FAILURES):
+    for place in range(FAILURES):
         home.service.ledger.post("run_metrics", SUITE.key, others[place % 2])
         home.step(LONGEST_PAUSE)
     refused = home.service.ledger.refused(run_ids=[odd])
@@ -173,7 +175,7 @@ def test_a_run_that_the_server_fails_at_lets_the_others_pass_and_is_set_aside_in
 def test_whom_a_server_does_not_let_in_is_never_set_aside(home: Home) -> None:
     odd, *others = home.ids
     home.answer_with(json_answer(403, {"error_code": "PERMISSION_DENIED"}), about(odd))
-    for place in range(3 * FAILURES):
+    for place in range(FAILURES + 1):
         home.service.ledger.post("run_metrics", SUITE.key, others[place % 2])
         home.step(LONGEST_PAUSE)
     assert not home.service.ledger.refused()
@@ -319,3 +321,11 @@ def test_a_suite_of_any_name_is_told(tmp_path: Path, stub: MlflowStub, name: str
     home = a_home(tmp_path, stub, 1, suite)
     assert home.publisher.flush() and home.known() == set(home.ids)
     assert home.publisher.tracker.statuses(name) == {home.ids[0]: ["finished"]}
+    link = home.publisher.tracker.suite_link(name)
+    assert link is not None
+    (shown,) = parse_qs(link.partition("?")[2])["searchFilter"]
+    (wanted,) = SearchUtils.parse_search_filter(shown)
+    pair = {"key": wanted["key"], "value": wanted["value"]}
+    assert pair in stub.tagged("ntlbg.run_id")[home.ids[0]]["data"]["tags"]
+    run = home.publisher.tracker.link(home.ids[0])
+    assert run is not None and run.startswith(f"{stub.address}/#/experiments/1/runs/0")
