@@ -129,6 +129,9 @@ class Examination:
                     figures = Ledger(engine, time.time).figures()
                     holder = in_words(figures.leader) if figures.leader else ""
                     yield services.leader(holder, figures.waiting["place"])
+                    yield services.mlflow_copy(
+                        figures.unsent, figures.oldest_unsent, figures.refused
+                    )
             finally:
                 engine.dispose()
         except NtlbgError as error:

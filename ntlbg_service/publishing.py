@@ -1,49 +1,61 @@
-"""The outbox's other end: what the ledger noted, told to MLflow from storage."""
+"""The outbox's other end: entries are sent in order, and what MLflow does not take holds up no
+other run.
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+An entry can be at fault, or the server. What MLflow refuses for what it holds is set aside, with
+the reason. Where the server does not answer, or answers what is none of MLflow's, the run's entries
+wait and are tried again. A server may fail at one entry alone (an error 500 for what it holds):
+what fails again and again while others are taken is set aside as well.
+"""
 
-from ntlbg_model.config import Config
-from ntlbg_model.names import flaw_of_file_name
-from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.launch import MetricLine, Work
-from ntlbg_service.domain.resolve import leaves, parse
-from ntlbg_service.domain.states import TERMINAL, RunState
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ntlbg_service.domain.errors import NtlbgError, UserError, in_one_line
 from ntlbg_service.door import Door
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import OutboxEntry, Run
-from ntlbg_service.pictures import selection_picture
-from ntlbg_service.results import TrialResult, read_results, read_trials
-from ntlbg_service.storage.layout import AttemptKeys, report
-from ntlbg_service.storage.local import Storage
-from ntlbg_service.tracking import MetricLine as Row
-from ntlbg_service.tracking import Status, Tracker, TrackingError
+from ntlbg_service.ledger.records import OutboxEntry
+from ntlbg_service.storage.confined import LeavesStorageError
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import DamagedError, Storage, StorageAwayError
+from ntlbg_service.telling import STATUS, Telling
+from ntlbg_service.tracking import RefusedError, Tracker, TrackingError
 from ntlbg_service.workspace import Workspace
 
+__all__ = ["STATUS", "Publisher"]
+
 RETRY_SECONDS = 10.0
-"""Pause after MLflow did not answer."""
+"""Pause after MLflow did not answer, and a run's first after it failed at one of its entries."""
+LONGEST_PAUSE = 600.0
+"""A run's pause doubles up to so much."""
 BUSY_SECONDS = 1.0
 """How long one step may send, so that runs are looked at in between."""
 AT_ONCE = 500
-"""Entries that one step reads; it sends fewer within its second."""
+"""Entries that are read at once; a step sends fewer within its second."""
 LIVE_SECONDS = 5.0
 """How often the metrics of running attempts are passed on."""
+IN_A_ROW = 3
+"""Runs that MLflow fails at, one after another, before it is left alone for a while."""
+FAILURES = 5
+"""How often MLflow may fail at one entry, taking others in between, before that is set aside."""
 
-STATUS: dict[RunState, Status] = {
-    RunState.FINISHED: "finished",
-    RunState.FAILED: "failed",
-    RunState.CANCELLED: "killed",
-    RunState.LOST: "failed",
-}
+
+@dataclass
+class _Pause:
+    """A run that waits because MLflow failed at its oldest entry."""
+
+    until: float
+    seconds: float
+    entry: int
+    taken: int
+    """Entries that were taken by then."""
+    failures: int = 0
+    """Of this entry, with others taken since the one before."""
 
 
 @dataclass
 class Publisher:
-    """Sends outbox entries in their order; an entry stays until MLflow has taken it."""
+    """Sends outbox entries; an entry stays until MLflow has taken it."""
 
     ledger: Ledger
     storage: Storage
@@ -52,195 +64,152 @@ class Publisher:
     clock: Callable[[], float]
     """Monotonic seconds."""
     door: Door = field(default_factory=Door)
+    note: Callable[[str], None] = lambda _: None
+    """Told in one line what was set aside."""
+    trouble: Callable[[str], None] = lambda _: None
+    """Told in one line that MLflow does not answer, each time that it does not."""
+    failure: str = ""
+    """Why an entry was not taken, the last time."""
     _quiet_until: float = 0.0
     _live_at: float = 0.0
     _lines: dict[str, int] = field(default_factory=dict)
+    _pauses: dict[str, _Pause] = field(default_factory=dict)
+    """By what the entries are about."""
+    _taken: int = 0
 
     def step(self) -> None:
-        """Note fresh metrics, send for a moment; keep away for a while after a failure."""
+        """Note fresh metrics, send for a moment; keep away for a while after failures."""
         now = self.clock()
         if now >= self._live_at:
             self._live_at = now + LIVE_SECONDS
             self._note_live()
-        if now < self._quiet_until:
-            return
-        for entry in self.ledger.unsent(AT_ONCE):
-            if not self.send(entry):
+        if now >= self._quiet_until:
+            taken = self._send_all(now)
+            if taken and not taken[-1]:
                 self._quiet_until = now + RETRY_SECONDS
-                return
-            if self.clock() - now >= BUSY_SECONDS:
-                return
 
-    def flush(self) -> bool:
-        """Send all; False where MLflow did not take some, which stay for later."""
-        return all(self.send(entry) for entry in self.ledger.unsent())
+    def flush(self, going: Callable[[], bool] = lambda: True) -> bool:
+        """Send all, while it is `going`; False where MLflow did not answer and something waits.
+        What it refuses is set aside."""
+        return all(self._send_all(None, going))
+
+    def _send_all(
+        self, since: float | None, going: Callable[[], bool] = lambda: True
+    ) -> list[bool]:
+        """Send what waits, for a second after `since` where that is given, and then without what is
+        in a pause. Returns for each entry tried whether it is done with.
+
+        Ends early where MLflow does not answer, or fails at several runs one after another.
+        """
+        taken: list[bool] = []
+        failed: set[str] = set()
+        for entry in self._waiting():
+            pause = self._pauses.get(entry.about)
+            if entry.about in failed or (pause and since is not None and since < pause.until):
+                continue
+            if not going():
+                break
+            failure = self._attempt(entry)
+            taken.append(failure is None)
+            if failure is not None:
+                failed.add(entry.about)
+                at_none = len(failed) >= IN_A_ROW and not any(taken[-IN_A_ROW:])
+                if at_none or not failure.answered:
+                    break
+            if since is not None and self.clock() - since >= BUSY_SECONDS:
+                break
+        return taken
+
+    def _waiting(self) -> Iterator[OutboxEntry]:
+        """What is not sent, oldest first, up to what is the newest now."""
+        after = 0
+        while page := self.ledger.unsent(AT_ONCE, after):
+            yield from page
+            if len(page) < AT_ONCE:
+                return
+            after = page[-1].id
 
     def _note_live(self) -> None:
         for attempt in self.ledger.active_attempts():
             keys = AttemptKeys(attempt.run_id, attempt.number)
-            count = sum(1 for _ in self.storage.lines(keys.metrics))
+            count = self._lines.get(keys.folder, 0)
+            with suppress(StorageAwayError):  # Said where the run's entry is told.
+                count = sum(1 for _ in self.storage.lines(keys.metrics))
             if count > self._lines.get(keys.folder, 0):
                 self._lines[keys.folder] = count
                 suite_key = self.ledger.run(attempt.run_id).suite_key
                 self.ledger.post("run_metrics", suite_key, attempt.run_id)
 
-    def send(self, entry: OutboxEntry) -> bool:
-        """Tell MLflow one thing; False where it did not take it, which is kept for later."""
+    def _attempt(self, entry: OutboxEntry) -> TrackingError | None:
+        """Send one entry or set it aside; returns the failure after which it waits."""
         name = f"{entry.topic} {entry.id}"
         try:
             self.door.outside(f"send {name}", lambda: self._tell(entry))
+        except (RefusedError, UserError) as error:
+            self._set_aside(entry, str(error))
+            return None
         except TrackingError as error:
-            self.ledger.not_sent(entry, str(error))
-            return False
-        except UserError as error:
-            # A run of older code, whose config this one does not know, holds nothing up.
-            self.ledger.not_sent(entry, str(error))
+            return self._wait(entry, error)
         self.door.through(f"sent {name}", lambda: self.ledger.sent(entry))
-        return True
+        self._pauses.pop(entry.about, None)
+        self._taken += 1
+        return None
 
     def _tell(self, entry: OutboxEntry) -> None:
-        if entry.run_id is None:
-            self._suite_finished(entry.suite_key)
-            return
-        run = self.ledger.run(entry.run_id)
-        self._run(run)
-        if entry.topic == "run_finished" and run.state in STATUS:
-            self._run_finished(run)
+        """Tell an entry. One that is refused is told again, since what is remembered of MLflow may
+        be out of date; before that, MLflow has to answer an ordinary question."""
+        telling = Telling(
+            ledger=self.ledger,
+            storage=self.storage,
+            tracker=self.tracker,
+            workspace=self.workspace,
+        )
+        try:
+            try:
+                telling.tell(entry)
+            except RefusedError:
+                self.tracker.ask()
+                telling.tell(entry)
+        except (DamagedError, LeavesStorageError) as error:
+            raise RefusedError(str(error)) from error
+        except StorageAwayError as error:
+            raise TrackingError(str(error)) from error
+        except NtlbgError:
+            raise
+        # What a run left in storage may be anything. Whatever comes of it concerns this run alone.
+        except Exception as error:
+            said = in_one_line(f"{type(error).__name__}: {error}")
+            raise RefusedError(f"cannot be told: {said}") from error
 
-    def _suite(self, suite_key: str) -> None:
-        suite = self.ledger.suite(suite_key)
-        assert suite is not None
-        self.tracker.suite(
-            suite_key,
-            suite.name,
-            {
-                "mlflow.user": suite.submitter,
-                "ntlbg.submitter": suite.submitter,
-                "ntlbg.description": suite.description,
-            },
+    def _set_aside(self, entry: OutboxEntry, why: str) -> None:
+        said = in_one_line(why)
+        self.ledger.set_aside(entry, said)
+        self._pauses.pop(entry.about, None)
+        self.note(
+            f"{entry.topic} of {entry.about} is set aside: {said}; 'ntlbg mlflow resend' repeats it"
         )
 
-    def _run(self, run: Run) -> None:
-        """Parent, run and metrics so far: each repeat-safe."""
-        self._suite(run.suite_key)
-        config = parse(Config, run.config, f"ledger run {run.run_id}")
-        attempts = self.ledger.attempts_of(run.run_id)
-        self.tracker.run_started(
-            run.suite_key,
-            run.run_id,
-            f"{run.variant}/seed{run.seed}" if run.work is Work.TRAIN else run.variant,
-            _params(leaves(config), run.seed),
-            self._tags(run),
-            started_at=attempts[0].launched_at if attempts else None,
+    def _wait(self, entry: OutboxEntry, failure: TrackingError) -> TrackingError | None:
+        """Let a run wait; None where its entry was set aside, since MLflow takes others."""
+        said = str(failure)
+        before = self._pauses.get(entry.about)
+        if before is not None and before.entry != entry.id:
+            before = None
+        seconds = min(2 * before.seconds, LONGEST_PAUSE) if before else RETRY_SECONDS
+        failures = before.failures if before else 0
+        if before is not None and self._taken > before.taken and not failure.denied:
+            failures += 1
+        if failures + 1 >= FAILURES:
+            self._set_aside(entry, f"failed {failures + 1} times while others were taken: {said}")
+            return None
+        self.ledger.not_sent(entry, said)
+        self._pauses[entry.about] = _Pause(
+            until=self.clock() + seconds,
+            seconds=seconds,
+            entry=entry.id,
+            taken=self._taken,
+            failures=failures,
         )
-        lines = read_results(self.storage, attempts, ()).history
-        self.tracker.run_metrics(run.run_id, _rows(lines))
-        if run.work is Work.SWEEP:
-            for trial in read_trials(self.storage, run, attempts):
-                self._trial(run, trial)
-
-    def _trial(self, run: Run, trial: TrialResult) -> None:
-        if not trial.history and trial.exit is None:
-            return
-        trial_id = f"{run.run_id}/{trial.name}"
-        config = parse(Config, trial.config, trial_id)
-        self.tracker.run_started(
-            run.suite_key,
-            trial_id,
-            trial.name,
-            _params(leaves(config), run.seed),
-            {
-                "mlflow.user": run.submitter,
-                "ntlbg.trial_of": run.run_id,
-                "ntlbg.point": json.dumps(trial.point),
-            },
-        )
-        self.tracker.run_metrics(trial_id, _rows(trial.history))
-        if trial.exit is not None:
-            status: Status = "finished" if trial.exit.finished else "failed"
-            self.tracker.run_finished(trial_id, status, trial.exit.results, {})
-
-    def _tags(self, run: Run) -> dict[str, str]:
-        attempts = self.ledger.attempts_of(run.run_id)
-        suite = self.ledger.suite(run.suite_key)
-        tags = {
-            "mlflow.user": run.submitter,
-            "ntlbg.submitter": run.submitter,
-            "ntlbg.suite_submitter": suite.submitter if suite else "",
-            "ntlbg.suite": run.suite_key,
-            "ntlbg.group": run.group,
-            "ntlbg.variant": run.variant,
-            "ntlbg.seed": str(run.seed),
-            "ntlbg.baseline": str(run.baseline).lower(),
-            "ntlbg.code_version": str(run.identity["code"]),
-            "ntlbg.data_identity": str(run.identity["data"])[:12],
-            "ntlbg.attempts": str(len(attempts)),
-        }
-        if attempts:
-            fit = attempts[-1].fit
-            tags |= {"ntlbg.profile": fit.profile, "ntlbg.numerics": fit.numerics}
-        exit_record = read_results(self.storage, attempts, ()).exit
-        if exit_record is not None:
-            tags |= {
-                f"ntlbg.version.{name}": version for name, version in exit_record.versions.items()
-            }
-        return tags
-
-    def _run_finished(self, run: Run) -> None:
-        attempts = self.ledger.attempts_of(run.run_id)
-        datasets = [dataset["name"] for dataset in run.config["data"]["evaluation"]]
-        results = read_results(self.storage, attempts, datasets)
-        metrics: dict[str, float] = {}
-        if results.exit is not None:
-            metrics = dict(results.exit.results)
-            peak, seconds = results.exit.peak_memory_mib, results.exit.train_seconds
-            metrics |= {} if peak is None else {"peak_memory_mib": peak}
-            metrics |= {} if seconds is None else {"train_seconds": seconds}
-        if attempts:
-            metrics["predicted_memory_mib"] = attempts[-1].fit.predicted_gib * 1024
-        with TemporaryDirectory(prefix="ntlbg-") as folder:
-            artifacts = _documents(run, Path(folder), asdict(attempts[-1].fit) if attempts else {})
-            picture = selection_picture(run, results, self.workspace, Path(folder))
-            artifacts |= {"frames/kept.png": picture} if picture else {}
-            self.tracker.run_finished(
-                run.run_id, STATUS[run.state], metrics, artifacts, ended_at=run.updated_at
-            )
-
-    def _suite_finished(self, suite_key: str) -> None:
-        self._suite(suite_key)
-        states = {run.state for run in self.ledger.current_runs(suite_key)}
-        if not states <= TERMINAL:
-            return  # It was submitted anew since; its next end is posted again.
-        status: Status = "finished" if states == {RunState.FINISHED} else "failed"
-        html = self.storage.path(report(suite_key))
-        artifacts = {"report.html": html} if html.is_file() else {}
-        suite = self.ledger.suite(suite_key)
-        with TemporaryDirectory(prefix="ntlbg-") as folder:
-            spec = suite.spec if suite else {}
-            for name in filter(lambda name: flaw_of_file_name(name) is None, spec):
-                content = spec[name]
-                path = Path(folder) / f"{name}.json"
-                path.write_text(json.dumps(content, indent=1, sort_keys=True))
-                artifacts[path.name] = path
-            self.tracker.suite_finished(suite_key, status, artifacts)
-
-
-def _params(values: Mapping[str, Any], seed: int) -> dict[str, str | int | float | bool | None]:
-    plain = {
-        path: value
-        if isinstance(value, str | int | float | bool) or value is None
-        else json.dumps(value)
-        for path, value in values.items()
-    }
-    return {**plain, "seed": seed}
-
-
-def _rows(lines: tuple[MetricLine, ...]) -> list[Row]:
-    return [Row(step=line.step, seconds=line.time, values=line.values) for line in lines]
-
-
-def _documents(run: Run, folder: Path, fit: Mapping[str, Any]) -> dict[str, Path]:
-    documents = {"config.json": run.config, "fit.json": fit, "identity.json": run.identity}
-    for name, content in documents.items():
-        (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True))
-    return {name: folder / name for name in documents}
+        self.failure = said
+        self.trouble(said)
+        return failure

@@ -9,7 +9,8 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Run
-from ntlbg_service.publishing import STATUS, Publisher
+from ntlbg_service.publishing import Publisher
+from ntlbg_service.telling import STATUS
 from ntlbg_service.tracking import Tracker
 
 LEASE_SECONDS = 60.0
@@ -50,6 +51,7 @@ def disagreements(
 
 def note_all(ledger: Ledger, suites: Sequence[str]) -> int:
     """Put everything that MLflow should know of the suites into the outbox; says how much."""
+    ledger.resend(suites=suites)
     noted = 0
     for suite in suites:
         started = _started(ledger, suite)
@@ -67,22 +69,22 @@ def note_all(ledger: Ledger, suites: Sequence[str]) -> int:
 def tell_all(ledger: Ledger, publisher: Publisher) -> bool:
     """Empty the outbox as the leader, so that nobody else tells MLflow the same meanwhile.
 
-    False where another leads: it tells. Raises InfrastructureError where MLflow did not take
-    something, which stays in the outbox.
+    False where another leads: it tells. What MLflow refuses is set aside (`Ledger.refused`). Raises
+    InfrastructureError where MLflow did not answer: what was not told stays in the outbox.
     """
     term = ledger.lead(f"mlflow rebuild on {socket.gethostname()}, {os.getpid()}", LEASE_SECONDS)
     if term is None:
         return False
     try:
-        while waiting := ledger.unsent():
-            for entry in waiting:
-                if not ledger.renew(term, LEASE_SECONDS):
-                    return False
-                if not publisher.send(entry):
-                    raise InfrastructureError(
-                        f"MLflow at {publisher.tracker.address} did not take it; "
-                        f"{len(ledger.unsent())} entries stay in the outbox for the next try"
-                    )
+        while ledger.unsent(1):
+            told = publisher.flush(lambda: ledger.renew(term, LEASE_SECONDS))
+            if not ledger.renew(term, LEASE_SECONDS):
+                return False
+            if not told:
+                raise InfrastructureError(
+                    f"{publisher.failure}; {ledger.figures().unsent} entries stay in the outbox "
+                    "for the next try"
+                )
     finally:
         ledger.resign(term)
     return True

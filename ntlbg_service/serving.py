@@ -60,8 +60,8 @@ class Service:
     vitals: Vitals = field(default_factory=Vitals)
     """What it leaves for those who watch it."""
     _term: Term | None = field(default=None, init=False)
-    _trouble: tuple[str, float] = field(default=("", 0.0), init=False)
-    """What went wrong last, and when that was said."""
+    _troubles: dict[str, float] = field(default_factory=dict, init=False)
+    """What went wrong in the last minute, and when that was said."""
 
     def step(self) -> bool:
         """Lead one step where it leads. False when it leads and every run it drives has ended."""
@@ -87,10 +87,12 @@ class Service:
 
     def _note_trouble(self, said: str) -> None:
         """Say what went wrong; what goes on is not said every second."""
-        now, (last, since) = self.clock(), self._trouble
-        if said != last or now - since >= SAID_AGAIN:
-            self._trouble = said, now
+        now = self.clock()
+        recent = {what: at for what, at in self._troubles.items() if now - at < SAID_AGAIN}
+        if said not in recent:
+            recent[said] = now
             self.note(f"{said}; tried again")
+        self._troubles = recent
 
     def _work(self) -> bool:
         try:
@@ -111,7 +113,15 @@ class Service:
     def flush(self) -> bool:
         """Tell MLflow and receivers the rest. False where MLflow did not take some; receivers are
         waited for a moment, and the next controller tells them what is left."""
-        told = self.publisher.flush()
+        try:
+            told = self.publisher.flush()
+        except DeposedError as error:
+            self.lease.term = None
+            self.note(str(error))
+            return False
+        except InfrastructureError as error:
+            self._note_trouble(str(error))
+            return False
         if told and self.notifier is not None:
             with suppress(InfrastructureError):
                 self.notifier.flush()
@@ -154,7 +164,14 @@ class Service:
             decided=self.vitals.decided,
         )
         self.publisher = Publisher(
-            ledger, self.storage, self.tracker, self.workspace, self.clock, door
+            ledger,
+            self.storage,
+            self.tracker,
+            self.workspace,
+            self.clock,
+            door,
+            note=self.note,
+            trouble=self._note_trouble,
         )
         self.notifier = self._notifier(ledger, door)
         self._term = term

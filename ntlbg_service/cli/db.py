@@ -46,6 +46,8 @@ def check(workspace: Workspace) -> None:
         click.echo(f"{engine.url!r}, schema {found.schema}")
     states = ", ".join(f"{count} {state}" for state, count in found.runs.items())
     click.echo(f"runs: {states or 'none'}; not yet told to MLflow: {found.unsent}")
+    if found.refused:
+        click.echo(f"refused by MLflow: {found.refused}; 'ntlbg mlflow check' says why")
     if found.notices:
         click.echo(f"notices that wait for a receiver: {found.notices}")
     for problem in found.problems:

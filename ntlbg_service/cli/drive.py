@@ -31,8 +31,9 @@ def drive(
     ground: Ground,
     environment: Mapping[str, str],
     at_end: Callable[[], None] = lambda: None,
-) -> None:
-    """Drive a suite to its end; where another controller leads, watch until it has.
+) -> bool:
+    """Drive a suite to its end; where another controller leads, watch until it has. Returns whether
+    this process led at the end, so that MLflow was told by it.
 
     A watcher takes over where the leader goes. `at_end` is called when the last run has ended,
     before MLflow is told the rest: what it writes can go along.
@@ -61,8 +62,9 @@ def drive(
             if not service.leads:
                 ledger.post("suite_finished", suite_key)  # With what `at_end` wrote.
                 poke(workspace.wake)
-            elif not service.flush():
-                progress.note("MLflow did not answer; it is told when the command runs again")
+            else:
+                service.flush()
+            return service.leads
         except KeyboardInterrupt:
             _leave(service, progress)
             raise

@@ -54,6 +54,7 @@ def command(
     from ntlbg_service.cli.compare import show_comparison
     from ntlbg_service.cli.drive import drive
     from ntlbg_service.cli.plan_table import print_plan
+    from ntlbg_service.cli.refused import untold
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.cli.tracing import telling
     from ntlbg_service.client import prepare_suite, submit
@@ -82,7 +83,7 @@ def command(
         write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)
 
     ground.estimates = estimates
-    drive(ledger, workspace, files.key, ground, os.environ, report)
+    led = drive(ledger, workspace, files.key, ground, os.environ, report)
     show_comparison(ledger, workspace, files, chosen, html)
     wanted = {(variant.group, variant.name) for variant in chosen}
     failed = [
@@ -90,8 +91,13 @@ def command(
         for run in ledger.current_runs(files.key)
         if (run.group, run.variant) in wanted and run.state in UNSUCCESSFUL
     ]
+    missing = untold(ledger, files.key) if led else None
     if failed:
+        if missing is not None:
+            click.echo(str(missing), err=True)
         raise RunsFailedError(
             f"{len(failed)} of {len(prepared.runs)} runs failed; the first, {failed[0].label}: "
             f"{failed[0].reason}"
         )
+    if missing is not None:
+        raise missing

@@ -9,6 +9,7 @@ import click
 
 from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.refused import print_hint
 from ntlbg_service.cli.targets import existing_ledger, targets_of
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.workspace import Workspace
@@ -70,7 +71,12 @@ def command(
         return
     seen = standings(ledger, LocalStorage(workspace.storage), runs)
     if as_json:
-        click.echo(json.dumps([_row(ledger, each, events) for each in seen], indent=1))
+        refused = {entry.run_id: entry.error for entry in ledger.refused()}
+        rows = [
+            {**_row(ledger, each, events), "mlflow_refused": refused.get(each.run.run_id)}
+            for each in seen
+        ]
+        click.echo(json.dumps(rows, indent=1))
         return
     if not seen:
         click.echo("no runs" + (f" are {' or '.join(states)}" if states else ""))
@@ -79,6 +85,7 @@ def command(
         for line, each in zip(_lines(members), members, strict=True):
             click.echo(line)
             _print_events(ledger, each.run if events else None)
+    print_hint(ledger, list(dict.fromkeys(each.run.suite_key for each in seen)))
 
 
 def _print_planned(ledger: "Ledger", runs: "Sequence[Run]", in_json: bool) -> None:

@@ -31,6 +31,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     Trials that fit nowhere, or that are not built yet, are skipped and named.
     """
     from ntlbg_service.cli.drive import drive
+    from ntlbg_service.cli.refused import untold
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.client import prepare_sweep, submit
     from ntlbg_service.domain.errors import RunsFailedError
@@ -48,11 +49,16 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     ledger = open_ledger(workspace)
     print_submission(ledger, submit(ledger, LocalStorage(workspace.storage), prepared, again))
     key = prepared.suite.key
-    drive(ledger, workspace, key, ground, os.environ)
+    led = drive(ledger, workspace, key, ground, os.environ)
+    missing = untold(ledger, key) if led else None
     for run in ledger.current_runs(key):
         _print_trials(ledger, workspace, run.run_id)
         if run.state in UNSUCCESSFUL:
+            if missing is not None:
+                click.echo(str(missing), err=True)
             raise RunsFailedError(f"sweep {run.variant}: {run.reason}")
+    if missing is not None:
+        raise missing
 
 
 def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:

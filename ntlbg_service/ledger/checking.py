@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select, text
 
 from ntlbg_service.domain.states import AttemptState, RunState
+from ntlbg_service.ledger.outbox import WAITING
 from ntlbg_service.ledger.schema import HEAD, revision
 from ntlbg_service.ledger.tables import attempts, launches, notices, outbox, runs
 
@@ -20,6 +21,8 @@ class Soundness:
     """Number by state."""
     unsent: int
     """What MLflow was not told yet."""
+    refused: int = 0
+    """What MLflow refused, and is set aside."""
     notices: int = 0
     """What no receiver was told yet."""
     problems: tuple[str, ...]
@@ -34,11 +37,13 @@ def check(engine: Engine) -> Soundness:
             words = "there is no ledger yet" if schema is None else f"schema {schema}, not {HEAD}"
             return Soundness(schema=schema, runs={}, unsent=0, problems=(words,))
         states = select(runs.c.state, func.count()).group_by(runs.c.state).order_by(runs.c.state)
-        waiting = select(func.count()).select_from(outbox).where(outbox.c.sent_at.is_(None))
+        waiting = select(func.count()).select_from(outbox).where(*WAITING)
+        refused = select(func.count()).where(outbox.c.refused_at.is_not(None))
         return Soundness(
             schema=schema,
             runs={row[0]: row[1] for row in connection.execute(states)},
             unsent=connection.execute(waiting).scalar_one(),
+            refused=connection.execute(refused).scalar_one(),
             notices=connection.execute(select(func.count()).select_from(notices)).scalar_one(),
             problems=(*_file(connection), *_active(connection), *_newest(connection)),
         )

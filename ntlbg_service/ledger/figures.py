@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.ledger.outbox import WAITING
 from ntlbg_service.ledger.tables import attempts, drains, leadership, outbox, runs
 from ntlbg_service.ledger.transactions import Transactions
 
@@ -38,6 +39,8 @@ class Figures:
     unsent: int
     """What MLflow has not been told yet."""
     oldest_unsent: float
+    refused: int
+    """What MLflow refused, and is set aside until somebody sends it again."""
     leader: str
     """Empty: nobody leads."""
     epoch: int
@@ -56,10 +59,10 @@ class Counting(Transactions):
             states = {row[0]: row[1] for row in connection.execute(counted)}
             lead = connection.execute(select(leadership)).one()
             number, oldest = connection.execute(
-                select(func.count(), func.min(outbox.c.created_at)).where(
-                    outbox.c.sent_at.is_(None)
-                )
+                select(func.count(), func.min(outbox.c.created_at)).where(*WAITING)
             ).one()
+            aside = select(func.count()).where(outbox.c.refused_at.is_not(None))
+            refused = connection.execute(aside).scalar_one()
             ended = _ended(connection)
             held = _held(connection)
             waiting, since = _waiting(connection, now)
@@ -74,6 +77,7 @@ class Counting(Transactions):
             drained=drained,
             unsent=number,
             oldest_unsent=max(0.0, now - oldest) if oldest is not None else 0.0,
+            refused=refused,
             leader=lead.holder if lead.expires_at > now else "",
             epoch=lead.epoch,
             lease_left=lead.expires_at - now if lead.holder else 0.0,

@@ -213,6 +213,17 @@ class OutboxEntry:
     run_id: str | None
     posts: int = 1
     """How often it was posted while it waited."""
+    tries: int = 0
+    """How often MLflow did not take it."""
+    error: str = ""
+    """Why not, the last time, in one line."""
+    refused_at: float | None = None
+    """Unix time since when it is set aside; None while it waits."""
+
+    @property
+    def about(self) -> str:
+        """Everything with the same word is told in its order: the run, else the suite."""
+        return self.run_id or f"suite {self.suite_key}"
 
 
 @dataclass(frozen=True, kw_only=True)

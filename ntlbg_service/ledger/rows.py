@@ -125,5 +125,12 @@ def attempt_of(row: Row[*tuple[Any, ...]]) -> Attempt:
 def entry_of(row: Row[*tuple[Any, ...]]) -> OutboxEntry:
     """A row of `outbox` as the service sees it."""
     return OutboxEntry(
-        id=row.id, topic=row.topic, suite_key=row.suite_key, run_id=row.run_id, posts=row.posts
+        id=row.id,
+        topic=row.topic,
+        suite_key=row.suite_key,
+        run_id=row.run_id,
+        posts=row.posts,
+        tries=row.tries,
+        error=row.error,
+        refused_at=row.refused_at,
     )

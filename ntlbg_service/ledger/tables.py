@@ -119,6 +119,7 @@ events = Table(
     Index("ix_events_run_id", "run_id"),
 )
 
+WAITS = "sent_at IS NULL AND refused_at IS NULL"
 outbox = Table(
     "outbox",
     metadata,
@@ -131,6 +132,7 @@ outbox = Table(
     Column("tries", Integer, nullable=False),
     Column("error", Text, nullable=False),
     Column("posts", Integer, nullable=False, server_default="1"),
+    Column("refused_at", Float),
     # Of what is sent, which is most, nothing is kept. With another index on `sent_at` SQLite would
     # take that one, and read all that waits where it looks for one entry.
     Index(
@@ -138,6 +140,14 @@ outbox = Table(
         *("run_id", "suite_key"),
         sqlite_where=text("sent_at IS NULL"),
         postgresql_where=text("sent_at IS NULL"),
+    ),
+    # The two below hold what is to be sent, in its order, and what was set aside.
+    Index("ix_outbox_waiting", "id", sqlite_where=text(WAITS), postgresql_where=text(WAITS)),
+    Index(
+        "ix_outbox_refused",
+        *("run_id", "suite_key"),
+        sqlite_where=text("refused_at IS NOT NULL"),
+        postgresql_where=text("refused_at IS NOT NULL"),
     ),
 )
 

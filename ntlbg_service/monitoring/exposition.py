@@ -81,6 +81,11 @@ def _ledger(figures: Figures) -> Iterator[Metric]:
     yield ended
     yield _gauge("ntlbg_outbox_entries", "What MLflow was not told yet.", figures.unsent)
     yield _gauge("ntlbg_outbox_lag_seconds", "Age of the oldest of it.", figures.oldest_unsent)
+    yield _gauge(
+        "ntlbg_outbox_refused_entries",
+        "What MLflow refused, set aside until it is sent again.",
+        figures.refused,
+    )
     yield _gauge("ntlbg_leader_present", "Whether any controller leads.", bool(figures.leader))
     yield _gauge("ntlbg_lease_left_seconds", "Until the leader's lease ends.", figures.lease_left)
     yield _gauge("ntlbg_leader_epoch", "Terms of leaders so far.", figures.epoch)

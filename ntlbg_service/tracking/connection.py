@@ -1,5 +1,6 @@
 """A client of MLflow, imported when first needed: it takes seconds."""
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -7,9 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.errors import InfrastructureError, in_one_line
 from ntlbg_service.redaction import redacted
 from ntlbg_service.tracking.artifact_places import follow_home
 
@@ -19,16 +18,49 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
 }
 """Set where the user has not. MLflow's own retries block for minutes, and they may create a run
-twice; the outbox retries."""
+twice; the outbox retries. Its log repeats what it raises, in the server's words as they came. What
+a run logs goes to the server that was named, and not where that one points."""
+REFUSALS = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "INVALID_STATE",
+        "RESOURCE_ALREADY_EXISTS",
+        "RESOURCE_DOES_NOT_EXIST",
+    }
+)
+"""MLflow's own codes for a request that it understood and will not take. It gives none of them to
+an answer that is not MLflow's, such as a proxy's page."""
+DENIALS = frozenset(
+    {
+        "CUSTOMER_UNAUTHORIZED",
+        "PERMISSION_DENIED",
+        "REQUEST_LIMIT_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+        "UNAUTHENTICATED",
+    }
+)
+"""Codes that say who may ask, and how often (401, 403, 429), and nothing of what was asked."""
+LONGEST_REASON = 600
+"""Characters of what a server said."""
 
 
 class TrackingError(InfrastructureError):
     """MLflow did not take something; saying it again later is safe."""
+
+    answered = True
+    """False where nothing came back: no connection, or no answer in time."""
+    denied = False
+    """True where it depends on the account or on the load, not on what was sent."""
+
+
+class RefusedError(TrackingError):
+    """MLflow understood the request and refuses it for what it holds; later it would again."""
 
 
 class Connection:
@@ -44,15 +76,15 @@ class Connection:
         """The client; raises TrackingError for any failure inside, after `on_failure`."""
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        from mlflow.exceptions import MlflowException
-
         try:
             yield self._connected()
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except TrackingError:
             on_failure()
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            shown = reason.replace(self.tracking_uri, self.shown)
-            raise TrackingError(f"MLflow at {self.shown}: {redacted(shown)}") from error
+            raise
+        # A server may answer anything, and MLflow's client raises whatever comes of it.
+        except Exception as error:
+            on_failure()
+            raise self._error(error) from error
 
     @property
     def shown(self) -> str:
@@ -62,14 +94,48 @@ class Connection:
             return self.tracking_uri
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
+    def wrong_answer(self, said: str) -> TrackingError:
+        """The error for an answer that is none of MLflow's."""
+        return TrackingError(f"MLflow at {self.shown}: {said}")
+
+    def _error(self, error: Exception) -> TrackingError:
+        code = getattr(error, "error_code", "")
+        unreached = _unreached(error)
+        kind = RefusedError if code in REFUSALS and not unreached else TrackingError
+        said = str(error).strip() or type(error).__name__
+        if not code and not unreached:
+            said = f"the answer is none of MLflow's: {type(error).__name__}: {said}"
+        said = redacted(said.replace(self.tracking_uri, self.shown))
+        found = kind(f"MLflow at {self.shown}: {_shortened(in_one_line(said))}")
+        found.answered, found.denied = not unreached, code in DENIALS
+        return found
+
     def _connected(self) -> "MlflowClient":
         if self._client is None:
             from mlflow import MlflowClient
 
             if self._artifact_root is not None:
                 follow_home(self.tracking_uri, self._artifact_root)
+            # Also where MLflow was imported before the environment said so.
+            logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
             with warnings.catch_warnings():
                 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
                 warnings.filterwarnings("ignore", "The ``noload`` loader", DeprecationWarning)
                 self._client = MlflowClient(tracking_uri=self.tracking_uri)
         return self._client
+
+
+def _unreached(error: BaseException | None) -> bool:
+    """Whether an error comes from a connection that failed."""
+    from requests.exceptions import ConnectionError as NoConnection
+    from requests.exceptions import Timeout
+
+    while error is not None:
+        if isinstance(error, NoConnection | Timeout | ConnectionError | TimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _shortened(said: str) -> str:
+    return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]} ..."

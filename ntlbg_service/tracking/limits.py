@@ -1,7 +1,10 @@
-"""MLflow's limits on names, values and batches."""
+"""MLflow's limits on names, values, numbers and batches."""
 
+import json
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from typing import TypeVar
 
 from ntlbg_service.redaction import redacted
@@ -9,9 +12,16 @@ from ntlbg_service.redaction import redacted
 PARAMS_PER_BATCH = 100
 TAGS_PER_BATCH = 100
 METRICS_PER_BATCH = 1000
+BATCH_BYTES = 500_000
+"""Of the 1,000,000 that a request may have."""
 VALUE_LENGTH = 5000
 """Below the 6,000 characters of a param and the 8,000 of a tag."""
 KEY_LENGTH = 250
+NAME_LENGTH = 200
+"""Of a run or an experiment: below the 250 characters that a database has for a run's."""
+LAST_SECOND = 253_402_300_799.0
+"""The end of the year 9999, beyond which no page of MLflow shows a date."""
+LAST_STEP = 2**63 - 1
 
 ParamValue = str | int | float | bool | None
 
@@ -20,24 +30,68 @@ _Item = TypeVar("_Item")
 
 def key(name: str) -> str:
     """The name without secrets, of characters that MLflow allows, as a path that is normal."""
-    allowed = re.sub(r"[^\w.\- :/]", "_", redacted(name))
+    allowed = re.sub(r"[^\w.\- :/]", "_", redacted(name))[:KEY_LENGTH]
     parts = [part for part in allowed.split("/") if part not in {"", ".", ".."}]
-    return "/".join(parts)[:KEY_LENGTH] or "_"
+    return "/".join(parts) or "_"
 
 
 def text(value: ParamValue) -> str:
-    """A value as in JSON (null, true), without secrets, shortened with a mark where it is too
-    long."""
+    """A value as in JSON (null, true), without secrets and control characters, shortened with a
+    mark where it is too long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    plain = redacted(str(value))
+    plain = redacted("".join(map(_plain, str(value))))
     if len(plain) <= VALUE_LENGTH:
         return plain
     mark = f" ... [shortened, {len(plain)} characters]"
     return plain[: VALUE_LENGTH - len(mark)] + mark
 
 
-def batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    """The items in order, at most `size` at a time."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def name(said: str) -> str:
+    """The name of a run or an experiment. One that is too long ends in its digest."""
+    plain = redacted("".join(map(_plain, said)))
+    if len(plain) <= NAME_LENGTH:
+        return plain
+    digest = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: NAME_LENGTH - 17]}-{digest}"
+
+
+def _plain(letter: str) -> str:
+    """A letter as it is; what steers a terminal, or is no character of a database, by its code."""
+    if letter.isprintable() or letter in "\n\t":
+        return letter
+    return letter.encode("unicode_escape").decode()
+
+
+def milliseconds(seconds: float) -> int | None:
+    """A Unix time as MLflow counts it; None for what is not a time."""
+    if math.isfinite(seconds) and 0 <= seconds <= LAST_SECOND:
+        return round(1000 * seconds)
+    return None
+
+
+def is_step(step: int) -> bool:
+    """Whether MLflow can hold it as the step of a metric."""
+    return -LAST_STEP <= step <= LAST_STEP
+
+
+def batches(
+    items: Sequence[_Item], size: int, weigh: Callable[[_Item], int] = lambda _: 0
+) -> Iterator[Sequence[_Item]]:
+    """The items in order, at most `size` at a time and `BATCH_BYTES` by their weight."""
+    batch: list[_Item] = []
+    weight = 0
+    for item in items:
+        more = weigh(item)
+        if batch and (len(batch) == size or weight + more > BATCH_BYTES):
+            yield batch
+            batch, weight = [], 0
+        batch.append(item)
+        weight += more
+    if batch:
+        yield batch
+
+
+def json_bytes(*texts: str) -> int:
+    """Bytes of the texts in a request, with what stands around them."""
+    return sum(len(json.dumps(text)) for text in texts) + 60

@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from ntlbg_service.tracking import limits
+from ntlbg_service.tracking.filters import tag_is, tags_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Param, Run, RunTag
 
 SUITE_KEY = "ntlbg.suite_key"
 """On a suite's parent run."""
@@ -40,9 +41,9 @@ class RunIndex:
     def find(self, client: "MlflowClient", tag: str, value: str) -> Place | None:
         """The oldest run with this tag, in any experiment of ours."""
         if (tag, value) not in self._places:
-            ours = client.search_experiments(filter_string=f"tags.`{KIND}` = 'suite'")
+            ours = client.search_experiments(filter_string=tag_is(KIND, "suite"))
             experiments = [experiment.experiment_id for experiment in ours]
-            wanted = f"tags.`{tag}` = '{value}'"
+            wanted = tag_is(tag, value)
             runs = (
                 client.search_runs(experiments, wanted, max_results=1, order_by=["start_time"])
                 if experiments
@@ -50,7 +51,7 @@ class RunIndex:
             )
             if not runs:
                 return None
-            self._places[tag, value] = Place(runs[0].info.experiment_id, runs[0].info.run_id)
+            self._places[tag, value] = _place(runs[0])
         return self._places[tag, value]
 
     def ensure(
@@ -65,20 +66,30 @@ class RunIndex:
         started_at: float | None,
     ) -> Place:
         """The run with this tag, made if there is none; its tags take the values given."""
-        wanted = {key: limits.text(text) for key, text in {**tags, tag: value}.items()}
+        others = {limits.key(key): limits.text(text) for key, text in tags.items()}
+        wanted = {**others, **tags_of(tag, value)}
         place = self.find(client, tag, value)
         if place is None:
-            start = None if started_at is None else round(1000 * started_at)
-            made = client.create_run(experiment, start, wanted, name)
-            place = self._places[tag, value] = Place(experiment, made.info.run_id)
+            start = None if started_at is None else limits.milliseconds(started_at)
+            first = dict(list(wanted.items())[-limits.TAGS_PER_BATCH :])
+            made = client.create_run(experiment, start, first, limits.name(name))
+            place = self._places[tag, value] = _place(made)
+            _log_tags(client, made, wanted)
         else:
             _log_tags(client, client.get_run(place.run), wanted)
         return place
 
 
+def _place(run: "Run") -> Place:
+    """The place of a run that MLflow answered with. Raises ValueError where it names none."""
+    if not (run.info.experiment_id and run.info.run_id):
+        raise ValueError("a run without an id")
+    return Place(run.info.experiment_id, run.info.run_id)
+
+
 def ensure_experiment(client: "MlflowClient", suite: str, artifact_root: str | None) -> str:
     """The experiment of all suites with this name."""
-    name = f"ntlbg/{suite}"
+    name = limits.name(f"ntlbg/{suite}")
     found = client.get_experiment_by_name(name)
     if found is None:
         # The kind keeps MLflow's page from asking whether these are GenAI traces.
@@ -95,7 +106,7 @@ def log_params(client: "MlflowClient", run: "Run", params: Mapping[str, limits.P
 
     wanted = {limits.key(name): limits.text(value) for name, value in params.items()}
     missing = [Param(*item) for item in wanted.items() if item[0] not in run.data.params]
-    for batch in limits.batches(missing, limits.PARAMS_PER_BATCH):
+    for batch in limits.batches(missing, limits.PARAMS_PER_BATCH, _weigh):
         client.log_batch(run.info.run_id, params=batch)
 
 
@@ -103,29 +114,37 @@ def _log_tags(client: "MlflowClient", run: "Run", tags: Mapping[str, str]) -> No
     from mlflow.entities import RunTag
 
     changed = [RunTag(*item) for item in tags.items() if run.data.tags.get(item[0]) != item[1]]
-    for batch in limits.batches(changed, limits.TAGS_PER_BATCH):
+    for batch in limits.batches(changed, limits.TAGS_PER_BATCH, _weigh):
         client.log_batch(run.info.run_id, tags=batch)
 
 
-def log_artifacts(client: "MlflowClient", found: str, artifacts: Mapping[str, Path]) -> None:
+def _weigh(item: "Param | RunTag") -> int:
+    return limits.json_bytes(item.key, item.value)
+
+
+def log_artifacts(client: "MlflowClient", run: "Run", artifacts: Mapping[str, Path]) -> None:
     """Log files under the names given; a file of the same name is replaced."""
     if not artifacts:
         return
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    # The client's own way keeps, by run, where a server said once that files go.
+    place = get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
     with TemporaryDirectory(prefix="ntlbg-") as folder:
         for path, file in artifacts.items():
             target = Path(folder) / PurePosixPath(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        client.log_artifacts(found, folder)
+        place.log_artifacts(folder)
 
 
 def runs_tagged(client: "MlflowClient", tag: str, value: str) -> "Iterator[Run]":
     """All runs with a tag in experiments of ours, page by page."""
-    ours = client.search_experiments(filter_string=f"tags.`{KIND}` = 'suite'")
+    ours = client.search_experiments(filter_string=tag_is(KIND, "suite"))
     experiments = [experiment.experiment_id for experiment in ours]
     page: str | None = None
     while experiments:
-        runs = client.search_runs(experiments, f"tags.`{tag}` = '{value}'", page_token=page)
+        runs = client.search_runs(experiments, tag_is(tag, value), page_token=page)
         yield from runs
         page = runs.token
         if not page:

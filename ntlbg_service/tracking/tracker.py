@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlencode
 
+from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.tracking import limits
-from ntlbg_service.tracking.connection import Connection, TrackingError
+from ntlbg_service.tracking.connection import Connection, RefusedError, TrackingError
+from ntlbg_service.tracking.filters import tag_is, tags_of
 from ntlbg_service.tracking.runs import (
     KIND,
     RUN_ID,
@@ -29,6 +31,7 @@ from ntlbg_service.tracking.runs import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 SUITE = "ntlbg.suite"
 """Suite key of a run, to filter by."""
@@ -110,7 +113,7 @@ class Tracker:
                 name=name,
                 tags={
                     **tags,
-                    SUITE: suite_key,
+                    **tags_of(SUITE, suite_key),
                     KIND: "trial" if sweep else "run",
                     "mlflow.parentRunId": parent.run,
                 },
@@ -119,23 +122,26 @@ class Tracker:
             log_params(client, client.get_run(place.run), params)
 
     def run_metrics(self, run_id: str, rows: Sequence[MetricLine]) -> None:
-        """Metric lines of a run; lines that are there already add nothing."""
+        """Metric lines of a run; lines that are there already add nothing, nor do those whose time
+        is not a time or whose step is none."""
         with self._connection.client(self._forget) as client:
             from mlflow.entities import Metric
 
             place = self._known(client, RUN_ID, run_id)
             sent = self._sent.setdefault(run_id, set())
             fresh = {
-                (row.step, _milliseconds(row.seconds)): row.values
+                (row.step, instant): row.values
                 for row in rows
-                if (row.step, _milliseconds(row.seconds)) not in sent
+                if (instant := limits.milliseconds(row.seconds)) is not None
+                and limits.is_step(row.step)
+                and (row.step, instant) not in sent
             }
             points = [
                 Metric(limits.key(name), value, instant, step)
                 for (step, instant), values in fresh.items()
                 for name, value in values.items()
             ]
-            for batch in limits.batches(points, limits.METRICS_PER_BATCH):
+            for batch in limits.batches(points, limits.METRICS_PER_BATCH, _weigh):
                 client.log_batch(place.run, metrics=batch)
             sent.update(fresh)
 
@@ -186,13 +192,22 @@ class Tracker:
             for run in runs_tagged(client, SUITE, suite_key):
                 known = run.data.tags.get(RUN_ID)
                 if known is not None and TRIAL_OF not in run.data.tags:
-                    found.setdefault(known, []).append(run.info.status.lower())
+                    shown = str(run.info.status).lower()
+                    found.setdefault(known, []).append(shown if shown.isalpha() else "unknown")
         return found
+
+    def ask(self) -> None:
+        """Ask MLflow something ordinary. Raises TrackingError, and never RefusedError."""
+        try:
+            with self._connection.client(self._forget) as client:
+                client.search_experiments(max_results=1)
+        except RefusedError as error:
+            raise TrackingError(str(error)) from error
 
     def link(self, run_id: str) -> str | None:
         """Address of a run's page; None without a server or before the run is there."""
         place = self._page(RUN_ID, run_id)
-        return place and f"{self._server}/#/experiments/{place.experiment}/runs/{place.run}"
+        return place and f"{self._runs_of(place)}/{quote(place.run)}"
 
     def suite_link(self, suite_key: str) -> str | None:
         """Address where all runs of a suite stand side by side, as a list and as charts.
@@ -205,21 +220,21 @@ class Tracker:
         view = {
             "workflowType": "machine_learning",
             "compareRunsMode": "CHART",
-            "searchFilter": f"tags.`{SUITE}` = '{suite_key}'",
+            "searchFilter": tag_is(SUITE, suite_key),
             "orderByKey": "tags.`mlflow.runName`",
             "orderByAsc": "true",
         }
         query = urlencode(view, quote_via=quote)
-        return place and f"{self._server}/#/experiments/{place.experiment}/runs?{query}"
+        return place and f"{self._runs_of(place)}?{query}"
 
     @property
     def address(self) -> str:
         """Where MLflow is, without user and password."""
         return self._connection.shown
 
-    @property
-    def _server(self) -> str:
-        return self._connection.shown.rstrip("/")
+    def _runs_of(self, place: Place) -> str:
+        server = self._connection.shown.rstrip("/")
+        return f"{server}/#/experiments/{quote(place.experiment)}/runs"
 
     def _page(self, tag: str, value: str) -> Place | None:
         if not self._connection.tracking_uri.startswith(("http://", "https://")):
@@ -235,7 +250,8 @@ class Tracker:
     def _known(self, client: "MlflowClient", tag: str, value: str) -> Place:
         place = self._runs.find(client, tag, value)
         if place is None:
-            raise TrackingError(f"MLflow at {self._connection.shown}: no run has {tag} {value}")
+            shown = in_one_line(limits.text(value))
+            raise RefusedError(f"MLflow at {self._connection.shown}: no run has {tag} {shown}")
         return place
 
     def _end(
@@ -250,18 +266,19 @@ class Tracker:
         from mlflow.entities import Metric
 
         run = client.get_run(found)
-        end = run.info.end_time or _milliseconds(time.time() if ended_at is None else ended_at)
+        ended = None if ended_at is None else limits.milliseconds(ended_at)
+        end = run.info.end_time or ended or round(1000 * time.time())
         fresh = [
             Metric(limits.key(name), value, end, 0)
             for name, value in metrics.items()
             if run.data.metrics.get(limits.key(name)) != value
         ]
-        for batch in limits.batches(fresh, limits.METRICS_PER_BATCH):
+        for batch in limits.batches(fresh, limits.METRICS_PER_BATCH, _weigh):
             client.log_batch(found, metrics=batch)
-        log_artifacts(client, found, artifacts)
+        log_artifacts(client, run, artifacts)
         if run.info.status != status.upper():
             client.set_terminated(found, status.upper(), end)
 
 
-def _milliseconds(seconds: float) -> int:
-    return round(1000 * seconds)
+def _weigh(point: "Metric") -> int:
+    return limits.json_bytes(point.key, str(point.value))

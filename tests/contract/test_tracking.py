@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
-from ntlbg_service.tracking import MetricLine, Tracker, TrackingError
+from ntlbg_service.tracking import MetricLine, RefusedError, Tracker, TrackingError
 
 ROWS = [
     MetricLine(step=10, seconds=1_700_000_010.25, values={"loss": 1.5, "learning_rate": 1e-4}),
@@ -134,6 +134,51 @@ def test_many_and_long_params_and_odd_names_are_taken(store: Store) -> None:
     assert run.data.params["odd _name_/é"] == "1"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ada's suite",
+        'the "best" suite',
+        "both ' and \"",
+        "' OR '1'='1",
+        "a\\",
+        "a\\'b\"",
+        "100% _",
+        "two\nlines",
+        "\x1b[31mred\0",
+        "名前 é",
+        "x" * 5000,
+        "y" * 5001,
+        "`;--/*",
+        "",
+    ],
+)
+def test_a_run_is_found_by_any_value(store: Store, value: str) -> None:
+    key = f"{store.suite_key}{value}"
+    first = store.tracker.suite(key, f"name {value}"[:120], {})
+    assert Tracker(store.uri).suite(key, f"name {value}"[:120], {}) == first
+    store.tracker.run_started(key, store.run_id, value, {value: value}, {value: value})
+    assert Tracker(store.uri).statuses(key) == {store.run_id: ["running"]}
+    tags = store.client.get_run(first).data.tags
+    whole = value == tags["ntlbg.suite_key"].removeprefix(store.suite_key)
+    assert ("ntlbg.suite_key.sha256" in tags) == (not whole or {"'", '"'} <= set(value))
+
+
+def test_what_is_no_time_and_no_step_is_left_out(store: Store) -> None:
+    store.started()
+    times = (float("nan"), float("inf"), 1e300, -1.0)
+    odd = [MetricLine(step=1, seconds=time, values={"loss": 1.0}) for time in times]
+    odd += [MetricLine(step=10**20, seconds=1.0, values={"loss": 1.0})]
+    values = {"loss": float("inf"), "a\nb" * 100: 1.0}
+    store.tracker.run_metrics(store.run_id, [*odd, MetricLine(step=2, seconds=3.0, values=values)])
+    assert [step for step, *_ in store.history("loss")] == [2]
+
+
+def test_what_would_make_a_request_too_large_is_sent_in_several(store: Store) -> None:
+    run = store.started(**{f"key{place}": "é" * 4000 for place in range(60)})
+    assert len(run.data.params) == 60
+
+
 def test_metric_lines_said_twice_are_there_once(store: Store) -> None:
     store.started()
     store.tracker.run_metrics(store.run_id, ROWS[:1])
@@ -217,7 +262,7 @@ def test_a_run_that_was_deleted_by_hand_is_made_again(store: Store) -> None:
 
 
 def test_what_is_not_there_is_an_error_that_names_it(store: Store) -> None:
-    with pytest.raises(TrackingError, match=r"no run has ntlbg\.run_id 77"):
+    with pytest.raises(RefusedError, match=r"no run has ntlbg\.run_id 77"):
         store.tracker.run_metrics("77", ROWS)
     with pytest.raises(TrackingError, match=r"no run has ntlbg\.suite_key 77"):
         store.tracker.run_started("77", "8", "x", {}, {})

@@ -2,6 +2,9 @@
 
 from ntlbg_service.domain.diagnosis.finding import Finding, count, ok, problem, warning
 
+LATE_SECONDS = 3600.0
+"""What waits for MLflow longer than that is shown."""
+
 
 def authentication(asks: bool, token_works: bool, loopback: bool) -> Finding:
     """Whether whoever reaches the cluster needs its token, and whether ours is it."""
@@ -49,3 +52,24 @@ def mlflow(store: str | None, where: str) -> Finding:
             "start it with --backend-store-uri of a database",
         )
     return ok("mlflow", f"{where} answers" + (f" ({store})" if store else ""))
+
+
+def mlflow_copy(waiting: int, oldest: float, refused: int) -> Finding:
+    """Whether MLflow was told what happened. `oldest`: seconds that the first of it waits."""
+    if refused:
+        return problem(
+            "mlflow copy",
+            f"MLflow refused {count(refused, 'message')}, which {_are(refused)} set aside",
+            "'ntlbg mlflow check' says why; 'ntlbg mlflow resend' sends them again",
+        )
+    if waiting and oldest > LATE_SECONDS:
+        return warning(
+            "mlflow copy",
+            f"{count(waiting, 'message')} {_are(waiting)} not told yet, for {oldest / 3600:.1f} h",
+            "a controller tells it, or 'ntlbg mlflow resend' where none leads",
+        )
+    return ok("mlflow copy", "MLflow was told what happened, or is being told")
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"

@@ -15,7 +15,13 @@ from ntlbg_service.domain.diagnosis.machines import (
     storage,
     versions,
 )
-from ntlbg_service.domain.diagnosis.services import authentication, database, leader, mlflow
+from ntlbg_service.domain.diagnosis.services import (
+    authentication,
+    database,
+    leader,
+    mlflow,
+    mlflow_copy,
+)
 from ntlbg_service.domain.hardware.labels import GPUS, PROFILE
 
 HERE = Reading(
@@ -151,6 +157,10 @@ def test_the_worst_node_is_named_and_the_others_are_counted() -> None:
         (database("0004", "0004", "here"), Level.OK),
         (database(None, "0004", "here"), Level.OK),
         (database("0003", "0004", "here"), Level.PROBLEM),
+        (mlflow_copy(waiting=0, oldest=0.0, refused=0), Level.OK),
+        (mlflow_copy(waiting=3, oldest=60.0, refused=0), Level.OK),
+        (mlflow_copy(waiting=1, oldest=7200.0, refused=0), Level.WARNING),
+        (mlflow_copy(waiting=1, oldest=7200.0, refused=2), Level.PROBLEM),
         (leader("process 1 on head", queued=3), Level.OK),
         (leader("", queued=1), Level.PROBLEM),
         (leader("", queued=0), Level.WARNING),

@@ -179,6 +179,7 @@ def test_metrics_count_the_ledger(watched: Watched) -> None:
         failure=FailureClass.INFRASTRUCTURE,
         not_before=ledger.now() + 1e6,
     )
+    ledger.set_aside(ledger.unsent()[0], "no")
     watched.vitals.leads = True
     watched.vitals.decided(0.02)
     watched.sampler.look()
@@ -192,6 +193,7 @@ def test_metrics_count_the_ledger(watched: Watched) -> None:
     assert found["ntlbg_launches_total",] == 2
     assert found["ntlbg_attempts_ended_total", "infrastructure"] == 1
     assert found["ntlbg_outbox_entries",] > 0
+    assert found["ntlbg_outbox_refused_entries",] == 1
     assert found["ntlbg_gpus", "V100-32GB", "held"] == 1
     assert found["ntlbg_gpus", "V100-32GB", "drained"] == 3
     assert found["ntlbg_gpus", "V100-32GB", "idle"] == 4
