@@ -92,8 +92,8 @@ def kill_so_many(folder: Path, number: int, first_seed: int) -> None:
         seed += 1
 
 
-def test_twenty_killed_controllers_lose_nothing(tmp_path: Path) -> None:
-    kill_so_many(tmp_path, 20, first_seed=0)
+def test_ten_killed_controllers_lose_nothing(tmp_path: Path) -> None:
+    kill_so_many(tmp_path, 10, first_seed=0)
 
 
 @pytest.mark.long
