@@ -10,8 +10,8 @@ from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
 from ntlbg_service.results import attempts_of_trial, checkpoints_by_value
-from ntlbg_service.storage.layout import AttemptKeys, trials
-from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.layout import AttemptKeys, step_of, trials
+from ntlbg_service.storage.local import DamagedError, Storage
 from ntlbg_service.workspace import Workspace
 
 DAY = 86400.0
@@ -37,16 +37,20 @@ def find_litter(
     keep: int = KEPT,
     days: float = UNUSED_DAYS,
     clock: Callable[[], float] = time.time,
+    note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Litter, ...]:
     """Checkpoints beyond the policy, those cut short by a kill, and caches not read for `days`.
 
     The frame cache is left alone while anything runs. Metric lines, predictions, exit records and
-    logs always stay.
+    logs always stay. `note` is told of a run whose objects cannot be looked at: it is left alone.
     """
     before = clock() - days * DAY
-    found = [
-        litter for name in ledger.names() for litter in _of_run(ledger, storage, name.run_id, keep)
-    ]
+    found: list[Litter] = []
+    for name in ledger.names():
+        try:
+            found += list(_of_run(ledger, storage, name.run_id, keep))
+        except (DamagedError, OSError) as error:
+            note(f"run {name.run_id} is left alone: {error}")
     found += _unread("traces", workspace.home / "traces", before)
     if not ledger.active_attempts():
         found += _unread("frame cache", workspace.cache, before)
@@ -76,8 +80,12 @@ def _of_attempts(storage: Storage, attempts: Sequence[Attempt], keep: int) -> It
 
 
 def _cut_short(storage: Storage, keys: AttemptKeys, committed: set[Path]) -> Iterator[Litter]:
-    """Checkpoint folders without a marker, of an attempt that has ended."""
+    """Checkpoint folders without a marker, of an attempt that has ended. One whose marker is
+    damaged stays: it may be all that is left of the training."""
+    marked = set(storage.keys(keys.markers))
     for path in sorted(storage.path(keys.work).glob("*step-*")):
+        if path.name.startswith("step-") and keys.marker(step_of(path.name)) in marked:
+            continue
         if path.is_dir() and path.resolve() not in committed:
             yield Litter(kind="cut short", path=path, size=size_of(path))
 
@@ -94,7 +102,9 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Bytes of a file, or of all files below a folder; of a link its own."""
+    if path.is_symlink():
+        return path.lstat().st_size
     if path.is_file():
         return path.stat().st_size
     return sum(each.stat().st_size for each in _files(path))

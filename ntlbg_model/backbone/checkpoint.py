@@ -56,7 +56,8 @@ def load_for_answers(source: str, device: Device, base: str | None = None) -> Ba
     run says its base itself. Raises BackboneError.
     """
     folder = Path(source)
-    base = base or base_of(folder)
+    with _named(folder):
+        base = base or base_of(folder)
     if not (folder / OPTIONS).is_file():
         return _without_parts(source, folder, device, base)
     with _named(folder):
@@ -89,7 +90,7 @@ def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
     """A base model with the adapters in `folder`."""
     with _named(folder):
         refuse_pickles(folder, ADAPTERS)
-        named = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
+        named = json.loads((folder / ADAPTER).read_text())["base_model_name_or_path"]
         backbone = _loaded(base or _base_name(named), device)
         with warnings.catch_warnings():
             # peft 0.21 asks for a property that transformers 5.23 has renamed.

@@ -1,7 +1,7 @@
 """`ntlbg explain`: why a run waits, why there, why so, why again."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,11 +13,11 @@ from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
 
+    from ntlbg_service.domain.launch import StagedNode
     from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Attempt, Run
@@ -119,18 +119,23 @@ def _print_attempt(
 
 def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[str]:
     """What this attempt took of memory and time, beside what was predicted."""
+    from ntlbg_service.domain.launch import Heartbeat, StagedNode
     from ntlbg_service.domain.memory_words import against
-    from ntlbg_service.results import read_exit
+    from ntlbg_service.results import damage, read_exit
     from ntlbg_service.storage.layout import AttemptKeys
+    from ntlbg_service.storage.records import read_intact
 
     keys = AttemptKeys(attempt.run_id, attempt.number)
     record = read_exit(storage, keys)
-    told = map(storage.get, storage.keys(keys.all_staged))
+    told = [read_intact(storage, StagedNode, key) for key in storage.keys(keys.all_staged)]
     staged = [_brought(node) for node in told if node is not None]
     peak = record.peak_memory_mib if record else attempt.measured.peak_mib
     if peak is None:
-        peak = (storage.get(keys.heartbeat) or {}).get("peak_memory_mib")
-    lines = [*staged, f"memory: {against(attempt.fit.predicted_gib, peak)}"]
+        beat = read_intact(storage, Heartbeat, keys.heartbeat)
+        peak = beat.peak_memory_mib if beat else None
+    sets = [each["name"] for each in seen.run.config["data"]["evaluation"]]
+    damaged = [f"in storage, {words}" for words in damage(storage, keys, sets)]
+    lines = [*staged, *damaged, f"memory: {against(attempt.fit.predicted_gib, peak)}"]
     if record is not None and record.train_seconds is not None:
         lines.append(
             f"training took {record.train_seconds:.0f} s, "
@@ -146,11 +151,11 @@ def _waited(seconds: float | None) -> str:
     return "" if seconds is None or seconds < 1 else f"; {seconds:.0f} s of it writing checkpoints"
 
 
-def _brought(staged: "Mapping[str, Any]") -> str:
+def _brought(staged: "StagedNode") -> str:
     """What one node did before the run began."""
-    copied = f"{staged['copied_bytes'] / 1024**3:.2f} GiB copied"
-    fresh = copied if staged["copied_files"] else "all of it was there"
-    return f"staging on {staged['host']} took {staged['seconds']:.0f} s, {fresh}"
+    copied = f"{staged.copied_bytes / 1024**3:.2f} GiB copied"
+    fresh = copied if staged.copied_files else "all of it was there"
+    return f"staging on {staged.host} took {staged.seconds:.0f} s, {fresh}"
 
 
 def _when(seconds: float) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 import click
 
 from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
 
@@ -42,12 +43,17 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
-    found = find_litter(ledger, storage, workspace, keep=keep, days=days)
+    found = []
     sizes: dict[str, list[int]] = defaultdict(list)
-    for litter in found:
+    for litter in find_litter(ledger, storage, workspace, keep=keep, days=days, note=_say):
+        try:
+            if not dry_run:
+                take_away(litter.path)
+        except OSError as error:
+            _say(f"{litter.path}: not deleted: {error.strerror or error}")
+            continue
+        found.append(litter)
         sizes[litter.kind].append(litter.size)
-        if not dry_run:
-            take_away(litter.path)
     if as_json:
         rows = [{"kind": each.kind, "path": str(each.path), "bytes": each.size} for each in found]
         click.echo(json.dumps({"deleted": not dry_run, "found": rows}, indent=1))
@@ -56,3 +62,7 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
         click.echo(f"{kind:<12} {len(each):>6}  {bytes_in_words(sum(each)):>10}")
     total = bytes_in_words(sum(map(sum, sizes.values())))
     click.echo(f"{total} would be freed; nothing was deleted" if dry_run else f"{total} freed")
+
+
+def _say(words: str) -> None:
+    click.echo(f"ntlbg: {in_one_line(words)}", err=True)

@@ -1,6 +1,7 @@
 """One Ray Job a launch, on a cluster that others use too."""
 
 import contextlib
+import re
 import secrets
 import shlex
 import sys
@@ -13,8 +14,9 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_on_nodes, workers_of
 from ntlbg_service.executors.environment import cluster_driver, with_code
 from ntlbg_service.executors.job_client import ENDED, JobClient
+from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.layout import HOME, AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, Storage
+from ntlbg_service.storage.local import AlreadyWrittenError, DamagedError, Storage
 
 NODES = "/nodes?view=summary"
 """What NVML of every node said last."""
@@ -47,7 +49,7 @@ class RayJobsExecutor:
         if job is not None:
             ended = job.status in ENDED and not self._held(keys)
             return LaunchStatus.ENDED if ended else LaunchStatus.RUNNING
-        if self._storage.get(keys.process) is None:
+        if read_claim(self._storage, keys) is None:
             return LaunchStatus.ABSENT
         age = self._storage.age(keys.heartbeat) or self._storage.age(keys.process)
         alive = age is not None and age < SILENT_SECONDS
@@ -73,9 +75,10 @@ class RayJobsExecutor:
     def _home(self) -> str:
         with contextlib.suppress(AlreadyWrittenError):
             self._storage.put(HOME, {"id": secrets.token_hex(4)})
-        found = self._storage.get(HOME)
-        assert found is not None
-        return str(found["id"])
+        said = (self._storage.get(HOME) or {}).get("id")
+        if not isinstance(said, str) or not re.fullmatch(r"[0-9A-Za-z_]{1,40}", said):
+            raise DamagedError(f"storage: {HOME}: has no id that this storage could be known by")
+        return said
 
     def _job(self, spec: LaunchSpec, keys: AttemptKeys) -> dict[str, Any]:
         python = self._environment.get("NTLBG_PYTHON", sys.executable)

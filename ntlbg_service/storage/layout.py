@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 HOME = "home.json"
 """What tells this storage from every other one."""
-CHECKPOINT = re.compile(r"runs/([^/]+)/attempt-(\d+)/train/(?:.*/)?step-(\d+)/?$")
+CHECKPOINT = re.compile(r"runs/([^/]+)/attempt-(\d{1,12})/train/(?:.*/)?step-(\d{1,12})/?$")
 """The end of a checkpoint's path."""
 OWN_GPUS = ".gpus"
 """Locks on this machine's GPUs. No objects: what they hold is the kernel's."""
@@ -105,8 +105,9 @@ class AttemptKeys:
 
 
 def step_of(checkpoint: str) -> int:
-    """Step of a checkpoint, by the name of its folder."""
-    return int(checkpoint.rpartition("step-")[2])
+    """Step of a checkpoint, by the name of its folder; 0 for another name."""
+    found = re.search(r"step-(\d{1,12})/?$", checkpoint)
+    return int(found[1]) if found else 0
 
 
 def place_of(checkpoint: str) -> tuple[str, int, int] | None:
