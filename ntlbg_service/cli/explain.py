@@ -36,8 +36,8 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
     What it waits for; every attempt, why it was made, on which GPU and why that one; its settings
     with what each bought; predicted memory item by item, and what was measured.
     """
+    from ntlbg_service.cli.console import new_console
     from ntlbg_service.cli.explanation import print_settings, say
-    from ntlbg_service.cli.plan_table import new_console
     from ntlbg_service.domain.states import RunState
     from ntlbg_service.standings import standing
     from ntlbg_service.storage.local import LocalStorage
@@ -55,19 +55,22 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
     print_settings(console, fit)
     say(console, 1, "what happened")
     for event in ledger.events_of(seen.run.run_id):
-        say(console, 2, _escaped(f"{_when(event.time)}  {event.kind}: {event.message}"))
+        say(console, 2, f"{_when(event.time)}  {event.kind}: {event.message}")
 
 
 def _print_head(console: "Console", seen: "Standing") -> None:
+    from rich.text import Text
+
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.domain.states import RunState
 
     run = seen.run
-    say(console, 0, f"[bold]{_escaped(run.label)}[/]  {run.run_id}  {_escaped(run.suite_key)}")
+    head = Text.assemble((run.label, "bold"), f"  {run.run_id}  {run.suite_key}")
+    say(console, 0, head)
     if run.details.get("description"):
-        say(console, 0, _escaped(run.details["description"]))
-    say(console, 1, f"submitted {_when(run.created_at)} by {_escaped(run.submitter)}")
-    say(console, 1, f"now {_escaped(seen.doing)}")
+        say(console, 0, run.details["description"])
+    say(console, 1, f"submitted {_when(run.created_at)} by {run.submitter}")
+    say(console, 1, f"now {seen.doing}")
     if seen.hours.words and run.state is not RunState.RUNNING:
         say(console, 1, seen.hours.words)
 
@@ -83,10 +86,10 @@ def _print_wait(
     nodes = choose_inventory(inventory, None).nodes()
     wait, reasons = reasons_to_wait(ledger, run, nodes, caps)
     for words in reasons:
-        say(console, 1, f"why waiting: {_escaped(words)}")
+        say(console, 1, f"why waiting: {words}")
     if wait is not None and wait.interval.start > 0:
         say(console, 2, f"by predicted hours that is in {duration(wait.interval.start)}")
-    say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")
+    say(console, 1, f"priority {run.priority}; {who_drives(ledger)}")
 
 
 def _print_attempt(
@@ -107,12 +110,12 @@ def _print_attempt(
         f"{_when(attempt.launched_at)}: {state}",
     )
     if attempt.nodes:
-        say(console, 2, _escaped(f"node {', '.join(attempt.nodes)}"))
+        say(console, 2, f"node {', '.join(attempt.nodes)}")
     say(console, 2, f"why {fit.profile}: {why_kind(fit, seen.run.fits)}")
     if attempt.resume_from:
-        say(console, 2, f"resumes from {_escaped(attempt.resume_from)}")
+        say(console, 2, f"resumes from {attempt.resume_from}")
     if attempt.message:
-        say(console, 2, f"ended: {_escaped(attempt.message)}")
+        say(console, 2, f"ended: {attempt.message}")
     for line in _measured(storage, seen, attempt):
         say(console, 2, line)
 
@@ -160,9 +163,3 @@ def _brought(staged: "StagedNode") -> str:
 
 def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

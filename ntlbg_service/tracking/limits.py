@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from ntlbg_service.domain.control_characters import neutral
 from ntlbg_service.redaction import redacted
 
 PARAMS_PER_BATCH = 100
@@ -26,11 +27,11 @@ def key(name: str) -> str:
 
 
 def text(value: ParamValue) -> str:
-    """A value as in JSON (null, true), without secrets, shortened with a mark where it is too
-    long."""
+    """A value as in JSON (null, true), without secrets and characters that steer a
+    terminal, shortened with a mark where it is too long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    plain = redacted(str(value))
+    plain = neutral(redacted(str(value)))
     if len(plain) <= VALUE_LENGTH:
         return plain
     mark = f" ... [shortened, {len(plain)} characters]"
