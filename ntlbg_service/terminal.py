@@ -52,15 +52,18 @@ class NeutralBytes(io.BufferedIOBase):
         return self._stream.fileno()
 
 
-class StyledText(io.TextIOBase):
-    """A stream for text whose escapes are ours, in order with what others print there."""
+class StyledText:
+    """A stream for text whose escapes are ours, in order with what others print there.
+
+    One of `io` would flush when it is collected, where Python drops an interrupt that comes then.
+    """
 
     def __init__(self, stream: TextIO, behind: NeutralBytes) -> None:
         self._stream = stream
         self._behind = behind
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:
         """As that of the stream."""
         return self._stream.encoding
 
