@@ -4,6 +4,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,12 @@ class Hostile:
 
     def lie_in_place_of(self, path: Path) -> None:
         """Put something there that is no such file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir() and not path.is_symlink():
-            return
-        path.unlink(missing_ok=True)
-        self.random.choice(IN_PLACE)(path)
+        act = self.random.choice(IN_PLACE)
+        with suppress(OSError):  # Something lies in place of its folder already.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink() or not path.is_dir():
+                path.unlink(missing_ok=True)
+                act(path)
 
     def document(self, value: dict[str, Any]) -> bytes:
         """A JSON file as it should not be: its values changed, or its text, or both."""
