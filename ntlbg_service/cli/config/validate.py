@@ -56,7 +56,8 @@ def command(
         checked = check_file(file)
         click.echo(f"{file}: {checked.what}")
         for name, config in checked.configs.items():
-            check_checkpoints(config, f"{file}: {name}")
+            several = len(checked.configs) > 1
+            check_checkpoints(config, f"{file}: {name}" if several else str(file))
         if not checked.configs:
             continue
         found, nowhere = _memory(checked, nodes)

@@ -167,6 +167,8 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("available_node_types: &a [*a]\n", "aliases .* more than 100000 values"),
         ("a: " + "[" * 5000 + "\n", "is nested too deeply"),
         ("available_node_types: {a: {max_workers: " + "9" * 5000 + "}}\n", "not YAML: "),
+        ("apiVersion: ray.io/v1\nkind: [x]\n", "kind: must be one of RayCluster"),
+        (KUBERAY.replace("Tesla-V100-SXM2-32GB", "[x]"), "gpu.product: must be a text"),
         ("#" * 1024**2 + "\n", "has more than 1024 KiB"),
     ],
 )
