@@ -16,7 +16,7 @@ from ntlbg_service.results import (
     read_exit,
 )
 from ntlbg_service.storage.layout import AttemptKeys, trials
-from ntlbg_service.storage.local import DOOMED, Storage
+from ntlbg_service.storage.local import DOOMED, DamagedError, Storage
 from ntlbg_service.workspace import Workspace
 
 DAY = 86400.0
@@ -57,20 +57,26 @@ def find_litter(
     keep: int = KEPT,
     days: float = UNUSED_DAYS,
     clock: Callable[[], float] = time.time,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Found:
     """Find checkpoints beyond the policy, those cut short by a kill, and caches not read for
     `days`.
 
     The frame cache is left alone while anything runs. Metric lines, predictions, exit records and
     logs always stay, and so does a checkpoint whose marker is there but cannot be understood.
+    `note` is told of a run whose objects cannot be looked at: it is left alone.
     """
     before = clock() - days * DAY
-    found = [
-        each
-        for name in ledger.names()
-        for label, attempts in _with_trials(ledger, storage, name)
-        for each in _of_attempts(storage, attempts, label, keep)
-    ]
+    found: list[Litter] = []
+    for name in ledger.names():
+        try:
+            found += [
+                each
+                for label, attempts in _with_trials(ledger, storage, name)
+                for each in _of_attempts(storage, attempts, label, keep)
+            ]
+        except (DamagedError, OSError) as error:
+            note(f"run {name.run_id} is left alone: {error}")
     found += _unread("traces", workspace.home / "traces", before, days)
     if not ledger.active_attempts():
         found += _unread("frame cache", workspace.cache, before, days)
@@ -160,7 +166,9 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Bytes of a file, or of all files below a folder; of a link its own."""
+    if path.is_symlink():
+        return path.lstat().st_size
     if path.is_file():
         return path.stat().st_size
     return sum(each.stat().st_size for each in _files(path))

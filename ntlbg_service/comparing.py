@@ -1,5 +1,6 @@
 """From ledger and storage to the comparison of a suite and its report."""
 
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from ntlbg_service.report.comparison import Comparison
 from ntlbg_service.report.html import Provenance, render_report
 from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, VariantResult
 from ntlbg_service.report.strips import FrameStrip
-from ntlbg_service.results import Results, read_results
-from ntlbg_service.storage.layout import report
+from ntlbg_service.results import Results, damage, read_results
+from ntlbg_service.storage.layout import AttemptKeys, report
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.workspace import Workspace
 
@@ -33,6 +34,8 @@ class _Found:
     run: Run
     attempts: tuple[Attempt, ...]
     results: Results
+    damaged: tuple[str, ...]
+    """Objects of its newest attempt that cannot be read."""
 
 
 def compare_suite(
@@ -72,7 +75,10 @@ def _find(
         if (run.group, run.variant) in wanted:
             attempts = ledger.attempts_of(run.run_id)
             datasets = [dataset["name"] for dataset in run.config["data"]["evaluation"]]
-            found.append(_Found(run, attempts, read_results(storage, attempts, datasets)))
+            results = read_results(storage, attempts, datasets)
+            newest = [AttemptKeys(each.run_id, each.number) for each in attempts[-1:]]
+            damaged = tuple(words for keys in newest for words in damage(storage, keys, datasets))
+            found.append(_Found(run, attempts, results, damaged))
     return found
 
 
@@ -123,7 +129,7 @@ def _run_result(one: _Found) -> RunResult:
     losses = tuple(
         (line.step, line.values["train/loss"])
         for line in one.results.history
-        if "train/loss" in line.values
+        if math.isfinite(line.values.get("train/loss", math.nan))
     )
     return RunResult(
         run_id=one.run.run_id,
@@ -140,6 +146,7 @@ def _run_result(one: _Found) -> RunResult:
         peak_memory_mib=ended.peak_memory_mib if ended else None,
         train_seconds=ended.train_seconds if ended else None,
         loss_curve=losses,
+        damaged=one.damaged,
         predictions=one.results.predictions,
     )
 

@@ -1,4 +1,4 @@
-"""Whether the data sets of configs lie on disk: what is missing, by name."""
+"""What configs read from disk: data sets that are missing, checkpoints that are refused."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, DatasetError, read_longvideobench
+from ntlbg_model.safe_loading import check_checkpoint
 from ntlbg_service.domain.errors import UserError
 
 
@@ -24,6 +25,17 @@ def check_data(config: Config, data_root: Path, source: str) -> None:
                     f"{source}: data.{part}.{index}.path: no data set at {folder}"
                     f"{_near_folder(folder)}"
                 )
+
+
+def check_checkpoints(config: Config, source: str) -> None:
+    """Raise UserError for a checkpoint of a config that lies here and would not be read."""
+    base, encoder = config.model.base_model, config.selection.encoder
+    for place, name in (("model.base_model", base), ("selection.encoder", encoder)):
+        try:
+            if name:
+                check_checkpoint(name)
+        except (ValueError, OSError) as error:
+            raise UserError(f"{source}: {place}: {name}: {error}") from None
 
 
 def _near_folder(folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ntlbg_model.backbone.exported import ORIGIN
 from ntlbg_model.config import Config
+from ntlbg_model.safe_loading import check_checkpoint
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import CheckpointMarker, Work
 from ntlbg_service.domain.resolve import parse
@@ -122,6 +123,10 @@ def _fill(folder: Path, storage: Storage, run: Run, marker: CheckpointMarker) ->
     links = [path for path in source.rglob("*") if path.is_symlink()]
     if links:
         raise UserError(f"{links[0]}: is a link, and a checkpoint has none; it is not followed")
+    try:
+        check_checkpoint(source)
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from None
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*RESUMING), dirs_exist_ok=True)
     config = parse(Config, run.config, f"ledger run {run.run_id}")
     add_words(folder, config.model.base_model)

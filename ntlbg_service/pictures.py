@@ -53,6 +53,13 @@ def frame_strips(
         frames = _frames(first_run, question, workspace) if question is not None else None
         if question is None or frames is None:
             continue
+        kept = {
+            name: _kept(rows[question_id], frames)
+            for name, rows in answers.items()
+            if question_id in rows and _is_option(rows[question_id].answer, question)
+        }
+        if not kept:
+            continue
         strips.append(
             FrameStrip(
                 dataset=dataset,
@@ -62,11 +69,7 @@ def frame_strips(
                 gold=question.answer,
                 gold_frames=question.positions,
                 total_frames=int(frames.indices[-1]) + 1,
-                variants={
-                    name: _kept(rows[question_id], frames)
-                    for name, rows in answers.items()
-                    if question_id in rows
-                },
+                variants=kept,
             )
         )
     return strips
@@ -87,6 +90,11 @@ def example_questions(predictions: Sequence[Prediction], shown: int = SHOWN) -> 
             videos.add(row.video_id)
             categories.add(row.category)
     return (first + rest)[:shown]
+
+
+def _is_option(answer: int | None, question: Question) -> bool:
+    """Whether a question has the option that a run says it chose."""
+    return answer is None or answer < len(question.candidates)
 
 
 def _kept(row: Prediction, frames: Frames) -> KeptFrames:

@@ -2,15 +2,16 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ntlbg_model.backbone.exported import ORIGIN, origin_of
+from ntlbg_model.backbone.exported import ORIGIN, OriginError, origin_of
 from ntlbg_model.config import Config
 from ntlbg_model.data.records import Prediction
-from ntlbg_service.domain.errors import in_one_line
+from ntlbg_service.domain.errors import UserError, in_one_line
 from ntlbg_service.domain.launch import (
     CheckpointMarker,
     ExitRecord,
@@ -24,10 +25,15 @@ from ntlbg_service.domain.recovery import UNLIMITED, FailureClass, Hours
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.retention import Checkpoint
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.storage.confined import LeavesStorageError
+from ntlbg_service.storage.files import read_whole
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import DamagedError, Storage
-from ntlbg_service.storage.records import read_intact, read_record, read_records
+from ntlbg_service.storage.records import (
+    damaged_lines,
+    read_intact,
+    read_record,
+    read_records,
+)
 
 
 @dataclass(frozen=True)
@@ -42,20 +48,35 @@ class Results:
 def config_of_checkpoint(folder: Path) -> Config | None:
     """The config that a checkpoint was trained with: of the attempt below whose folder it lies, or
     as an exported folder says; None for any other folder."""
-    exported = origin_of(folder)
+    try:
+        exported = origin_of(folder)
+    except OriginError as error:
+        raise UserError(str(error)) from None
     if exported is not None:
         return parse(Config, exported["config"], f"{folder / ORIGIN}: config")
     for parent in folder.resolve().parents:
         spec = parent / Path(AttemptKeys("", 0).spec).name
         if parent.name.startswith("attempt-") and spec.is_file():
-            return parse(LaunchSpec, json.loads(spec.read_text()), str(spec)).config
+            try:
+                found = json.loads(read_whole(spec))
+            except (DamagedError, ValueError, RecursionError) as error:
+                raise UserError(f"{spec}: cannot be read: {str(error)[:200]}") from None
+            if not isinstance(found, dict):
+                raise UserError(f"{spec}: is no launch spec")
+            return parse(LaunchSpec, found, str(spec)).config
     return None
 
 
 def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:
-    """The exit record of an attempt. One that cannot be read stands for a lost attempt."""
+    """The exit record of an attempt. One that cannot be read, or is another attempt's, stands for
+    a lost attempt."""
     try:
-        return read_record(storage, ExitRecord, keys.exit)
+        record = read_record(storage, ExitRecord, keys.exit)
+        if record is None:
+            return None
+        if (record.run_id, record.attempt) != (keys.run_id, keys.attempt):
+            raise DamagedError(f"storage: {keys.exit}: is of another attempt")
+        return replace(record, message=in_one_line(record.message))
     except DamagedError as error:
         return ExitRecord(
             run_id=keys.run_id,
@@ -73,13 +94,52 @@ def read_results(storage: Storage, attempts: Sequence[Attempt], datasets: Sequen
         return Results()
     keys = AttemptKeys(attempts[-1].run_id, attempts[-1].number)
     predictions = {
-        name: tuple(read_records(storage, Prediction, keys.predictions(name))) for name in datasets
+        name: _read_predictions(storage, keys.predictions(name), name) for name in datasets
     }
     return Results(
         exit=read_exit(storage, keys),
         predictions={name: rows for name, rows in predictions.items() if rows},
         history=read_history(storage, attempts),
     )
+
+
+def _read_predictions(storage: Storage, key: str, dataset: str) -> tuple[Prediction, ...]:
+    """The predictions of a data set, of each question the first."""
+    found: dict[str, Prediction] = {}
+    for row in read_records(storage, Prediction, key):
+        if row.dataset == dataset:
+            found.setdefault(row.question_id, row)
+    return tuple(found.values())
+
+
+def damage(storage: Storage, keys: AttemptKeys, datasets: Sequence[str]) -> tuple[str, ...]:
+    """Name the objects of an attempt that are not what is written there, each in a few words."""
+    counts = {keys.metrics: damaged_lines(storage, MetricLine, keys.metrics)}
+    for key in map(keys.predictions, datasets):
+        counts[key] = damaged_lines(storage, Prediction, key)
+    lines = [
+        f"{_short(key)} has {count} damaged line{'s' * (count > 1)}"
+        for key, count in counts.items()
+        if count
+    ]
+    return (*damaged_objects(storage, keys), *lines)
+
+
+def damaged_objects(storage: Storage, keys: AttemptKeys) -> tuple[str, ...]:
+    """The same without metric lines and predictions."""
+    found = [key for key in storage.keys(keys.markers) if _marker(storage, keys, key) is None]
+    one: type[ExitRecord | Heartbeat]
+    for key, one in ((keys.exit, ExitRecord), (keys.heartbeat, Heartbeat)):
+        try:
+            read_record(storage, one, key)
+        except DamagedError:
+            found.append(key)
+    return tuple(f"{_short(key)} is damaged" for key in found)
+
+
+def _short(key: str) -> str:
+    """A key without the run that it is of."""
+    return key.partition("/attempt-")[2].partition("/")[2]
 
 
 def read_history(storage: Storage, attempts: Sequence[Attempt]) -> tuple[MetricLine, ...]:
@@ -111,19 +171,29 @@ def committed_checkpoints(
     for attempt in attempts:
         keys = AttemptKeys(attempt.run_id, attempt.number)
         for key in storage.keys(keys.markers):
-            marker = read_intact(storage, CheckpointMarker, key)
-            place = _place_of(marker, key, keys) if marker is not None else None
-            if marker is not None and place is not None and _lies_below(storage, place, keys):
-                found.append(replace(marker, path=place))
+            marker = _marker(storage, keys, key)
+            if marker is not None and storage.path(marker.path).is_dir():
+                found.append(marker)
     return tuple(found)
 
 
-def _place_of(marker: CheckpointMarker, key: str, keys: AttemptKeys) -> str | None:
-    """Key of the folder that a marker stands for; None where it does not fit the marker's own."""
-    place = keys.below(marker.path)
-    own = key == keys.marker(marker.step)
-    fits = own and place is not None and Path(place).name == Path(keys.checkpoint(marker.step)).name
-    return place if fits else None
+def _marker(storage: Storage, keys: AttemptKeys, key: str) -> CheckpointMarker | None:
+    """A checkpoint's marker, with the key of its folder as its path; None where it is damaged,
+    which one is whose attempt, step or folder is not what its own place says."""
+    marker = read_intact(storage, CheckpointMarker, key)
+    if marker is None or marker.attempt != keys.attempt or key != keys.marker(marker.step):
+        return None
+    folder = keys.below(marker.path)
+    named = re.fullmatch(r"step-(\d{1,12})", Path(folder).name) if folder else None
+    if folder is None or named is None or int(named[1]) != marker.step:
+        return None
+    try:
+        work, place = storage.path(keys.work), storage.path(folder)
+    except DamagedError:
+        return None
+    # Older homes have further folders below Ray's own. A link of the attempt's leads elsewhere.
+    own = work.as_posix().endswith(f"/{keys.work}") and place.is_relative_to(work)
+    return replace(marker, path=folder) if own else None
 
 
 def unclear_checkpoints(storage: Storage, attempts: Sequence[Attempt]) -> tuple[str, ...]:
@@ -135,15 +205,6 @@ def unclear_checkpoints(storage: Storage, attempts: Sequence[Attempt]) -> tuple[
         for key in storage.keys(keys.markers)
     ]
     return tuple(key for key in marked if key not in known and storage.path(key).is_dir())
-
-
-def _lies_below(storage: Storage, key: str, keys: AttemptKeys) -> bool:
-    folder = storage.path(keys.folder)
-    try:
-        place = storage.path(key)
-    except LeavesStorageError:
-        return False
-    return place != folder and place.is_relative_to(folder) and place.is_dir()
 
 
 def checkpoints_by_value(

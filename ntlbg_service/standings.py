@@ -9,7 +9,7 @@ from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.results import hours_of
+from ntlbg_service.results import damaged_objects, hours_of, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.storage.records import read_intact, read_records
@@ -35,6 +35,8 @@ class Standing:
     """Seconds since the newest sign of life; None where there is none yet."""
     hours: Hours = UNLIMITED
     """What it took of the hours that it may take."""
+    damaged: tuple[str, ...] = ()
+    """Objects of its newest attempt that cannot be read, in words, while it runs."""
 
     @property
     def staging(self) -> str:
@@ -69,7 +71,7 @@ class Standing:
             return f"{self.run.wanted} asked for" if stopping else "paused"
         if self.run.state is not RunState.RUNNING:
             return f"{self.run.state}: {self.run.reason}" if self.run.reason else self.run.state
-        return f"{self._stage}, {self.hours.words}" if self.hours.words else self._stage
+        return ", ".join(filter(None, (self._stage, self.hours.words, *self.damaged)))
 
     @property
     def _stage(self) -> str:
@@ -128,6 +130,7 @@ def _standing(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> Stan
         heartbeat=heartbeat,
         heartbeat_age=storage.age(keys.heartbeat),
         hours=hours,
+        damaged=damaged_objects(storage, keys),
     )
 
 
@@ -138,5 +141,5 @@ def _answered(storage: Storage, run: Run, keys: AttemptKeys) -> int:
 
 def _trials(storage: Storage, run: Run, keys: AttemptKeys) -> tuple[int, int]:
     names = [trial["name"] for trial in run.details["trials"]]
-    ended = sum(storage.get(keys.trial(name).exit) is not None for name in names)
+    ended = sum(read_exit(storage, keys.trial(name)) is not None for name in names)
     return ended, len(names)

@@ -18,7 +18,13 @@ from ntlbg_model.backbone.model import CLASSES, TINY, Backbone, BackboneError, l
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.model import OPTIONS, NTLBGModel
-from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
+from ntlbg_model.safe_loading import (
+    DATA_ALONE,
+    UNREADABLE,
+    WITHOUT_CODE,
+    check_checkpoint,
+    refuse_quantised,
+)
 
 ADAPTER = "adapter_config.json"
 """What peft writes beside adapters."""
@@ -56,7 +62,8 @@ def load_for_answers(source: str, device: Device, base: str | None = None) -> Ba
     run says its base itself. Raises BackboneError.
     """
     folder = Path(source)
-    base = base or base_of(folder)
+    with _named(folder):
+        base = base or base_of(folder)
     if not (folder / OPTIONS).is_file():
         return _without_parts(source, folder, device, base)
     with _named(folder):
@@ -88,8 +95,8 @@ def _loaded(source: str, device: Device) -> Backbone:
 def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
     """A base model with the adapters in `folder`."""
     with _named(folder):
-        refuse_pickles(folder, ADAPTERS)
-        named = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
+        check_checkpoint(folder, ADAPTERS)
+        named = json.loads((folder / ADAPTER).read_text())["base_model_name_or_path"]
         backbone = _loaded(base or _base_name(named), device)
         with warnings.catch_warnings():
             # peft 0.21 asks for a property that transformers 5.23 has renamed.
@@ -105,10 +112,12 @@ def _tuned(folder: Path, device: Device, base: str | None) -> Backbone:
     with _named(folder):
         if base is None:
             raise ValueError("no tokenizer beside the weights; say which base model they are of")
-        refuse_pickles(folder)
+        check_checkpoint(folder)
         words = AutoTokenizer.from_pretrained(str(TINY) if base == "tiny" else base, **WITHOUT_CODE)
         register()
-        kind = AutoConfig.from_pretrained(folder, **WITHOUT_CODE).model_type
+        config = AutoConfig.from_pretrained(folder, **WITHOUT_CODE)
+        refuse_quantised(getattr(config, "quantization_config", None))
+        kind = config.model_type
         if kind not in CLASSES:
             raise ValueError(f"the weights are of a {kind!r}")
         model = CLASSES[kind].from_pretrained(

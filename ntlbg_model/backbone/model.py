@@ -25,7 +25,13 @@ from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.model import NTLBGModel, connector_options
 from ntlbg_model.native.size import architecture_of
-from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
+from ntlbg_model.safe_loading import (
+    DATA_ALONE,
+    UNREADABLE,
+    WITHOUT_CODE,
+    check_checkpoint,
+    refuse_quantised,
+)
 from ntlbg_model.tokens.connector import build_connector
 from ntlbg_model.tokens.connector_size import CONTEXT_WIDTH
 
@@ -192,8 +198,10 @@ def _pretrained(
     source: str, name: str, dtype: torch.dtype, attention: kernels.Attention
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
-        refuse_pickles(source)
-        kind = AutoConfig.from_pretrained(source, **WITHOUT_CODE).model_type
+        check_checkpoint(source)
+        config = AutoConfig.from_pretrained(source, **WITHOUT_CODE)
+        refuse_quantised(getattr(config, "quantization_config", None))
+        kind = config.model_type
         if kind not in CLASSES:
             raise BackboneError(f"model.base_model {name!r} is a {kind!r}, {_instead(kind)}")
         tokenizer = AutoTokenizer.from_pretrained(source, **WITHOUT_CODE)

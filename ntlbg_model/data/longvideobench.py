@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ntlbg_model.data.records import Question
+from ntlbg_model.data.records import MOST, Question
 
 ANNOTATIONS = "lvb_val.json"
 VIDEOS = "videos"
@@ -68,7 +68,9 @@ def _rows(file: Path) -> list[Any]:
     except ValueError as error:
         if isinstance(error, DatasetError):
             raise
-        raise DatasetError(f"{file}: not JSON: {error}") from error
+        raise DatasetError(f"{file}: not JSON: {str(error).partition(';')[0]}") from error
+    except RecursionError:
+        raise DatasetError(f"{file}: is nested too deeply") from None
     if not isinstance(rows, list) or not rows:
         raise DatasetError(f"{file}: must be a list with at least one question")
     return rows
@@ -118,7 +120,9 @@ class _Row:
 
     def frames(self, field: str) -> tuple[int, ...]:
         values = self._get(field, optional=True) or []
-        if not isinstance(values, list) or not all(type(v) is int and v >= 0 for v in values):
+        if not isinstance(values, list) or not all(
+            type(v) is int and 0 <= v < MOST for v in values
+        ):
             raise self.error(field, f"must be a list of frame numbers, got {values!r}")
         return tuple(values)
 

@@ -1,8 +1,12 @@
 """The records every reader produces and every evaluation writes. Standard library only."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
+
+MOST = 2**31
+"""Numbers of frames, options and tokens are below."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,16 @@ class Prediction:
     """Wall time from cached frames to the answer: selection, vision tower, language model."""
     scores: tuple[float, ...] = ()
     """Log-probability of each option."""
+
+    def __post_init__(self) -> None:
+        places = [place for place in (self.gold, self.answer) if place is not None]
+        counts = (*places, self.visual_tokens, *self.frames, *self.gold_frames)
+        if any(not 0 <= number < MOST for number in counts):
+            raise ValueError(f"frames, options and tokens must be from 0 to {MOST - 1}")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds must be from 0, got {self.seconds}")
+        if self.needle_recall is not None and not 0 <= self.needle_recall <= 1:
+            raise ValueError(f"needle_recall must be from 0 to 1, got {self.needle_recall}")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping."""

@@ -28,7 +28,13 @@ from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.qwen3_vl import Qwen3Vl
 from ntlbg_model.native.size import architecture_of
 from ntlbg_model.native.video_llama3 import VideoLlama3
-from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
+from ntlbg_model.safe_loading import (
+    DATA_ALONE,
+    UNREADABLE,
+    WITHOUT_CODE,
+    check_checkpoint,
+    refuse_quantised,
+)
 
 CLASSES: Mapping[Architecture, tuple[type[NativeModel], type[PreTrainedModel]]] = MappingProxyType(
     {
@@ -63,8 +69,10 @@ def load_native(
     kernels.register()
     with _refusing(name):
         ours, theirs = CLASSES[architecture]
-        refuse_pickles(source)
-        _check_kind(AutoConfig.from_pretrained(source, **WITHOUT_CODE), config, ours)
+        check_checkpoint(source)
+        found = AutoConfig.from_pretrained(source, **WITHOUT_CODE)
+        refuse_quantised(getattr(found, "quantization_config", None))
+        _check_kind(found, config, ours)
         model = (
             theirs.from_pretrained(
                 source,

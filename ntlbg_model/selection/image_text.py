@@ -15,7 +15,13 @@ from transformers import AutoConfig, AutoTokenizer, CLIPModel, PreTrainedTokeniz
 
 from ntlbg_model.backbone import vision
 from ntlbg_model.config import PAIR
-from ntlbg_model.safe_loading import DATA_ALONE, UNREADABLE, WITHOUT_CODE, refuse_pickles
+from ntlbg_model.safe_loading import (
+    DATA_ALONE,
+    UNREADABLE,
+    WITHOUT_CODE,
+    check_checkpoint,
+    refuse_quantised,
+)
 
 EncoderKind = Literal["clip", "siglip"]
 
@@ -90,13 +96,15 @@ def load_encoder(
     name = source or CHECKPOINTS[kind]
     dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
     try:
-        refuse_pickles(name)
-        found = AutoConfig.from_pretrained(name, **WITHOUT_CODE).model_type
+        check_checkpoint(name)
+        config = AutoConfig.from_pretrained(name, **WITHOUT_CODE)
+        refuse_quantised(getattr(config, "quantization_config", None))
+        found = config.model_type
         if found != kind:
             raise EncoderError(f"selection.encoder {name!r} is a {found!r}, not a {kind!r}")
         tokenizer = AutoTokenizer.from_pretrained(name, **WITHOUT_CODE)
         model = _CLASSES[kind].from_pretrained(name, dtype=dtype, **DATA_ALONE)
-    except (*UNREADABLE, ImportError) as error:
+    except UNREADABLE as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise EncoderError(f"selection.encoder {name!r} cannot be loaded: {reason}") from error
     model.requires_grad_(False)

@@ -12,8 +12,10 @@ import click
 
 from ntlbg_model import __version__
 from ntlbg_service.cli.place import forget, pasteable
+from ntlbg_service.domain.control_characters import neutral
 from ntlbg_service.domain.errors import InfrastructureError, NtlbgError, in_one_line
 from ntlbg_service.redaction import printed, redacted, redacted_output
+from ntlbg_service.terminal import neutral_output
 
 COMMANDS = {
     "run": "run",
@@ -95,10 +97,10 @@ def _complete() -> None:
 
 def main() -> None:
     """Entry point: every error a person can cause is one line, with its exit code; nothing that is
-    printed has a secret in it."""
+    printed has a secret in it, or steers a terminal."""
     if COMPLETE in os.environ:
         _complete()
-    with redacted_output(stdout=printed):
+    with redacted_output(stdout=printed), neutral_output():
         _main()
 
 
@@ -130,7 +132,7 @@ def _main() -> None:
     except Exception as error:
         crash = Path(os.environ.get("NTLBG_HOME", ".ntlbg")) / "crash.log"
         crash.parent.mkdir(parents=True, exist_ok=True)
-        crash.write_text(redacted(traceback.format_exc()))
+        crash.write_text(neutral(redacted(traceback.format_exc())))
         said = in_one_line(f"{type(error).__name__}: {error}")
         click.echo(f"ntlbg: internal error: {said} ({crash})", err=True)
         sys.exit(1)

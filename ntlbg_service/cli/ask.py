@@ -49,12 +49,13 @@ def command(
 
     A second question about the same video does not decode it again.
     """
-    from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from ntlbg_model.data.video import VideoError
     from ntlbg_model.selection.image_text import EncoderError
     from ntlbg_model.videoqa import QuestionError
+    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.report.answer_strip import draw_answer
 
@@ -63,8 +64,8 @@ def command(
     _check_video(video)
     loaded = _load(model, workspace)
     try:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(f"reading {video.name}", total=None, visible=False)
+        with Progress(console=DataConsole(stderr=True), transient=True) as bar:
+            task = bar.add_task(escape(f"reading {video.name}"), total=None, visible=False)
             answer = loaded.answer(
                 video,
                 question,

@@ -94,9 +94,8 @@ def calibration(as_json: bool, workspace: Workspace) -> None:
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from ntlbg_service.cli.calibration_table import shape_rows, table_of
+    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.domain.fitting.calibration import calibrate, said
     from ntlbg_service.measured import read_home
 
@@ -108,7 +107,7 @@ def calibration(as_json: bool, workspace: Workspace) -> None:
         }
         click.echo(json.dumps(found, indent=1))
         return
-    console = Console()
+    console = DataConsole()
     for profile, peaks in home.items():
         console.print(table_of(profile, peaks))
         console.print(said(profile, calibrate(peaks)), highlight=False, soft_wrap=True)

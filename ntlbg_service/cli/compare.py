@@ -59,12 +59,11 @@ def show_comparison(
     """Print the comparison and write the report."""
     from datetime import datetime
 
-    from rich.console import Console
-
+    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.comparing import compare_suite, write_report
     from ntlbg_service.report.table import print_comparison
 
-    console = Console()
+    console = DataConsole()
     console.print()
     print_comparison(compare_suite(ledger, workspace, files, variants), console)
     path = write_report(ledger, workspace, files, variants, datetime.now().astimezone(), html)

@@ -50,7 +50,7 @@ def needles(
     Short flashes of a coloured shape are hidden in long videos, and questions are asked about
     them. The same options give the same bytes; a set that is there already is left alone.
     """
-    from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from ntlbg_model.data.longvideobench import DatasetError
@@ -58,6 +58,7 @@ def needles(
     from ntlbg_model.data.needles.plan import NeedlesSpec
     from ntlbg_model.data.needles.write import write_needles
     from ntlbg_model.data.video import VideoError
+    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.domain.errors import UserError
 
     if out.is_absolute() or ".." in out.parts:
@@ -77,9 +78,9 @@ def needles(
             haystack=footage,
         )
         folder = workspace.data_root / out
-        console = Console()
+        console = DataConsole()
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task(f"rendering {out}", total=videos)
+            task = progress.add_task(escape(f"rendering {out}"), total=videos)
             write_needles(spec, folder, lambda done, _: progress.update(task, completed=done))
     except VideoError as error:
         raise UserError(f"{error.path}: {error.reason}") from None

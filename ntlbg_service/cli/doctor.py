@@ -51,7 +51,13 @@ def command(as_json: bool, workspace: Workspace) -> None:
 
 
 def _print(finding: "Finding") -> None:
+    from rich.text import Text
+
+    from ntlbg_service.cli.console import DataConsole
+
     mark, colour = MARKS.get(finding.level, ("-", "white"))
-    click.echo(f"{click.style(mark, fg=colour)} {finding.check:<15} {finding.what}")
+    said = [Text.assemble((mark, colour), f" {finding.check:<15} {finding.what}")]
     if finding.do:
-        click.echo(f"  {'':<15} -> {finding.do}")
+        said.append(Text(f"  {'':<15} -> {finding.do}"))
+    for line in said:
+        DataConsole().print(line, soft_wrap=True)

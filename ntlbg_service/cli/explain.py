@@ -1,7 +1,7 @@
 """`ntlbg explain`: why a run waits, why there, why so, why again."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,11 +14,11 @@ from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
 
+    from ntlbg_service.domain.launch import StagedNode
     from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Attempt, Run
@@ -37,8 +37,8 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
     What it waits for; every attempt, why it was made, on which GPU and why that one; its settings
     with what each bought; predicted memory item by item, and what was measured.
     """
+    from ntlbg_service.cli.console import new_console
     from ntlbg_service.cli.explanation import print_settings, say
-    from ntlbg_service.cli.plan_table import new_console
     from ntlbg_service.domain.states import RunState
     from ntlbg_service.standings import standing
     from ntlbg_service.storage.local import LocalStorage
@@ -56,19 +56,22 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
     print_settings(console, fit)
     say(console, 1, "what happened")
     for event in ledger.events_of(seen.run.run_id):
-        say(console, 2, _escaped(f"{_when(event.time)}  {event.kind}: {event.message}"))
+        say(console, 2, f"{_when(event.time)}  {event.kind}: {event.message}")
 
 
 def _print_head(console: "Console", seen: "Standing") -> None:
+    from rich.text import Text
+
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.domain.states import RunState
 
     run = seen.run
-    say(console, 0, f"[bold]{_escaped(run.label)}[/]  {run.run_id}  {_escaped(run.suite_key)}")
+    head = Text.assemble((run.label, "bold"), f"  {run.run_id}  {run.suite_key}")
+    say(console, 0, head)
     if run.details.get("description"):
-        say(console, 0, _escaped(run.details["description"]))
-    say(console, 1, f"submitted {_when(run.created_at)} by {_escaped(run.submitter)}")
-    say(console, 1, f"now {_escaped(seen.doing)}")
+        say(console, 0, run.details["description"])
+    say(console, 1, f"submitted {_when(run.created_at)} by {run.submitter}")
+    say(console, 1, f"now {seen.doing}")
     if seen.hours.words and run.state is not RunState.RUNNING:
         say(console, 1, seen.hours.words)
 
@@ -84,10 +87,10 @@ def _print_wait(
     nodes = choose_inventory(inventory, None).nodes()
     wait, reasons = reasons_to_wait(ledger, run, nodes, caps)
     for words in reasons:
-        say(console, 1, f"why waiting: {_escaped(pasteable(words))}")
+        say(console, 1, f"why waiting: {pasteable(words)}")
     if wait is not None and wait.interval.start > 0:
         say(console, 2, f"by predicted hours that is in {duration(wait.interval.start)}")
-    say(console, 1, f"priority {run.priority}; {_escaped(who_drives(ledger))}")
+    say(console, 1, f"priority {run.priority}; {who_drives(ledger)}")
 
 
 def _print_attempt(
@@ -108,30 +111,35 @@ def _print_attempt(
         f"{_when(attempt.launched_at)}: {state}",
     )
     if attempt.nodes:
-        say(console, 2, _escaped(f"node {', '.join(attempt.nodes)}"))
+        say(console, 2, f"node {', '.join(attempt.nodes)}")
     say(console, 2, f"why {fit.profile}: {why_kind(fit, seen.run.fits)}")
     if attempt.resume_from:
-        say(console, 2, f"resumes from {_escaped(attempt.resume_from)}")
+        say(console, 2, f"resumes from {attempt.resume_from}")
     if attempt.message:
-        say(console, 2, f"ended: {_escaped(attempt.message)}")
+        say(console, 2, f"ended: {attempt.message}")
     for line in _measured(storage, seen, attempt):
         say(console, 2, line)
 
 
 def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[str]:
     """What this attempt took of memory and time, beside what was predicted."""
+    from ntlbg_service.domain.launch import Heartbeat, StagedNode
     from ntlbg_service.domain.memory_words import against
-    from ntlbg_service.results import read_exit
+    from ntlbg_service.results import damage, read_exit
     from ntlbg_service.storage.layout import AttemptKeys
+    from ntlbg_service.storage.records import read_intact
 
     keys = AttemptKeys(attempt.run_id, attempt.number)
     record = read_exit(storage, keys)
-    told = map(storage.get, storage.keys(keys.all_staged))
+    told = [read_intact(storage, StagedNode, key) for key in storage.keys(keys.all_staged)]
     staged = [_brought(node) for node in told if node is not None]
     peak = record.peak_memory_mib if record else attempt.measured.peak_mib
     if peak is None:
-        peak = (storage.get(keys.heartbeat) or {}).get("peak_memory_mib")
-    lines = [*staged, f"memory: {against(attempt.fit.predicted_gib, peak)}"]
+        beat = read_intact(storage, Heartbeat, keys.heartbeat)
+        peak = beat.peak_memory_mib if beat else None
+    sets = [each["name"] for each in seen.run.config["data"]["evaluation"]]
+    damaged = [f"in storage, {words}" for words in damage(storage, keys, sets)]
+    lines = [*staged, *damaged, f"memory: {against(attempt.fit.predicted_gib, peak)}"]
     if record is not None and record.train_seconds is not None:
         lines.append(
             f"training took {record.train_seconds:.0f} s, "
@@ -147,18 +155,12 @@ def _waited(seconds: float | None) -> str:
     return "" if seconds is None or seconds < 1 else f"; {seconds:.0f} s of it writing checkpoints"
 
 
-def _brought(staged: "Mapping[str, Any]") -> str:
+def _brought(staged: "StagedNode") -> str:
     """What one node did before the run began."""
-    copied = f"{staged['copied_bytes'] / 1024**3:.2f} GiB copied"
-    fresh = copied if staged["copied_files"] else "all of it was there"
-    return f"staging on {staged['host']} took {staged['seconds']:.0f} s, {fresh}"
+    copied = f"{staged.copied_bytes / 1024**3:.2f} GiB copied"
+    fresh = copied if staged.copied_files else "all of it was there"
+    return f"staging on {staged.host} took {staged.seconds:.0f} s, {fresh}"
 
 
 def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from ntlbg_service.cli.plan_table import new_console
+from ntlbg_service.cli.console import new_console
 from ntlbg_service.cli.plan_words import batch, duration, number, settings, where
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.planning.explain import why_here, why_so_many, why_then
@@ -15,9 +15,9 @@ from ntlbg_service.domain.planning.plan import Plan, PlannedVariant, RunKey
 def print_explanation(plan: Plan, row: PlannedVariant, runs: Sequence[RunKey]) -> None:
     """Why a variant's runs are where they are, with what, when, and what else there was."""
     console = new_console()
-    say(console, 0, f"[bold]{escape(row.variant.group)}/{escape(row.variant.name)}[/]")
+    say(console, 0, Text(f"{row.variant.group}/{row.variant.name}", style="bold"))
     if row.variant.description:
-        say(console, 0, escape(row.variant.description))
+        say(console, 0, row.variant.description)
     if row.unbuilt:
         say(console, 1, f"not built yet: {', '.join(row.unbuilt)}")
     used: dict[int, Fit] = {}
@@ -29,7 +29,7 @@ def print_explanation(plan: Plan, row: PlannedVariant, runs: Sequence[RunKey]) -
         print_settings(console, fit)
     _others(console, plan, row, list(used.values()))
     for misfit in row.misfits:
-        say(console, 1, f"not on {misfit.profile}: {escape(misfit.reason)}")
+        say(console, 1, f"not on {misfit.profile}: {misfit.reason}")
 
 
 def _run(console: Console, plan: Plan, row: PlannedVariant, key: RunKey) -> None:
@@ -46,7 +46,7 @@ def _run(console: Console, plan: Plan, row: PlannedVariant, key: RunKey) -> None
     more = why_so_many(row, interval)
     if more:
         say(console, 2, f"why {interval.placement.fit.workers} GPUs: {more}")
-    say(console, 2, f"why then: {escape(why_then(plan, key))}")
+    say(console, 2, f"why then: {why_then(plan, key)}")
 
 
 def print_settings(console: Console, fit: Fit) -> None:
@@ -60,7 +60,7 @@ def print_settings(console: Console, fit: Fit) -> None:
         f"settings on {where(fit)}: {fit.numerics}, batch {batch(fit)}, {settings(fit)}",
     )
     for reason in fit.reasons:
-        say(console, 2, escape(reason))
+        say(console, 2, reason)
     say(
         console,
         1,
@@ -95,6 +95,8 @@ def _others(console: Console, plan: Plan, row: PlannedVariant, used: Sequence[Fi
         )
 
 
-def say(console: Console, depth: int, text: str) -> None:
+def say(console: Console, depth: int, text: str | Text) -> None:
     """One line, indented."""
-    console.print("  " * depth + text, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(
+        Text("  " * depth).append(text), highlight=False, soft_wrap=not console.is_terminal
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.workspace import Workspace
 
@@ -43,17 +44,15 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     whose marker cannot be understood stays too, and is named. It is safe beside a controller; the
     frame cache is left alone while anything runs.
     """
-    from ntlbg_service.cleaning import find_litter
+    from ntlbg_service.cleaning import Found, find_litter
     from ntlbg_service.cli.byte_words import bytes_in_words
     from ntlbg_service.cli.targets import existing_ledger
-    from ntlbg_service.storage.local import LocalStorage, take_away
+    from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
-    found = find_litter(ledger, storage, workspace, keep=keep, days=days)
-    if not dry_run:
-        for litter in found.litter:
-            take_away(litter.path)
+    looked = find_litter(ledger, storage, workspace, keep=keep, days=days, note=_say)
+    found = looked if dry_run else Found(tuple(filter(_deleted, looked.litter)), looked.unclear)
     if as_json:
         rows = {"found": _rows(found.litter), "unclear": _rows(found.unclear)}
         click.echo(json.dumps({"deleted": not dry_run, **rows}, indent=1))
@@ -70,6 +69,21 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
         click.echo(f"kept: {kept.run}: {kept.path.name} ({size}): {kept.why}")
     total = bytes_in_words(sum(map(sum, sizes.values())))
     click.echo(f"{total} would be freed; nothing was deleted" if dry_run else f"{total} freed")
+
+
+def _deleted(litter: "Litter") -> bool:
+    from ntlbg_service.storage.local import take_away
+
+    try:
+        take_away(litter.path)
+    except OSError as error:
+        _say(f"{litter.path}: not deleted: {error.strerror or error}")
+        return False
+    return True
+
+
+def _say(words: str) -> None:
+    click.echo(f"ntlbg: {in_one_line(words)}", err=True)
 
 
 def _list(found: "Sequence[Litter]") -> None:

@@ -31,8 +31,7 @@ def gpus(watch: bool, as_json: bool, autoscaler: Path | None) -> None:
     A GPU that is sick, or whose memory others use, is shown with the reason and no plan counts on
     it. A node's label ntlbg.io/profile says what its GPUs are planned as, whatever NVML says.
     """
-    from rich.console import Console
-
+    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.cli.gpus_table import table_of
     from ntlbg_service.nodes.node_types import load_node_types
 
@@ -45,7 +44,7 @@ def gpus(watch: bool, as_json: bool, autoscaler: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(_as_json(nodes, types), indent=1))
         return
-    console = Console()
+    console = DataConsole()
     if watch:
         _watch(lambda: table_of(read(), kinds), console)
         return

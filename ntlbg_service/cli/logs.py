@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 CHUNK = 1 << 16
 """Bytes read at once."""
+LONGEST_COLOUR = 70
+"""Bytes."""
 
 
 @click.command(short_help="A run's output, from the first byte.")
@@ -98,14 +100,27 @@ def _ended(attempt: "Attempt") -> bool:
 
 
 def print_log(storage: "Storage", keys: AttemptKeys, place: int) -> int:
-    """Print an attempt's log from a byte on, without secrets; says where it ends now."""
-    path = storage.path(keys.log)
-    output = RedactedBytes(sys.stdout.buffer)
-    if path.is_file():
-        with path.open("rb") as log:
+    """Print an attempt's log from a byte on, without its colours and secrets; says where it ends
+    now. Raises DamagedError."""
+    from ntlbg_service.domain.control_characters import COLOUR
+    from ntlbg_service.storage.errors import DamagedError
+    from ntlbg_service.storage.files import opened
+
+    output, held = RedactedBytes(sys.stdout.buffer), b""
+    try:
+        with opened(storage.path(keys.log)) as log:
             log.seek(place)
             while block := log.read(CHUNK):
-                output.write(block)
                 place += len(block)
+                # A colour may come in two parts.
+                text, escape, begun = COLOUR.sub(b"", held + block).rpartition(b"\x1b")
+                whole = not escape or len(begun) > LONGEST_COLOUR
+                held = b"" if whole else escape + begun
+                output.write(text + escape + begun if whole else text)
+    except FileNotFoundError:
+        return place
+    except DamagedError as error:
+        raise DamagedError(f"storage: {keys.log}: {error}") from None
+    output.write(held)
     output.flush()
     return place

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rich.markup import escape
+from rich.text import Text
 
 from ntlbg_service.cli.byte_words import bytes_in_words
 from ntlbg_service.cli.place import pasteable
@@ -13,7 +13,7 @@ from ntlbg_service.domain.planning.disk import GIB, disk_of_plan
 from ntlbg_service.domain.planning.plan import Plan
 
 
-def totals(plan: Plan) -> str:
+def totals(plan: Plan) -> Text:
     """How long it takes, what it takes, and how far that is from the least possible."""
     seeds = sorted({seed for _, _, seed in plan.intervals})
     over = plan.makespan_hours / plan.least_hours - 1 if plan.least_hours else 0.0
@@ -22,12 +22,12 @@ def totals(plan: Plan) -> str:
         if over < 0.005
         else f"no order takes less than {duration(plan.least_hours)}"
     )
-    words = (
-        f"{len(plan.intervals)} runs (seeds {', '.join(map(str, seeds))}) take "
-        f"[bold]{duration(plan.makespan_hours)}[/] and {number(plan.gpu_hours)} device-hours; "
-        f"{least}."
+    cost = "" if plan.cost is None else f" The nodes cost {number(plan.cost)}."
+    return Text.assemble(
+        f"{len(plan.intervals)} runs (seeds {', '.join(map(str, seeds))}) take ",
+        (duration(plan.makespan_hours), "bold"),
+        f" and {number(plan.gpu_hours)} device-hours; {least}.{cost}",
     )
-    return words if plan.cost is None else f"{words} The nodes cost {number(plan.cost)}."
 
 
 def disk(plan: Plan) -> str:
@@ -36,11 +36,9 @@ def disk(plan: Plan) -> str:
     if not found.written:
         return "No run writes checkpoints."
     sizes = [bytes_in_words(gib * GIB) for gib in (found.written, found.largest, found.kept)]
-    return escape(
-        pasteable(
-            f"Their checkpoints take {sizes[0]} on disk (one up to {sizes[1]}), "
-            f"{sizes[2]} after 'ntlbg gc'."
-        )
+    return pasteable(
+        f"Their checkpoints take {sizes[0]} on disk (one up to {sizes[1]}), "
+        f"{sizes[2]} after 'ntlbg gc'."
     )
 
 
@@ -60,7 +58,7 @@ def learned(plan: Plan, estimates: Estimates) -> Iterator[str]:
             yield said(profile, calibration)
 
 
-def added_nodes(plan: Plan) -> Iterator[str]:
+def added_nodes(plan: Plan) -> Iterator[Text]:
     """What an autoscaler would add, by group of nodes."""
     added: dict[int, list[tuple[float, float]]] = {}
     for node in plan.rented:
@@ -69,26 +67,29 @@ def added_nodes(plan: Plan) -> Iterator[str]:
     for index, times in added.items():
         group = plan.inventory.groups[index]
         first, last = min(start for start, _ in times), max(end for _, end in times)
-        yield (
-            f"[cyan]adds[/] {len(times)} of {group.most} nodes of {group.gpus} x {group.profile}, "
+        yield Text.assemble(
+            ("adds", "cyan"),
+            f" {len(times)} of {group.most} nodes of {group.gpus} x {group.profile}, "
             f"the first asked for {'now' if first <= 0 else 'in ' + duration(first)}, "
-            f"the last released after {duration(last)}"
+            f"the last released after {duration(last)}",
         )
 
 
-def guard(plan: Plan) -> Iterator[str]:
+def guard(plan: Plan) -> Iterator[Text]:
     """What the guard cost, and which groups it could not keep in one class."""
     extra = plan.makespan_hours / plan.unpinned_hours - 1 if plan.unpinned_hours else 0.0
     if extra > 0.005:
-        yield (
-            f"[cyan]numerics[/] each group keeps to one class, which takes {extra:.0%} longer; "
-            f"--one-numerics 0 would take {duration(plan.unpinned_hours)}"
+        yield Text.assemble(
+            ("numerics", "cyan"),
+            f" each group keeps to one class, which takes {extra:.0%} longer; "
+            f"--one-numerics 0 would take {duration(plan.unpinned_hours)}",
         )
     for group, classes in plan.mixed_numerics().items():
-        yield (
-            f"[yellow]numerics[/] group {escape(group)} would mix {' and '.join(classes)}; "
+        yield Text.assemble(
+            ("numerics", "yellow"),
+            f" group {group} would mix {' and '.join(classes)}; "
             "pin hardware.profile, or allow more time with --one-numerics, to compare like with "
-            "like"
+            "like",
         )
 
 
@@ -98,5 +99,5 @@ def refusals(plan: Plan) -> dict[str, list[str]]:
     for row in plan.variants:
         if row.refusal:
             name = f"{row.variant.group}/{row.variant.name}"
-            reasons.setdefault(row.refusal, []).append(escape(name))
+            reasons.setdefault(row.refusal, []).append(name)
     return reasons

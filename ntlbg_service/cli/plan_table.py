@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from ntlbg_service.cli.console import new_console
 from ntlbg_service.cli.plan_summary import (
     added_nodes,
     disk,
@@ -22,8 +22,6 @@ from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.planning.plan import Plan, PlannedVariant
 from ntlbg_service.domain.scheduling.cluster import Interval
 
-UNFOLDED = 200
-"""Width of a table that goes to a file or a pipe."""
 NARROW = 120
 """Below this width the table has fewer columns and shorter words."""
 LEAST_NAME = 12
@@ -53,37 +51,29 @@ COLUMNS = (
 )
 
 
-def new_console() -> Console:
-    """A console on stdout that does not fold what goes to a file or a pipe."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = UNFOLDED
-    return console
-
-
 def print_plan(plan: Plan, estimates: Estimates = CLOSED_FORM) -> None:
     """The plan as a table, what it comes to, and what cannot run or compare."""
     console = new_console()
     if plan.intervals:
-        console.print(f"Plan on {escape(plan.inventory.name)}", style="italic")
+        console.print(f"Plan on {plan.inventory.name}", style="italic")
         for part in _tables(plan, console.width):
             console.print(part)
         console.print(totals(plan), highlight=False)
         console.print(disk(plan), highlight=False)
         console.print(legend(), style="dim", highlight=False)
-        for line in learned(plan, estimates):
-            console.print(line, style="dim", highlight=False)
+        for words in learned(plan, estimates):
+            console.print(words, style="dim", highlight=False)
     for line in (*added_nodes(plan), *guard(plan)):
         console.print(line, highlight=False)
     for reason, names in refusals(plan).items():
         console.print(
-            f"[red]refused[/] {', '.join(names)}: {escape(reason)}",
+            Text.assemble(("refused", "red"), f" {', '.join(names)}: {reason}"),
             highlight=False,
             soft_wrap=True,
         )
 
 
-def _tables(plan: Plan, width: int) -> Iterator[Table | str]:
+def _tables(plan: Plan, width: int) -> Iterator[Table | Text]:
     """The column headings, then each comparison group under its name, all of the same columns."""
     narrow = width < NARROW
     chosen = [index for index, column in enumerate(COLUMNS) if column.narrow or not narrow]
@@ -96,7 +86,7 @@ def _tables(plan: Plan, width: int) -> Iterator[Table | str]:
     widths = _widths(columns, [line for lines in groups.values() for line in lines], width, gap)
     yield _part(columns, widths, gap, [])
     for group, lines in groups.items():
-        yield f"[bold]{escape(group)}[/]"
+        yield Text(group, style="bold")
         yield _part(columns, widths, gap, lines)
 
 
@@ -125,7 +115,7 @@ def _part(
             vertical="bottom",
         )
     for line in lines:
-        table.add_row(*map(escape, line))
+        table.add_row(*line)
     return table
 
 

@@ -4,9 +4,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.live import Live
 
+from ntlbg_service.cli.console import DataConsole
 from ntlbg_service.cli.progress_table import table_of
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
@@ -25,7 +25,7 @@ class Progress:
         self._ledger = ledger
         self._storage = storage
         self._suite_keys = suite_keys
-        self._console = Console()
+        self._console = DataConsole()
         self._live = (
             Live(console=self._console, refresh_per_second=4, transient=False)
             if self._console.is_terminal

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from ntlbg_service.cli.plan_words import duration
@@ -35,7 +34,7 @@ def table_of(seen: Sequence[Standing], title: str, rows: int, *, suites: bool = 
         run = each.run
         named = {"suite": run.suite_key, "run": run.label, "user": run.submitter}
         names = [named[heading] for heading in first]
-        table.add_row(*map(escape, (*names, *_cells(each))))
+        table.add_row(*names, *_cells(each))
     left_out = Counter(each.run.state for each in ordered[rows:])
     if left_out:
         words = ", ".join(f"{count} {state}" for state, count in left_out.items())

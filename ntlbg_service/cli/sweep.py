@@ -62,9 +62,9 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
 
 
 def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.results import best_trial, read_trials
     from ntlbg_service.storage.local import LocalStorage
 
@@ -87,4 +87,4 @@ def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:
             "-" if seconds is None else f"{seconds:.0f}",
             "best" if trial is best else "",
         )
-    Console().print(table)
+    DataConsole().print(table)

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.status import Status
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import Footprint, Step
+from ntlbg_service.cli.console import DataConsole
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fitting.estimates import Calibration, Estimates
 from ntlbg_service.domain.planning.fitter import shape_of
@@ -28,7 +28,7 @@ def telling(
     """The home's estimates; says on stderr which shape is being traced, and what it took."""
     learned = read_calibrations(workspace)
     estimates = open_estimates(workspace.home, trace=trace, learned=learned)
-    console = Console(stderr=True)
+    console = DataConsole(stderr=True)
     shapes = len({shape_of(variant.config) for variant in variants})
     if not (trace and console.is_terminal):
         told = _Told(estimates, shapes, None)

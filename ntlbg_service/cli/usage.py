@@ -64,7 +64,7 @@ def command(by: str, since: str | None, as_json: bool, workspace: Workspace) -> 
     if not rows:
         click.echo("nothing ran" + ("" if since is None else f" since {_when(begin or 0.0)}"))
         return
-    from ntlbg_service.cli.plan_table import new_console
+    from ntlbg_service.cli.console import new_console
 
     new_console().print(_table(by, rows, total))
 
@@ -75,7 +75,6 @@ def _as_json(used: "Used") -> dict[str, object]:
 
 
 def _table(by: str, rows: "dict[str, Used]", total: "Used") -> "Table":
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -84,7 +83,7 @@ def _table(by: str, rows: "dict[str, Used]", total: "Used") -> "Table":
         table.add_column(heading, justify="right")
     table.add_column("of it")
     for name, used in rows.items():
-        table.add_row(escape(name), *_cells(used))
+        table.add_row(name, *_cells(used))
     if len(rows) > 1:
         table.add_row("in all", *_cells(total))
     return table

@@ -22,7 +22,7 @@ def command(suite: str | None, once: bool, workspace: Workspace) -> None:
     Peak against predicted memory, seconds since the last sign of life, and what training is left
     by the pace that was measured. It only looks: leaving it (Ctrl-C) stops nothing.
     """
-    from ntlbg_service.cli.plan_table import new_console
+    from ntlbg_service.cli.console import new_console
     from ntlbg_service.cli.progress import Progress
     from ntlbg_service.cli.progress_table import table_of
     from ntlbg_service.standings import standings

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ntlbg_service.client.prepared import Prepared, as_built
-from ntlbg_service.data_presence import check_data
+from ntlbg_service.data_presence import check_checkpoints, check_data
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
@@ -46,6 +46,7 @@ def prepare_suite(
     for row in accepted:
         place = f"{files.source}: {row.variant.group}/{row.variant.name}"
         check_data(row.variant.config, workspace.data_root, place)
+        check_checkpoints(row.variant.config, place)
     identities = DataIdentities(workspace.data_root)
     runs = tuple(
         _new_run(files, row, row.fits, seed, identities, workspace)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.client.prepared import Prepared, as_built
-from ntlbg_service.data_presence import check_data
+from ntlbg_service.data_presence import check_checkpoints, check_data
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import Variant, base_layers, expand
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
@@ -51,6 +51,7 @@ def prepare_sweep(
         raise skipped[0].error(str(path), len(skipped) - 1)
     for trial in trials:
         check_data(trial.config, workspace.data_root, f"{path}: {trial.name}")
+        check_checkpoints(trial.config, f"{path}: {trial.name}")
     identity = Identity(
         suite=f"sweep:{spec.name}",
         group="sweep",

@@ -11,8 +11,9 @@ from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt, Run
+from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, Storage, take_away
+from ntlbg_service.storage.local import AlreadyWrittenError, DamagedError, Storage, take_away
 
 NOBODY = {"pid": 0, "started": 0.0}
 """The claim of an attempt that no process may carry any more."""
@@ -95,19 +96,19 @@ class Effects:
         try:
             self.door.outside("drop", lambda: take_away(path))
         except OSError as error:
-            self.note(f"{path}: not deleted: {error.strerror}")
+            self.note(f"{path}: not deleted: {error.strerror or error}")
 
     def stop(self, keys: AttemptKeys) -> None:
         """End a launch for good: also one whose process has not claimed its attempt yet."""
         self.door.outside("stop", lambda: self.executor.stop(keys))
-        if self.storage.get(keys.process) is None and not self._bar(keys):
+        if read_claim(self.storage, keys) is None and not self._bar(keys):
             self.door.outside("stop", lambda: self.executor.stop(keys))
 
     def _bar(self, keys: AttemptKeys) -> bool:
         """Claim an attempt for nobody, so that a process that comes late ends at once."""
         try:
             self.door.outside("bar", lambda: self.storage.put(keys.process, NOBODY))
-        except AlreadyWrittenError:
+        except (AlreadyWrittenError, DamagedError):
             return False
         return True
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat
+from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat, LaunchSpec
 from ntlbg_service.domain.recovery import Ended, FailureClass
 from ntlbg_service.ledger.records import Attempt, Measured
 from ntlbg_service.results import read_exit
@@ -46,7 +46,8 @@ def suspects(storage: Storage, attempt: Attempt) -> tuple[str, ...]:
         return ()
     if len(attempt.nodes) == 1:
         return attempt.nodes
-    placed = (storage.get(keys_of(attempt).spec) or {}).get("nodes", ())
+    spec = read_intact(storage, LaunchSpec, keys_of(attempt).spec)
+    placed = spec.nodes if spec else ()
     if len(placed) != len(attempt.nodes):
         return ()
     return tuple(
@@ -58,7 +59,7 @@ def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
     """Step of the newest checkpoint that an attempt committed, also one deleted since; else 0."""
     for key in reversed(storage.keys(keys.markers)):
         marker = read_intact(storage, CheckpointMarker, key)
-        if marker is not None:
+        if marker is not None and key == keys.marker(marker.step):
             return marker.step
     return 0
 

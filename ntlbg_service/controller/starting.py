@@ -90,9 +90,24 @@ class Starter:
         going: list[LaunchSpec] = []
         for run, attempt in started:
             self.trouble.despite(self._prepare, run, attempt, fresh, going)
-        self.effects.write(fresh)
+        try:
+            self.effects.write(fresh)
+        except DamagedError:  # Something lies in the way of one of them.
+            for run, attempt in started:
+                self.trouble.despite(self._write, run, attempt, fresh, going)
         for spec in going:
             self.trouble.despite(self.effects.launch, spec)
+
+    def _write(
+        self, run: Run, attempt: Attempt, fresh: list[LaunchSpec], going: list[LaunchSpec]
+    ) -> None:
+        """Write the spec of one attempt, which is lost where that cannot be."""
+        for spec in [each for each in fresh if each.run_id == run.run_id]:
+            try:
+                self.effects.write([spec])
+            except DamagedError as error:
+                going.remove(spec)
+                self.endings.lost(run, attempt, str(error))
 
     def _prepare(
         self, run: Run, attempt: Attempt, fresh: list[LaunchSpec], going: list[LaunchSpec]
@@ -104,6 +119,8 @@ class Starter:
             return
         try:
             spec = read_record(self.effects.storage, LaunchSpec, keys_of(attempt).spec)
+            if spec is not None and (spec.run_id, spec.attempt) != (run.run_id, attempt.number):
+                raise DamagedError(f"storage: {keys_of(attempt).spec}: is of another attempt")
             if spec is None:
                 spec = launch_spec(run, attempt, self.workspace, self.ground.ray_ids)
                 fresh.append(spec)

@@ -1,10 +1,12 @@
 """What goes wrong with one run does not touch the others."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVarTuple
 
-from ntlbg_service.domain.errors import NtlbgError
+from ntlbg_service.domain.errors import NtlbgError, in_one_line
 from ntlbg_service.ledger.transactions import DeposedError
 
 What = TypeVarTuple("What")
@@ -24,7 +26,11 @@ class Trouble:
         self._before, self._now = self._now, set()
 
     def despite(self, act: Callable[[*What], None], *what: *What) -> None:
-        """Do something; what goes wrong is kept. Raises DeposedError where another leads."""
+        """Do something; what goes wrong is kept. Raises DeposedError where another leads.
+
+        A fault of the code is told like any other trouble: it is met again with every look at the
+        same run, and a controller that it ends serves nobody.
+        """
         self.alive()
         try:
             act(*what)
@@ -32,6 +38,10 @@ class Trouble:
             raise
         except NtlbgError as error:
             self._now.add(str(error))
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            self._now.add(f"fault at {place}: {in_one_line(f'{type(error).__name__}: {error}')}")
 
     def fresh(self) -> list[str]:
         """What went wrong in this step and not in the one before."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from ntlbg_model.config import STRICT, Config, Metric
-from ntlbg_service.domain.counts import check_count
+from ntlbg_service.domain.counts import check_amount, check_count, check_time
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.recovery import FailureClass
 
@@ -120,7 +120,13 @@ class ExitRecord:
     """Packages that took part."""
 
     def __post_init__(self) -> None:
+        check_count("attempt", self.attempt)
         check_count("steps", self.steps)
+        check_time("ended_at", self.ended_at)
+        check_amount("train_seconds", self.train_seconds)
+        check_amount("waited_seconds", self.waited_seconds)
+        check_amount("evaluation_seconds", self.evaluation_seconds)
+        check_amount("peak_memory_mib", self.peak_memory_mib)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +142,9 @@ class MetricLine:
     values: dict[str, float]
 
     def __post_init__(self) -> None:
+        check_count("attempt", self.attempt)
         check_count("step", self.step)
+        check_time("time", self.time)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +160,7 @@ class CheckpointMarker:
     written."""
 
     def __post_init__(self) -> None:
+        check_count("attempt", self.attempt)
         check_count("step", self.step)
 
 
@@ -180,8 +189,14 @@ class Heartbeat:
     """Step of the checkpoint that the training waits for now; 0 where it waits for none."""
 
     def __post_init__(self) -> None:
+        check_count("attempt", self.attempt)
+        check_time("time", self.time)
         check_count("step", self.step)
+        check_count("pid", self.pid)
+        check_amount("memory_mib", self.memory_mib)
+        check_amount("peak_memory_mib", self.peak_memory_mib)
         check_count("answers", self.answers)
+        check_count("awaited", self.awaited)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +211,35 @@ class Whereabouts:
     host: str
     pid: int
 
+    def __post_init__(self) -> None:
+        check_count("rank", self.rank)
+        check_count("pid", self.pid)
 
-Record = ExitRecord | MetricLine | CheckpointMarker | Heartbeat | LaunchSpec | Whereabouts
+
+@dataclass(frozen=True, kw_only=True)
+class StagedNode:
+    """What one node did before an attempt could begin."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = STRICT
+
+    host: str
+    weights: str | None = None
+    """Where the copy of the base model is; None where it is read where it lies."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Of each data set that was copied, where the copy is."""
+    seconds: float
+    copied_bytes: int
+    copied_files: int
+
+    def __post_init__(self) -> None:
+        check_amount("seconds", self.seconds)
+        check_amount("copied_bytes", self.copied_bytes / 1024**2)
+        check_count("copied_files", self.copied_files)
+
+
+Record = (
+    ExitRecord | MetricLine | CheckpointMarker | Heartbeat | LaunchSpec | Whereabouts | StagedNode
+)
 
 
 def to_json(record: Record) -> Mapping[str, Any]:

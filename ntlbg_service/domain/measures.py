@@ -1,5 +1,6 @@
 """What variants and trials are judged by, and which way is better."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,7 +29,11 @@ class Measure:
         if self.by_run:
             return record.peak_memory_mib
         values = {name: record.results.get(f"{name}/{self.metric}") for name in weights}
-        measured = {name: value for name, value in values.items() if value is not None}
+        measured = {
+            name: value
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        }
         whole = sum(weights[name] for name in measured)
         if not measured:
             return None

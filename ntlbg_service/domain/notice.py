@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ntlbg_service.domain.control_characters import neutral
 from ntlbg_service.domain.states import RunState
 
 LONGEST = 1000
@@ -37,7 +38,7 @@ class Notice:
         """What is sent as JSON: `text` as Slack reads it, and all of it as fields."""
         common = {
             "id": self.key,
-            "text": escaped(self.text),
+            "text": escaped(neutral(self.text)),
             "kind": "suite" if self.run_id is None else "run",
             "time": self.time,
             "suite": self.suite,

@@ -1,6 +1,7 @@
 """One driver subprocess a launch, each on a local Ray of its own: the laptop."""
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,8 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_here, workers_of
 from ntlbg_service.executors.environment import local_driver, with_code
 from ntlbg_service.executors.own_gpus import VISIBLE, own_gpus
-from ntlbg_service.storage.claims import claimant
-from ntlbg_service.storage.homes import is_elsewhere
+from ntlbg_service.storage.claims import driver_of, read_claim
+from ntlbg_service.storage.files import opened
 from ntlbg_service.storage.layout import OWN_GPUS, RAY_TOKEN, AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -54,7 +55,7 @@ class LocalExecutor:
         keys = AttemptKeys(spec.run_id, spec.attempt)
         log = self._storage.path(keys.log)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with opened(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as output:
             self._children[keys.folder] = subprocess.Popen(
                 [sys.executable, "-m", "ntlbg_service.runner", str(self._storage.path(keys.spec))],
                 stdin=subprocess.DEVNULL,
@@ -79,10 +80,10 @@ class LocalExecutor:
         child = self._children.get(keys.folder)
         if child is not None and child.poll() is None:
             return LaunchStatus.RUNNING
-        claim = self._storage.get(keys.process)
-        if claim is None:
+        if read_claim(self._storage, keys) is None:
             return LaunchStatus.ABSENT if child is None else LaunchStatus.ENDED
-        return LaunchStatus.RUNNING if self._claimant(keys, claim) else LaunchStatus.ENDED
+        alive = driver_of(self._storage, keys) is not None
+        return LaunchStatus.RUNNING if alive else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
         """SIGTERM, a grace, SIGKILL, for the driver and all its descendants. Raises
@@ -103,26 +104,7 @@ class LocalExecutor:
         if child is not None and child.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 return psutil.Process(child.pid)
-        claim = self._storage.get(keys.process)
-        return self._claimant(keys, claim) if claim else None
-
-    def _claimant(self, keys: AttemptKeys, claim: Mapping[str, float]) -> psutil.Process | None:
-        """The living driver of a claim. In a copied home the claim is there too, and the driver
-        works for the original: it is left alone."""
-        process = claimant(claim)
-        if process is None or any(
-            is_elsewhere(place, self._storage) for place in _places(process, keys.spec)
-        ):
-            return None
-        return process
-
-
-def _places(driver: psutil.Process, spec: str) -> list[str]:
-    """Where the storage lay whose spec a driver was started with."""
-    with contextlib.suppress(psutil.Error):
-        words = driver.cmdline()
-        return [word.removesuffix(f"/{spec}") for word in words if word.endswith(f"/{spec}")]
-    return []
+        return driver_of(self._storage, keys)
 
 
 def _end(driver: psutil.Process) -> None:

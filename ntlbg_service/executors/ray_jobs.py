@@ -12,6 +12,7 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_on_nodes, workers_of
 from ntlbg_service.executors.environment import cluster_driver, with_code
 from ntlbg_service.executors.job_client import ENDED, JobClient
+from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.homes import home_id, is_elsewhere
 from ntlbg_service.storage.layout import HOME, AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -48,7 +49,7 @@ class RayJobsExecutor:
         if job is not None:
             ended = job.status in ENDED and not self._held(keys)
             return LaunchStatus.ENDED if ended else LaunchStatus.RUNNING
-        if self._storage.get(keys.process) is None:
+        if read_claim(self._storage, keys) is None:
             return LaunchStatus.ABSENT
         age = self._storage.age(keys.heartbeat) or self._storage.age(keys.process)
         alive = age is not None and age < SILENT_SECONDS

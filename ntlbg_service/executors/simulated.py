@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
 from ntlbg_service.executors.contract import LaunchStatus
+from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
@@ -31,7 +32,7 @@ class SimulatedExecutor:
     def launch(self, spec: LaunchSpec) -> None:
         """Start once; the claim in storage refuses a second start."""
         keys = AttemptKeys(spec.run_id, spec.attempt)
-        if self.storage.get(keys.process) is None:
+        if read_claim(self.storage, keys) is None:
             self.storage.put(keys.process, {"launch": spec.launch_id})
             self.running[keys.folder] = spec
             self.launched.append(spec.launch_id)
@@ -40,7 +41,7 @@ class SimulatedExecutor:
         """RUNNING until completed or stopped."""
         if keys.folder in self.running:
             return LaunchStatus.RUNNING
-        started = self.storage.get(keys.process) is not None
+        started = read_claim(self.storage, keys) is not None
         return LaunchStatus.ENDED if started else LaunchStatus.ABSENT
 
     def stop(self, keys: AttemptKeys) -> None:

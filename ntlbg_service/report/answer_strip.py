@@ -40,7 +40,8 @@ def draw_answer(answer: "Answer", video: Path, question: str, path: Path) -> Non
     FigureCanvasAgg(figure)
     said = f"{answer.text}  ({answer.confidence:.0%})"
     drawn = f"{len(shown)} of {len(answer.frames) // PAIR} kept pairs"
-    figure.suptitle(f"{question}   {said}\n{video.name}, {drawn}", fontsize=10, x=0.01, ha="left")
+    title = f"{question}   {said}\n{video.name}, {drawn}"
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left", parse_math=False)
     grid = figure.add_gridspec(rows + 1, COLUMNS, height_ratios=(0.55, *[1.0] * rows))
     marked = set(best_pairs(answer, MARKED))
     line = figure.add_subplot(grid[0, :])

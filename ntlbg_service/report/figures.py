@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -72,11 +73,13 @@ def _png(draw: Draw, theme: Theme, size: tuple[float, float]) -> str:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     dress(axes, theme)
-    draw(axes, theme)
     file = BytesIO()
-    figure.savefig(
-        file, format="png", dpi=PIXELS_PER_INCH, transparent=True, metadata={"Software": None}
-    )
+    # A name may have dollar signs; it is no formula.
+    with rc_context({"text.parse_math": False}):
+        draw(axes, theme)
+        figure.savefig(
+            file, format="png", dpi=PIXELS_PER_INCH, transparent=True, metadata={"Software": None}
+        )
     return "data:image/png;base64," + b64encode(file.getvalue()).decode()
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ntlbg_service.domain.control_characters import neutral
 from ntlbg_service.report import plots, wording
 from ntlbg_service.report.comparison import SIGNIFICANCE, Comparison, GroupComparison
 from ntlbg_service.report.figures import Plot
@@ -53,7 +54,7 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         comparison=comparison,
         groups=[_group_view(group) for group in comparison.groups],
         strips=[strip_view(strip) for strip in strips],
@@ -61,6 +62,7 @@ def render_report(
         words=wording,
         significance=SIGNIFICANCE,
     )
+    return neutral(page)
 
 
 def _group_view(group: GroupComparison) -> _GroupView:

@@ -29,7 +29,13 @@ def _draw(band: "object", strip: FrameStrip) -> None:
     (kept,) = strip.variants.values()
     answer = "failed" if kept.answer is None else strip.candidates[kept.answer]
     right = "" if strip.gold is None else f", right is {strip.candidates[strip.gold]}"
-    band.suptitle(f"{strip.question}  answered {answer}{right}", fontsize=9, x=0.01, ha="left")
+    band.suptitle(
+        f"{strip.question}  answered {answer}{right}",
+        fontsize=9,
+        x=0.01,
+        ha="left",
+        parse_math=False,
+    )
     axes = band.subplots(2, SHOWN, height_ratios=(1, 6))
     grid = axes[0, 0].get_gridspec()
     for axis in axes[0]:

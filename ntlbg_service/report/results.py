@@ -32,6 +32,8 @@ class RunFacts:
     train_seconds: float | None = None
     loss_curve: tuple[tuple[int, float], ...] = ()
     """Optimizer step and training loss."""
+    damaged: tuple[str, ...] = ()
+    """Objects of its attempt that cannot be read, in words."""
 
     @property
     def finished(self) -> bool:

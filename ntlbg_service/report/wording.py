@@ -131,6 +131,11 @@ def warnings(group: GroupComparison, dataset: str) -> list[str]:
             f"Mixed numerics: these runs computed in {' and '.join(group.numerics)}. A difference "
             "may come from the arithmetic instead of the variant."
         )
+    found += [
+        f"Damaged: {line.variant} seed {line.run.seed}: {', '.join(line.run.damaged)}."
+        for line in group.runs
+        if line.run.damaged
+    ]
     for row in group.on(dataset):
         if not row.complete:
             states = sorted(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
+from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import Heartbeat, to_json
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -39,7 +40,7 @@ def beating(
     def beat() -> None:
         while True:
             # Storage that is full or away ends no training; the next beat tries again.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InfrastructureError):
                 beat = heartbeat(keys.attempt, step(), answers(), measured, staging(), awaited())
                 storage.touch(keys.heartbeat, to_json(beat))
             if ended.wait(every):

@@ -1,4 +1,4 @@
-"""Which process carries an attempt: written once by the runner, read by the local executor.
+"""Which process carries an attempt: written once by the runner, read by the executors.
 
 A process is named by its id and by when it started, counted from the machine's boot: what psutil
 calls its creation time is that plus the time of the boot by the wall clock, which moves whenever
@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from ntlbg_service.storage.errors import DamagedError
+from ntlbg_service.storage.homes import is_elsewhere
+from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.local import Storage
 
 UNIX = 1e9
 """Claims of earlier versions have Unix time: beyond this no machine counts from its boot."""
@@ -53,7 +58,7 @@ def claimant(claim: Mapping[str, Any]) -> psutil.Process | None:
         process = psutil.Process(int(claim["pid"]))
         same = _is_same(float(claim["started"]), process)
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.NoSuchProcess, LookupError, TypeError, ValueError, OverflowError):
+    except (psutil.Error, LookupError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -61,3 +66,49 @@ def _is_same(claimed: float, process: psutil.Process) -> bool:
     if claimed > UNIX:
         return abs(process.create_time() - claimed) < SAME_BY_THE_CLOCK
     return abs(started(process.pid) - claimed) < SAME
+
+
+def read_claim(storage: Storage, keys: AttemptKeys) -> Mapping[str, Any] | None:
+    """Return the claim of an attempt, None without one. A damaged one is of a process that nobody
+    knows: the attempt was started, and no other process may carry it."""
+    try:
+        return storage.get(keys.process)
+    except DamagedError:
+        return {}
+
+
+def driver_of(storage: Storage, keys: AttemptKeys) -> psutil.Process | None:
+    """Return the living driver of an attempt on this machine, by its claim.
+
+    What claims an attempt must have been started for it: a claim that names another process is
+    damaged, and so is one that cannot be read. The driver is then looked for by its command. In a
+    copied home the claim is there too, and the driver works for the original: it is left alone.
+    """
+    claim = read_claim(storage, keys)
+    if claim is None:
+        return None
+    process = claimant(claim)
+    if process is None and _is_claim(claim):
+        return None
+    if process is not None and _carries(process, storage, keys):
+        return process
+    return next((each for each in psutil.process_iter() if _carries(each, storage, keys)), None)
+
+
+def _is_claim(claim: Mapping[str, Any]) -> bool:
+    return {"pid", "started"} <= set(claim) <= {"pid", "started", "boot"} and all(
+        isinstance(claim[name], int | float) and not isinstance(claim[name], bool)
+        for name in ("pid", "started")
+    )
+
+
+def _carries(process: psutil.Process, storage: Storage, keys: AttemptKeys) -> bool:
+    """Whether a process is the runner of an attempt: its last word names the attempt's spec,
+    wherever this storage was when it started, and that of no other storage."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    if not words or "-m" not in words or not words[-1].endswith(f"/{keys.spec}"):
+        return False
+    return not is_elsewhere(words[-1].removesuffix(f"/{keys.spec}"), storage)

@@ -4,15 +4,11 @@ import os
 import stat
 from pathlib import Path
 
-from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.storage.errors import LeavesStorageError as LeavesStorageError
 
 LONGEST_PART = 255
 """Bytes of one file name, on the file systems that there are."""
 LONGEST_KEY = 4000
-
-
-class LeavesStorageError(InfrastructureError):
-    """A key that is no place in the storage: nothing is read or written there."""
 
 
 def confined(root: Path, key: str) -> Path:

@@ -1,6 +1,7 @@
 """Which home a storage is, told from every other one wherever it lies."""
 
 import contextlib
+import re
 import secrets
 from pathlib import Path
 
@@ -15,9 +16,10 @@ def home_id(storage: Storage) -> str:
         with contextlib.suppress(AlreadyWrittenError):
             storage.put(HOME, {"id": secrets.token_hex(4)})
         found = storage.get(HOME) or {}
-    if not isinstance(found.get("id"), str):
-        raise DamagedError(f"storage: {HOME}: id: must be a text")
-    return str(found["id"])
+    said = found.get("id")
+    if not isinstance(said, str) or not re.fullmatch(r"[0-9A-Za-z_]{1,40}", said):
+        raise DamagedError(f"storage: {HOME}: has no id that this storage could be known by")
+    return said
 
 
 def bound(root: Path, home: str | None = None) -> LocalStorage:

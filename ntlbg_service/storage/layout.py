@@ -6,8 +6,8 @@ from dataclasses import dataclass
 HOME = "home.json"
 """What tells this storage from every other one."""
 CHECKPOINT = re.compile(
-    r"(?:.*/)?"
-    r"(?P<key>runs/(?P<run>[^/]+)/attempt-(?P<attempt>\d+)/train/(?:.*/)?step-(?P<step>\d+))/?"
+    r"(?:.*/)?(?P<key>runs/(?P<run>[^/]+)/attempt-(?P<attempt>\d{1,12})"
+    r"/train/(?:.*/)?step-(?P<step>\d{1,12}))/?"
 )
 """A checkpoint's key, or a path that ends in one."""
 OWN_GPUS = ".gpus"
@@ -114,8 +114,9 @@ class AttemptKeys:
 
 
 def step_of(checkpoint: str) -> int:
-    """Step of a checkpoint, by the name of its folder."""
-    return int(checkpoint.rpartition("step-")[2])
+    """Step of a checkpoint, by the name of its folder; 0 for another name."""
+    found = re.search(r"step-(\d{1,12})/?$", checkpoint)
+    return int(found[1]) if found else 0
 
 
 def place_of(checkpoint: str) -> tuple[str, int, int] | None:

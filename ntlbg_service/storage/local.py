@@ -14,29 +14,17 @@ from typing import Any, Protocol
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.storage.confined import confined
+from ntlbg_service.storage.errors import AlreadyWrittenError as AlreadyWrittenError
+from ntlbg_service.storage.errors import DamagedError as DamagedError
+from ntlbg_service.storage.errors import LeavesStorageError
+from ntlbg_service.storage.errors import StorageAwayError as StorageAwayError
+from ntlbg_service.storage.files import IN_THE_WAY, closed_by_owner, read_lines, read_whole
 from ntlbg_service.storage.layout import HOME
 
 WRITERS = 4
 """Threads that write objects at once."""
 DOOMED = ".gone-"
 """A folder is renamed to this before it is deleted, so that no half of one is ever resumed."""
-
-
-NO_FILE = (IsADirectoryError, NotADirectoryError)
-"""What stands where a file should be: that stays so."""
-
-
-class AlreadyWrittenError(InfrastructureError):
-    """A write-once object exists with other content."""
-
-
-class DamagedError(InfrastructureError):
-    """An object in storage that is not what was written there."""
-
-
-class StorageAwayError(InfrastructureError, OSError):
-    """The storage did not answer, or took nothing: full, away, forbidden. What lies in it is
-    unknown, and whoever waits may find it as it was."""
 
 
 class Storage(Protocol):
@@ -62,6 +50,9 @@ class Storage(Protocol):
 
     def lines(self, key: str, start: int = 0) -> Iterator[dict[str, Any]]:
         """Complete JSON lines from number `start` on; none when there is no such object."""
+
+    def rows(self, key: str) -> Iterator[dict[str, Any] | None]:
+        """Complete JSON lines, None for what is none."""
 
     def keys(self, folder: str) -> list[str]:
         """Keys of the objects directly in a folder, sorted."""
@@ -99,8 +90,7 @@ class LocalStorage:
             try:
                 os.link(temporary, path)
             except FileExistsError:
-                there = path.read_bytes()
-                if there != data and json.loads(there) != json.loads(data):
+                if not _same(path, data):
                     raise AlreadyWrittenError(f"{key} is written already") from None
 
     def put_all(self, values: Mapping[str, Mapping[str, Any]]) -> None:
@@ -120,7 +110,8 @@ class LocalStorage:
 
     def age(self, key: str) -> float | None:
         """Seconds since an object was written, by this machine's clock and the file's time."""
-        with _answering(key), contextlib.suppress(FileNotFoundError):
+        gone = (FileNotFoundError, DamagedError)
+        with contextlib.suppress(*gone), _answering(key, FileNotFoundError):
             return max(0.0, time.time() - self.path(key).stat().st_mtime)
         self._look()
         return None
@@ -129,11 +120,13 @@ class LocalStorage:
         """A JSON object, or None where there is none. Raises DamagedError for anything else."""
         with _answering(key):
             try:
-                found = json.loads(self.path(key).read_bytes())
+                found = json.loads(read_whole(self.path(key)))
             except FileNotFoundError:
                 self._look()
                 return None
-            except (*NO_FILE, ValueError, RecursionError) as error:
+            except LeavesStorageError:
+                raise
+            except (DamagedError, ValueError, RecursionError) as error:
                 raise DamagedError(f"storage: {key} cannot be read: {error}") from None
         if not isinstance(found, dict):
             raise DamagedError(f"storage: {key} is no JSON object")
@@ -151,29 +144,27 @@ class LocalStorage:
     def lines(self, key: str, start: int = 0) -> Iterator[dict[str, Any]]:
         """Complete JSON lines from number `start` on. What a kill has cut, and what is no object,
         is left out."""
-        for number, line in enumerate(self._file(key)):
-            if number >= start and line.endswith(b"\n"):
-                with contextlib.suppress(ValueError, RecursionError):
-                    row = json.loads(line)
-                    if isinstance(row, dict):
-                        yield row
+        for number, row in enumerate(self.rows(key)):
+            if number >= start and row is not None:
+                yield row
 
-    def _file(self, key: str) -> Iterator[bytes]:
-        """The lines of a file; none where there is no file."""
-        with (
-            _answering(key),
-            contextlib.suppress(FileNotFoundError, *NO_FILE),
-            self.path(key).open("rb") as file,
-        ):
-            yield from file
-            return
-        self._look()
+    def rows(self, key: str) -> Iterator[dict[str, Any] | None]:
+        """Every complete JSON line; None for one that is no object."""
+        try:
+            with _answering(key, FileNotFoundError):
+                for line in read_lines(self.path(key)):
+                    if line.endswith(b"\n"):
+                        yield _object(line)
+        except FileNotFoundError:
+            self._look()
+        except DamagedError:
+            yield None
 
     def keys(self, folder: str) -> list[str]:
         """Keys of the objects directly in a folder, sorted."""
-        path = self.path(folder)
-        with _answering(folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            names = [found.name for found in path.iterdir()]
+        gone = (FileNotFoundError, NotADirectoryError, DamagedError)
+        with contextlib.suppress(*gone), _answering(folder, FileNotFoundError, NotADirectoryError):
+            names = [found.name for found in self.path(folder).iterdir()]
             return sorted(f"{folder}/{name}" for name in names if not name.startswith("."))
         self._look()
         return []
@@ -239,14 +230,42 @@ class LocalStorage:
 
 
 @contextmanager
-def _answering(key: str) -> Iterator[None]:
-    """Whatever the system says of the storage is one kind of error."""
+def _answering(key: str, *passing: type[OSError]) -> Iterator[None]:
+    """Whatever the system says of the storage is one of two kinds of error, but for `passing`: it
+    does not answer, or what lies there is damaged."""
     try:
         yield
+    except passing:
+        raise
     except OSError as error:
         if isinstance(error, InfrastructureError):
             raise
-        raise StorageAwayError(f"storage: {key}: {error.strerror or error}") from error
+        why = f"storage: {key}: {error.strerror or error}"
+        if isinstance(error, IN_THE_WAY) or _closed(error):
+            raise DamagedError(why) from error
+        raise StorageAwayError(why) from error
+
+
+def _closed(error: OSError) -> bool:
+    forbidden = isinstance(error, PermissionError) and error.filename is not None
+    return forbidden and closed_by_owner(Path(error.filename))
+
+
+def _same(path: Path, data: bytes) -> bool:
+    """Whether a file holds this JSON object already."""
+    with contextlib.suppress(DamagedError, ValueError, RecursionError):
+        there = read_whole(path)
+        return there == data or bool(json.loads(there) == json.loads(data))
+    return False
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object of a line; None where it is none."""
+    with contextlib.suppress(ValueError, RecursionError):
+        row = json.loads(line)
+        if isinstance(row, dict):
+            return row
+    return None
 
 
 def _lines(value: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """Records in storage, read with the same strictness as a config: what is not one is damaged."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from ntlbg_service.domain.errors import UserError
+from ntlbg_service.domain.errors import UserError, in_one_line
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.storage.local import DamagedError, Storage
 
@@ -13,12 +14,7 @@ T = TypeVar("T")
 def read_record(storage: Storage, kind: type[T], key: str) -> T | None:
     """The record of a key, None without one. Raises DamagedError."""
     found = storage.get(key)
-    if found is None:
-        return None
-    try:
-        return parse(kind, found, key)
-    except UserError as error:
-        raise DamagedError(f"storage: {error}") from None
+    return None if found is None else _parsed(kind, found, key)
 
 
 def read_intact(storage: Storage, kind: type[T], key: str) -> T | None:
@@ -33,8 +29,26 @@ def read_records(storage: Storage, kind: type[T], key: str) -> Iterator[T]:
     """The records of an object of JSON lines. Lines that are none are left out, as is one that a
     kill has cut."""
     for row in storage.lines(key):
-        try:
-            found = parse(kind, row, key)
-        except UserError:
-            continue
-        yield found
+        with suppress(DamagedError):
+            yield _parsed(kind, row, key)
+
+
+def damaged_lines(storage: Storage, kind: type[T], key: str) -> int:
+    """Count the complete lines of an object that are no records."""
+    return sum(row is None or not _is(kind, row, key) for row in storage.rows(key))
+
+
+def _is(kind: type[T], row: dict[str, Any], key: str) -> bool:
+    try:
+        _parsed(kind, row, key)
+    except DamagedError:
+        return False
+    return True
+
+
+def _parsed(kind: type[T], found: dict[str, Any], key: str) -> T:
+    """Raises DamagedError, in one line."""
+    try:
+        return parse(kind, found, key)
+    except (UserError, RecursionError) as error:
+        raise DamagedError(f"storage: {in_one_line(str(error))}") from None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import TypeVar
 
+from ntlbg_service.domain.control_characters import neutral
 from ntlbg_service.redaction import redacted
 
 PARAMS_PER_BATCH = 100
@@ -36,11 +37,11 @@ def key(name: str) -> str:
 
 
 def text(value: ParamValue) -> str:
-    """A value as in JSON (null, true), without secrets and control characters, shortened with a
-    mark where it is too long."""
+    """A value as in JSON (null, true), without secrets and characters that steer a
+    terminal, shortened with a mark where it is too long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    plain = redacted("".join(map(_plain, str(value))))
+    plain = neutral(redacted(str(value)))
     if len(plain) <= VALUE_LENGTH:
         return plain
     mark = f" ... [shortened, {len(plain)} characters]"
@@ -49,18 +50,11 @@ def text(value: ParamValue) -> str:
 
 def name(said: str) -> str:
     """The name of a run or an experiment. One that is too long ends in its digest."""
-    plain = redacted("".join(map(_plain, said)))
+    plain = neutral(redacted(said))
     if len(plain) <= NAME_LENGTH:
         return plain
     digest = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{plain[: NAME_LENGTH - 17]}-{digest}"
-
-
-def _plain(letter: str) -> str:
-    """A letter as it is; what steers a terminal, or is no character of a database, by its code."""
-    if letter.isprintable() or letter in "\n\t":
-        return letter
-    return letter.encode("unicode_escape").decode()
 
 
 def milliseconds(seconds: float) -> int | None:

@@ -1,8 +1,11 @@
 """Malformed configs, names and paths from a seed: the same seed makes the same ones."""
 
 import json
+import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 SECRETS = (
@@ -42,6 +45,10 @@ NAMES = (
         "\x1b[31mred\x1b[0m",
         "\x7f",
         "\u202eevil",
+        "\x9b2J\x9d0;title\x9c",
+        "\x1b]8;;file:///etc\x1b\\link\x1b]8;;\x1b\\",
+        "\u2066a\u200b\ufeff",
+        "$\\frac{",
         "é" * 70,
         "名前",
         "\ud800",
@@ -60,6 +67,7 @@ NAMES = (
 )
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**40, 10**400, -(10**18), 0.5, 1e308, 1e-320),
+    *(float("nan"), float("inf"), -0.0, -1.5, 2**31 - 1, 99, "1e999", [True], {"1": 1}),
     *("", [], {}, [[]], {"": ""}, [None] * 50, {"a": {"b": {"c": 1}}}, "auto", "1", "true"),
     *NAMES,
     *PLANTED,
@@ -70,6 +78,26 @@ KEYS = (
     *("model.base_model", "training.max_steps", "video.max_frames", "selection", "__proto__"),
     *NAMES,
 )
+
+
+Act = Callable[[Path], None]
+IN_PLACE: tuple[Act, ...] = (
+    Path.mkdir,
+    os.mkfifo,
+    lambda path: path.symlink_to(path),
+    lambda path: path.symlink_to("/etc/passwd"),
+    lambda path: path.symlink_to(path.parent.parent),
+    lambda path: path.symlink_to(path.parent / "gone"),
+    lambda path: path.touch(0o000),
+    lambda path: path.mkdir(0o000),
+    lambda path: (path.mkdir(), (path / "within").touch(), None)[2],
+    lambda path: (path.touch(), os.truncate(path, 1 << 40))[1],
+    lambda path: (path.write_bytes(b"[" * 10_000_000), None)[1],
+    lambda path: (path.write_bytes(b'{"a":' * 1_000_000), None)[1],
+    lambda path: (path.write_bytes(b'{"a": ' + b"9" * 100_000 + b"}"), None)[1],
+    lambda path: (path.write_bytes(b"\n" * 100_000), None)[1],
+)
+"""What may lie in the place of a file."""
 
 
 class Hostile:
@@ -88,6 +116,15 @@ class Hostile:
         if self.random.random() < 0.03:
             return json.loads("[" * 300 + "]" * 300)
         return self.random.choice(VALUES)
+
+    def lie_in_place_of(self, path: Path) -> None:
+        """Put something there that is no such file."""
+        act = self.random.choice(IN_PLACE)
+        with suppress(OSError):  # Something lies in place of its folder already.
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink() or not path.is_dir():
+                path.unlink(missing_ok=True)
+                act(path)
 
     def document(self, value: dict[str, Any]) -> bytes:
         """A JSON file as it should not be: its values changed, or its text, or both."""

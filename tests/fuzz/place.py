@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -16,6 +17,10 @@ from ntlbg_service import redaction
 from ntlbg_service.cli import main
 from tests.fuzz.hostile import SECRETS
 
+RAW = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)
+"""Characters that steer a terminal or turn a line around."""
 ROOT = Path(__file__).parents[2]
 CODES = frozenset({0, 2, 3, 4, 5})
 """Exit codes that the command line documents; 1 would be a fault of ours."""
@@ -85,6 +90,9 @@ class Place:
             return f"exit code {said.code}"
         if "Traceback" in said.output:
             return "a traceback"
+        raw = RAW.search(said.output)
+        if raw:
+            return f"{raw[0]!r} is printed raw"
         if any(secret in said.output for secret in SECRETS):
             return "a secret is shown"
         if said.code and not said.output.strip():

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
-
 from ntlbg_model.config import Config
+from ntlbg_service.cli.console import DataConsole
 from ntlbg_service.domain.fitting.analysis import (
     Cell,
     Comparison,
@@ -46,7 +45,7 @@ def analyse(
     """Fit all categories; `trace` is 'near' or 'all', None for the closed form alone."""
     learned = read_calibrations(workspace)
     estimates = open_estimates(workspace.home, trace=trace is not None, learned=learned)
-    with Console(stderr=True).status("fitting, with traces where they are asked for"):
+    with DataConsole(stderr=True).status("fitting, with traces where they are asked for"):
         found = cells(categories, estimates, kinds)
         every = trace == "all"
         compared = list(comparisons(categories, found, estimates, every=every)) if trace else []

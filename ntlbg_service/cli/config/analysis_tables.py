@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from ntlbg_model.footprint import GIB, MIB
 from ntlbg_service.cli.config.analysis import Analysis
-from ntlbg_service.cli.plan_table import UNFOLDED
+from ntlbg_service.cli.console import new_console
 from ntlbg_service.cli.plan_words import batch
 from ntlbg_service.domain.fitting.analysis import Cell, Comparison, Pairing
 from ntlbg_service.domain.fitting.calibration import said
@@ -19,9 +18,7 @@ from ntlbg_service.domain.fitting.known_plans import KnownCell
 
 def print_analysis(source: str, found: Analysis) -> None:
     """Fits, traces where there are some, the published pairings, the usual plans."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = UNFOLDED
+    console = new_console()
     console.print(_fits(source, found.cells))
     for cell in found.cells:
         if isinstance(cell.found, Misfit):
@@ -30,8 +27,9 @@ def print_analysis(source: str, found: Analysis) -> None:
     if found.compared:
         furthest = max(abs(row.difference) for row in found.compared)
         console.print(
-            f"\n[italic]The closed form, GiB, beside a trace of the same step; furthest apart "
-            f"{furthest:.2%}[/]",
+            f"\nThe closed form, GiB, beside a trace of the same step; furthest apart "
+            f"{furthest:.2%}",
+            style="italic",
             highlight=False,
             soft_wrap=True,
         )

@@ -45,10 +45,9 @@ def command(a: str, b: str, as_json: bool) -> None:
 
 
 def _print(changes: "tuple[Change, ...]", folders: tuple[str, str]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from ntlbg_service.cli.plan_table import new_console
+    from ntlbg_service.cli.console import new_console
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("option", "A", "B", "A from", "B from"):
@@ -60,5 +59,5 @@ def _print(changes: "tuple[Change, ...]", folders: tuple[str, str]) -> None:
             "" if side is None else side.source.replace(f"{folder}/", "")
             for side, folder in zip(sides, folders, strict=True)
         ]
-        table.add_row(*map(escape, (change.option, *values, *sources)))
+        table.add_row(change.option, *values, *sources)
     new_console().print(table, highlight=False)

@@ -129,5 +129,5 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise UserError(f"{SET} {text}: must be PATH=JSON, for example video.max_frames=1024")
     try:
         return path, json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return path, value

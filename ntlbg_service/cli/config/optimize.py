@@ -80,21 +80,20 @@ def command(
 
 
 def _print(source: "Name", found: "Optimisation") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from ntlbg_service.cli.plan_table import new_console
+    from ntlbg_service.cli.console import new_console
     from ntlbg_service.cli.plan_words import number
     from ntlbg_service.domain.fitting.fit import Fit
 
     assert isinstance(found.found, Fit)
     console = new_console()
-    console.print(f"{escape(str(source))} on {found.profile.name}", highlight=False)
+    console.print(f"{source!s} on {found.profile.name}", highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("setting", "before", "after", "why"):
         table.add_column(heading, overflow="fold")
     for row in found.settings:
-        table.add_row(*map(escape, (row.name, _value(row.before), _value(row.after), row.reason)))
+        table.add_row(row.name, _value(row.before), _value(row.after), row.reason)
     table.add_row(
         "predicted peak",
         f"{number(found.before_gib)} GiB",

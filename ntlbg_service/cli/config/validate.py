@@ -47,6 +47,7 @@ def command(
     sets are not there. A suite is judged at its own scale.
     """
     from ntlbg_service.cli.config.checked import check_file
+    from ntlbg_service.data_presence import check_checkpoints
     from ntlbg_service.domain.errors import CapacityError, UserError
 
     nodes = _nodes(kinds, inventory)
@@ -54,6 +55,9 @@ def command(
     for file in files:
         checked = check_file(file)
         click.echo(f"{file}: {checked.what}")
+        for name, config in checked.configs.items():
+            several = len(checked.configs) > 1
+            check_checkpoints(config, f"{file}: {name}" if several else str(file))
         if not checked.configs:
             continue
         found, nowhere = _memory(checked, nodes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,55 @@ from ntlbg_service.domain.errors import UserError
 def documents_of(path: Path) -> list[dict[str, Any]]:
     """The mappings of a YAML file, of plain values alone. Raises UserError in one line."""
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path}: has more than {MOST_BYTES // 1024} KiB")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     try:
+        for tree in yaml.compose_all(text, yaml.SafeLoader):
+            _check_size(tree, path)
         found = list(yaml.safe_load_all(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not understood"
         raise UserError(f"{path}{place}: not YAML: {problem}") from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply") from None
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())[:100]}") from None
     return [document for document in found if isinstance(document, dict)]
+
+
+MOST_BYTES = 1024**2
+"""Of a file. Kubernetes stores no larger resource either."""
+MOST_VALUES = 100_000
+"""That a document may have when its aliases are written out."""
+
+
+def _check_size(tree: yaml.Node | None, path: Path) -> None:
+    """Raise UserError where aliases stand for more values than any cluster's file has: nine lines
+    of nine aliases each would be a billion."""
+    sizes: dict[int, int] = {}
+
+    def size_of(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = MOST_VALUES + 1  # What holds itself has no end.
+            below = node.value if isinstance(node, yaml.CollectionNode) else ()
+            parts = chain.from_iterable(
+                part if isinstance(part, tuple) else (part,) for part in below
+            )
+            sizes[id(node)] = 1 + sum(map(size_of, parts))
+        return sizes[id(node)]
+
+    if tree is not None and size_of(tree) > MOST_VALUES:
+        raise UserError(
+            f"{path}: its aliases (*name) stand for more than {MOST_VALUES} values when they are "
+            "written out; write out what they stand for"
+        )
 
 
 @dataclass(frozen=True)

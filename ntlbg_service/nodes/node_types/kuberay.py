@@ -37,7 +37,7 @@ class KubeRay:
         """Groups that have GPUs and of which at least one node may be added or asked for."""
         whole = At(self.path, "", self.document)
         kind = whole.at("kind").value
-        if kind not in WITHIN:
+        if not isinstance(kind, str) or kind not in WITHIN:
             raise whole.at("kind").wrong(f"must be one of {', '.join(WITHIN)}, got {kind!r}")
         cluster = whole.at("spec")
         cluster = cluster.at(WITHIN[kind]) if WITHIN[kind] else cluster
@@ -58,6 +58,8 @@ class KubeRay:
         if not gpus or not most or of.at("suspend").value:
             return None
         product = pod.at("nodeSelector").at(PRODUCT).value
+        if product is not None and not isinstance(product, str):
+            raise pod.at("nodeSelector").at(PRODUCT).wrong("must be a text")
         group = NodeGroup(
             profile=kind_of(labels, of.at("labels"), self.kinds, product),
             gpus=gpus,

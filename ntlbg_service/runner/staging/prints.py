@@ -5,9 +5,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.local import DamagedError, Storage
 
 BLOCK = 4 * 1024**2
 
@@ -35,8 +36,7 @@ class Prints:
         self._storage = storage
         self._key = f"staging/{hashlib.sha256(str(source).encode()).hexdigest()[:32]}.json"
         self._source = source
-        found = (storage.get(self._key) or {}).get("files", {})
-        self._known = {name: Print(**row) for name, row in found.items()}
+        self._known = self._kept()
 
     def known(self, name: str, stat: os.stat_result) -> str | None:
         """Digest of a file of the source as it is now; None where nobody has read that yet."""
@@ -47,15 +47,31 @@ class Prints:
         """Keep what was read, beside what is there."""
         if all(self._known.get(name) == print_ for name, print_ in read.items()):
             return
-        found = (self._storage.get(self._key) or {}).get("files", {})
-        fresh = {name: asdict(print_) for name, print_ in read.items()}
+        every = {**self._kept(), **read}
+        files = {name: asdict(print_) for name, print_ in every.items()}
         try:
-            self._storage.touch(
-                self._key, {"source": str(self._source), "files": {**found, **fresh}}
-            )
+            self._storage.touch(self._key, {"source": str(self._source), "files": files})
         except OSError as error:
             raise InfrastructureError(f"{self._key}: {error.strerror or error}") from None
         self._known.update(read)
+
+    def _kept(self) -> dict[str, Print]:
+        """What storage has; files whose entry is damaged are read once more by the next."""
+        try:
+            found = (self._storage.get(self._key) or {}).get("files")
+        except DamagedError:
+            return {}
+        rows = found.items() if isinstance(found, dict) else ()
+        read = {name: _print_of(row) for name, row in rows}
+        return {name: print_ for name, print_ in read.items() if print_ is not None}
+
+
+def _print_of(row: Any) -> Print | None:
+    if not isinstance(row, dict) or set(row) != {"size", "mtime_ns", "sha256"}:
+        return None
+    numbers = (row["size"], row["mtime_ns"])
+    whole = all(type(number) is int for number in numbers) and isinstance(row["sha256"], str)
+    return Print(**row) if whole else None
 
 
 def digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
-from ntlbg_service.domain.launch import LaunchSpec, Stage
+from ntlbg_service.domain.launch import LaunchSpec, Stage, StagedNode, to_json
 from ntlbg_service.runner.checkpoints import Place
 from ntlbg_service.runner.staging.bringing import GIB, Tally, Tell
 from ntlbg_service.runner.staging.prints import Prints
@@ -90,15 +90,15 @@ def _bring(
         if copy := bring(source):
             folders[str(source.folder)] = copy
     keys = AttemptKeys(spec.run_id, spec.attempt)
-    done = {
-        "host": socket.gethostname(),
-        "weights": weights,
-        "folders": folders,
-        "seconds": time.monotonic() - began,
-        "copied_bytes": tally.copied_bytes,
-        "copied_files": tally.copied_files,
-    }
-    storage.put(keys.staged(place.node_rank), done)
+    done = StagedNode(
+        host=socket.gethostname(),
+        weights=weights,
+        folders=folders,
+        seconds=time.monotonic() - began,
+        copied_bytes=tally.copied_bytes,
+        copied_files=tally.copied_files,
+    )
+    storage.put(keys.staged(place.node_rank), to_json(done))
 
 
 def root_of(stage: Stage) -> Path:

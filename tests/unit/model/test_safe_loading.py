@@ -12,7 +12,7 @@ from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.model import TINY, BackboneError, load_backbone
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.native.load import load_native
-from ntlbg_model.safe_loading import UnsafeCheckpointError, refuse_pickles
+from ntlbg_model.safe_loading import UnsafeCheckpointError, check_checkpoint, refuse_pickles
 from ntlbg_model.selection.image_text import EncoderError, load_encoder
 
 DEVICE = Device(name="cpu", dtype=torch.float32, attention="sdpa")
@@ -124,3 +124,95 @@ def test_code_that_a_checkpoint_brings_is_not_run(tmp_path: Path, ran: Path) -> 
         else:
             load_for_answers(str(folder), DEVICE)
         assert not ran.exists()
+
+
+def indexed(folder: Path, ran: Path, names: object) -> Path:
+    """The tiny base with an index beside its weights, and a payload that the index may name."""
+    checkpoint(folder, ran, "pytorch_model.bin")
+    shutil.copy(TINY / "model.safetensors", folder / "part.safetensors")
+    index = names if isinstance(names, str) else json.dumps({"metadata": {}, "weight_map": names})
+    (folder / "model.safetensors.index.json").write_text(index)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"weight": "pytorch_model.bin"}, "names 'pytorch_model.bin'; only safetensors"),
+        ({"weight": "../x.safetensors"}, "names '../x.safetensors', which is outside"),
+        ({"weight": "/tmp/x.safetensors"}, "names '/tmp/x.safetensors', which is outside"),
+        ({"weight": "a\x1b[2J.safetensors"}, "which is outside"),
+        ({"weight": "gone.safetensors"}, "names 'gone.safetensors', which is not there"),
+        ({"weight": 7}, "has no 'weight_map'"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"weight_map": ' + "9" * 5000 + "}", "not JSON"),
+        ("[]", "must be a JSON object"),
+    ],
+)
+def test_an_index_names_safetensors_beside_it(
+    names: object, said: str, tmp_path: Path, ran: Path
+) -> None:
+    folder = indexed(tmp_path / "evil", ran, names)
+    with pytest.raises(BackboneError, match=said) as error:
+        load_for_answers(str(folder), DEVICE)
+    assert "\n" not in str(error.value) and "model.safetensors.index.json" in str(error.value)
+    assert not ran.exists()
+
+
+def test_an_index_of_safetensors_is_no_trouble(tmp_path: Path, ran: Path) -> None:
+    check_checkpoint(indexed(tmp_path / "good", ran, {"weight": "part.safetensors"}))
+
+
+@pytest.mark.parametrize(
+    ("quantised", "said"),
+    [
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True},
+            "'bitsandbytes', which reads",
+        ),
+        ({"load_in_8bit": True}, "by 'bitsandbytes', and 'bitsandbytes', which reads"),
+        ({"quant_method": "awq", "bits": 4}, "by 'awq', and 'gptqmodel', which reads them, is not"),
+        (
+            {"quant_method": "gptq", "bits": 4},
+            "by 'gptq', and 'gptqmodel', which",
+        ),
+        ({"quant_method": "a\x1b[2J"}, "which nothing here reads"),
+        ([1], "which nothing here reads"),
+    ],
+)
+def test_a_quantisation_that_is_not_installed_is_one_line(
+    quantised: object, said: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "quantised"
+    shutil.copytree(TINY, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": quantised}))
+    with pytest.raises(BackboneError, match=said) as error:
+        load_for_answers(str(folder), DEVICE)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *("[" * 100_000, "[]", "{", '{"model_type": 7}'),
+        '{"model_type": "qwen2_vl", "vocab_size": "x"}',
+        '{"model_type": "qwen2_vl", "vision_config": [], "vocab_size": 1e999}',
+    ],
+)
+def test_a_config_that_is_none_is_one_line(config: str, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(TINY, folder)
+    (folder / "config.json").write_text(config)
+    with pytest.raises(BackboneError, match=r"odd.* cannot be loaded: ") as error:
+        load_for_answers(str(folder), DEVICE)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("origin", ["[", "[]", '{"config": 7}', "[" * 100_000])
+def test_an_exported_folder_that_says_nothing_is_one_line(origin: str, tmp_path: Path) -> None:
+    folder = tmp_path / "exported"
+    shutil.copytree(TINY, folder)
+    (folder / "ntlbg_run.json").write_text(origin)
+    with pytest.raises(BackboneError, match=r"exported cannot be loaded: .*ntlbg_run\.json"):
+        load_for_answers(str(folder), DEVICE)

@@ -119,3 +119,32 @@ def test_data_that_is_there_is_not_mentioned(own: Path, tmp_path: Path) -> None:
     found = validated(own, "--data-root", tmp_path, "--strict", "--gpu", "A100_40GB")
     assert found.exit_code == 0, found.output
     assert "data " not in found.output
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("pytorch_model.bin", "", "its weights are in a pickle (pytorch_model.bin)"),
+        (
+            "model.safetensors.index.json",
+            '{"weight_map": {"w": "../x.bin"}}',
+            "names '../x.bin', which is outside its folder",
+        ),
+        (
+            "config.json",
+            '{"quantization_config": {"quant_method": "awq"}}',
+            "quantised by 'awq', and 'gptqmodel', which reads them, is not installed",
+        ),
+    ],
+)
+def test_a_base_model_that_would_not_be_read_is_one_line(
+    own: Path, tmp_path: Path, file: str, content: str, said: str
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / file).write_text(content)
+    write(own, model={"base_model": str(base)})
+    found = validated(own)
+    assert isinstance(found.exception, UserError)
+    assert f"model.base_model: {base}: " in str(found.exception)
+    assert said in str(found.exception)

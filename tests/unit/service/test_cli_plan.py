@@ -31,7 +31,7 @@ def test_the_table_has_every_variant_under_its_group(plan: Ntlbg) -> None:
 
 
 def test_it_fits_a_terminal_of_eighty_columns(plan: Ntlbg, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ntlbg_service.cli.plan_table.UNFOLDED", 80)
+    monkeypatch.setattr("ntlbg_service.cli.console.UNFOLDED", 80)
     lines = plan(ABLATIONS, "--inventory", LAB).splitlines()
     assert max(map(len, lines[:25])) <= 80
     assert any("rep_1024 " in line for line in lines)

@@ -443,7 +443,7 @@ def test_trouble_with_one_launch_touches_no_other_and_is_noted_once(tmp_path: Pa
     assert all(len(service.ledger.attempts_of(run_id)) == 1 for run_id in ids)
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The controller dies here."""
 
 

@@ -151,3 +151,34 @@ def test_a_plan_counts_on_what_may_be_added(ntlbg: Ntlbg, write: Write, tmp_path
     assert '"name": "big"' in grown and '"name": "big"' not in alone
     missing = ntlbg(*words, "--autoscaler", tmp_path / "none.yaml")
     assert missing == f"ntlbg: {tmp_path / 'none.yaml'}: no such file\n"
+
+
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LAUGHS + "available_node_types: *a9\n", "aliases .* more than 100000 values"),
+        (LAUGHS + "apiVersion: ray.io/v1\nkind: *a9\n", "aliases .* more than 100000 values"),
+        ("a: &a {<<: *a}\navailable_node_types: *a\n", "aliases .* more than 100000 values"),
+        ("available_node_types: &a [*a]\n", "aliases .* more than 100000 values"),
+        ("a: " + "[" * 5000 + "\n", "is nested too deeply"),
+        ("available_node_types: {a: {max_workers: " + "9" * 5000 + "}}\n", "not YAML: "),
+        ("apiVersion: ray.io/v1\nkind: [x]\n", "kind: must be one of RayCluster"),
+        (KUBERAY.replace("Tesla-V100-SXM2-32GB", "[x]"), "gpu.product: must be a text"),
+        ("#" * 1024**2 + "\n", "has more than 1024 KiB"),
+    ],
+)
+def test_a_file_that_would_eat_the_machine_is_one_line(write: Write, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        load_node_types(write(text))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+def test_anchors_that_a_cluster_has_are_read(write: Write) -> None:
+    text = RAY.replace("{CPU: 48,", "&big {CPU: 48,").replace("{CPU: 96, GPU: 8}", "*big")
+    volta, big = load_node_types(write(text))
+    assert (big.cores, big.host_memory_gib) == (volta.cores, volta.host_memory_gib)

@@ -1,0 +1,20 @@
+"""What goes wrong with storage: it does not answer, or holds something else than was written."""
+
+from ntlbg_service.domain.errors import InfrastructureError
+
+
+class AlreadyWrittenError(InfrastructureError):
+    """A write-once object exists with other content."""
+
+
+class DamagedError(InfrastructureError):
+    """An object in storage that is not what was written there. It stays so."""
+
+
+class LeavesStorageError(DamagedError):
+    """A key that is no place in the storage: nothing is read or written there."""
+
+
+class StorageAwayError(InfrastructureError, OSError):
+    """The storage did not answer, or took nothing: full, away, forbidden. What lies in it is
+    unknown, and whoever waits may find it as it was."""
