@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from ntlbg_model.data.records import Prediction
+from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.ledger.ledger import Ledger
@@ -22,7 +23,7 @@ from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, Va
 from ntlbg_service.report.strips import FrameStrip
 from ntlbg_service.results import Results, read_results
 from ntlbg_service.storage.layout import report
-from ntlbg_service.storage.local import LocalStorage
+from ntlbg_service.storage.local import LocalStorage, StorageAwayError
 from ntlbg_service.workspace import Workspace
 
 
@@ -33,6 +34,8 @@ class _Found:
     run: Run
     attempts: tuple[Attempt, ...]
     results: Results
+    unread: str = ""
+    """Why its results are not there."""
 
 
 def compare_suite(
@@ -72,7 +75,10 @@ def _find(
         if (run.group, run.variant) in wanted:
             attempts = ledger.attempts_of(run.run_id)
             datasets = [dataset["name"] for dataset in run.config["data"]["evaluation"]]
-            found.append(_Found(run, attempts, read_results(storage, attempts, datasets)))
+            try:
+                found.append(_Found(run, attempts, read_results(storage, attempts, datasets)))
+            except StorageAwayError as error:
+                found.append(_Found(run, attempts, Results(), in_one_line(str(error))))
     return found
 
 
@@ -128,7 +134,7 @@ def _run_result(one: _Found) -> RunResult:
     return RunResult(
         run_id=one.run.run_id,
         seed=one.run.seed,
-        state=one.run.state.value,
+        state=f"not read: {one.unread}" if one.unread else one.run.state.value,
         message=one.run.reason,
         profile=fit.profile if fit else None,
         numerics=fit.numerics if fit else None,

@@ -1,6 +1,7 @@
 """One driver subprocess a launch, each on a local Ray of its own: the laptop."""
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,11 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_here, workers_of
 from ntlbg_service.executors.environment import local_driver, with_code
 from ntlbg_service.executors.own_gpus import VISIBLE, own_gpus
-from ntlbg_service.storage.claims import claimant
-from ntlbg_service.storage.layout import OWN_GPUS, RAY_TOKEN, AttemptKeys
+from ntlbg_service.storage.claims import claimant, hidden, lives
+from ntlbg_service.storage.layout import OWN_GPUS, AttemptKeys, ray_token
 from ntlbg_service.storage.local import Storage
 
+OF_ANOTHER = "was started by another account: only that account or root can stop it"
 GRACE_SECONDS = 10.0
 """How long a driver may take to end after SIGTERM."""
 
@@ -28,7 +30,7 @@ class LocalExecutor:
 
     def __init__(self, storage: Storage, environment: Mapping[str, str]) -> None:
         self._storage = storage
-        self._environment = local_driver(environment, storage.path(RAY_TOKEN))
+        self._environment = local_driver(environment, storage.path(ray_token(os.geteuid())))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:
@@ -81,7 +83,7 @@ class LocalExecutor:
         claim = self._storage.get(keys.process)
         if claim is None:
             return LaunchStatus.ABSENT if child is None else LaunchStatus.ENDED
-        return LaunchStatus.RUNNING if claimant(claim) else LaunchStatus.ENDED
+        return LaunchStatus.RUNNING if lives(claim) else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
         """SIGTERM, a grace, SIGKILL, for the driver and all its descendants. Raises
@@ -103,6 +105,8 @@ class LocalExecutor:
             with contextlib.suppress(psutil.NoSuchProcess):
                 return psutil.Process(child.pid)
         claim = self._storage.get(keys.process)
+        if claim and hidden(claim):
+            raise InfrastructureError(f"process {claim['pid']} {OF_ANOTHER}")
         return claimant(claim) if claim else None
 
 
@@ -118,5 +122,11 @@ def _end(driver: psutil.Process) -> None:
 
 def _signal(processes: list[psutil.Process], name: str) -> None:
     for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        try:
             getattr(process, name)()
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied:
+            raise InfrastructureError(
+                f"process {process.pid} of {process.username()} {OF_ANOTHER}"
+            ) from None

@@ -26,6 +26,7 @@ from ntlbg_service.runner.scratch import scratch
 from ntlbg_service.runner.staging.copying import CopyError
 from ntlbg_service.runner.staging.staged import Staged, staged
 from ntlbg_service.storage.local import AlreadyWrittenError, LocalStorage
+from ntlbg_service.storage.permissions import follow
 
 
 def work(settings: dict[str, Any]) -> None:
@@ -33,6 +34,7 @@ def work(settings: dict[str, Any]) -> None:
     from ray import train
 
     spec = parse(LaunchSpec, json.loads(json.dumps(settings["spec"])), "launch spec")
+    follow(Path(spec.storage))
     storage = LocalStorage(Path(spec.storage))
     context = train.get_context()
     device = device_of(spec.fit, settings["simulated"])

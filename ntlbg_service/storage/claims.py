@@ -19,3 +19,28 @@ def claimant(claim: Mapping[str, float]) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.NoSuchProcess, LookupError, TypeError, ValueError, OverflowError):
         return None
+
+
+def lives(claim: Mapping[str, float]) -> bool:
+    """Whether the process of a claim lives, or may: one of another account can be hidden."""
+    return claimant(claim) is not None or hidden(claim)
+
+
+def hidden(claim: Mapping[str, float]) -> bool:
+    """Whether only that it exists can be seen of a process: `/proc` may be mounted with hidepid."""
+    try:
+        pid = int(claim["pid"])
+        os.kill(pid, 0)
+    except PermissionError:
+        return not _seen(pid)
+    except (OSError, LookupError, TypeError, ValueError, OverflowError):
+        return False
+    return False
+
+
+def _seen(pid: int) -> bool:
+    try:
+        psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return False
+    return True

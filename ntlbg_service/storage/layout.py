@@ -9,8 +9,6 @@ CHECKPOINT = re.compile(r"runs/([^/]+)/attempt-(\d+)/train/(?:.*/)?step-(\d+)/?$
 """The end of a checkpoint's path."""
 OWN_GPUS = ".gpus"
 """Locks on this machine's GPUs. No objects: what they hold is the kernel's."""
-RAY_TOKEN = ".ray-token"
-"""The token of every local Ray. No object: it is readable for its owner alone."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,11 @@ def place_of(checkpoint: str) -> tuple[str, int, int] | None:
     """Run, attempt and step of a checkpoint, by the path of its folder; None for another path."""
     found = CHECKPOINT.search(checkpoint)
     return (found[1], int(found[2]), int(found[3])) if found else None
+
+
+def ray_token(account: int) -> str:
+    """Token of every local Ray of one account. No object: it is readable for its owner alone."""
+    return f".ray-token-{account}"
 
 
 def code(version: str) -> str:

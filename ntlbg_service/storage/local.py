@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.storage.confined import confined
+from ntlbg_service.storage.permissions import FILE, REFUSED, explained
 
 WRITERS = 4
 """Threads that write objects at once."""
@@ -36,6 +37,12 @@ class DamagedError(InfrastructureError):
 class StorageAwayError(InfrastructureError, OSError):
     """The storage did not answer, or took nothing: full, away, forbidden. What lies in it is
     unknown, and whoever waits may find it as it was."""
+
+
+class ForbiddenError(StorageAwayError):
+    """This account may not read or write an object; the words say what mends it."""
+
+    exit_code = UserError.exit_code
 
 
 class Storage(Protocol):
@@ -170,7 +177,8 @@ def _answering(key: str) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, InfrastructureError):
             raise
-        raise StorageAwayError(f"storage: {key}: {error.strerror or error}") from error
+        kind = ForbiddenError if error.errno in REFUSED else StorageAwayError
+        raise kind(f"storage: {key}: {explained(error)}") from error
 
 
 def _lines(value: Mapping[str, Any]) -> str:
@@ -211,7 +219,7 @@ def _opened(path: Path) -> int:
     """A new file, and its folder where it is not there."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        return os.open(path, flags, 0o600)
+        return os.open(path, flags, FILE)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o600)
+        return os.open(path, flags, FILE)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.storage.permissions import make_file
+from ntlbg_service.storage.sqlite_file import file_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +55,10 @@ class Connection:
 
     @property
     def shown(self) -> str:
-        """The address without user and password."""
+        """The address without user and password; of a file its path."""
+        file = file_of(self.tracking_uri)
+        if file is not None:
+            return str(file)
         parts = urlsplit(self.tracking_uri)
         if parts.password is None:
             return self.tracking_uri
@@ -63,6 +68,9 @@ class Connection:
         if self._client is None:
             from mlflow import MlflowClient
 
+            file = file_of(self.tracking_uri)
+            if file is not None:
+                make_file(file)
             with warnings.catch_warnings():
                 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
                 warnings.filterwarnings("ignore", "The ``noload`` loader", DeprecationWarning)
