@@ -2,8 +2,8 @@
 
 Whatever a clock says, only one writes: the ledger refuses a deposed leader's writes in the same
 transaction. The lease decides how soon a dead leader's place is free; on the same machine, where
-its death can be seen, at once. Who stands by also counts for itself: a lease that was not renewed
-for as long as it lasts is over, whatever time a wrong clock has written into it.
+its death can be seen, at once. Who stands by counts by its own monotonic clock: a lease that was
+not renewed for as long as it lasts is over, whatever time is written in it.
 """
 
 import os
@@ -118,11 +118,9 @@ class Lease:
         return self.ledger.renew(self.term, self.seconds)
 
     def _take(self) -> Term | None:
-        term = self.ledger.lead(self.holder, self.seconds)
-        if term is not None:
-            return term
         left = self.ledger.written()
-        if seen_dead(left.holder) or self._run_out(left):
+        free = left.holder in ("", self.holder) or seen_dead(left.holder)
+        if free or self._run_out(left):
             return self.ledger.succeed(left, self.holder, self.seconds)
         return None
 

@@ -53,13 +53,14 @@ def may_write(file: Path) -> bool:
 def connect_to_read(file: Path) -> sqlite3.Connection:
     """Open a database that this process cannot write, as its last commit left it.
 
-    SQLite reads along while others have it open. A WAL without the index that they share it cannot
-    read: a database with nothing in its log is then read as a file that does not change; else a
-    copy is opened, in which SQLite makes the index anew.
+    SQLite reads along while others have it open. The index that they share it would make anew, and
+    where a reader owns that, nobody else can write. So a database with nothing in its log is read
+    as a file that does not change, and of another one a copy.
     """
-    with suppress(sqlite3.OperationalError):
-        return _checked(_opened(file, "mode=ro"))
-    log, _ = beside(file)
+    log, index = beside(file)
+    if index.exists() or not _keeps_log(file):
+        with suppress(sqlite3.OperationalError):
+            return _checked(_opened(file, "mode=ro"))
     return _copied(file, log) if _size(log) else _checked(_opened(file, "immutable=1"))
 
 
@@ -87,6 +88,12 @@ def _checked(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _keeps_log(file: Path) -> bool:
+    """Whether a database is in WAL mode, by its header."""
+    with file.open("rb") as opened:
+        return opened.read(20)[18:20] == b"\x02\x02"
 
 
 def _size(file: Path) -> int:
