@@ -36,7 +36,7 @@ def command(port: int, host: str, workspace: Workspace) -> None:
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)),
             *("--backend-store-uri", workspace.tracking_uri, "--workers", "1"),
-            *("--artifacts-destination", str(workspace.artifacts.resolve())),
+            *("--artifacts-destination", workspace.artifacts.resolve().as_uri()),
         ],
         env={
             **os.environ,
