@@ -14,15 +14,20 @@ from urllib.request import urlopen
 import psutil
 
 
+def free_port() -> str:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
+
+
 class MlflowServer:
     """Answers when it is made; what it keeps lies in the folder, also while it is away."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self._port = found.getsockname()[1]
+        self._port = free_port()
         self.start()
 
     @property
@@ -40,7 +45,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-                    *("--port", str(self._port), "--workers", "1"),
+                    *("--port", self._port, "--workers", "1"),
                     *("--backend-store-uri", f"sqlite:///{self.database}"),
                     *("--artifacts-destination", str(self.folder / "artifacts")),
                 ],

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,11 @@ def look(lab: Path, account: Account) -> tuple[Said, ...]:
     return act_as(account, lambda: tuple(say(*words, *home(lab)) for words in every))
 
 
+def backed_up(lab: Path) -> Said:
+    with tempfile.TemporaryDirectory() as folder:
+        return say("db", "backup", Path(folder) / "copy.db", *home(lab))
+
+
 def first_attempt(lab: Path, account: Account) -> AttemptKeys:
     """The attempt of the suite's first seed."""
     rows = json.loads(act_as(account, lambda: say("status", "--json", *home(lab))).out)
@@ -146,6 +152,8 @@ def test_a_group_that_may_only_read_looks_and_changes_nothing(lab: Path) -> None
     assert "2 finished" in looked[0].out
     written = "Report: not written: " if SWITCHES else "Report: "
     assert written in looked[-1].out
+    copied = act_as(EVE, lambda: backed_up(lab))
+    assert copied.code == 0 and "bytes" in copied.out, copied
     at = (*home(lab), "--inventory", lab / "nodes.json")
     refused = act_as(
         EVE,
@@ -153,6 +161,7 @@ def test_a_group_that_may_only_read_looks_and_changes_nothing(lab: Path) -> None
             say("submit", lab / "suite.json", *at),
             say("users", "add-operator", "eve", *home(lab)),
             say("controller", "--until-idle", *at),
+            say("ui", *home(lab)),
         ),
     )
     for said in refused:
