@@ -11,6 +11,7 @@ import stat
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -47,7 +48,10 @@ class Said(NamedTuple):
 def act_as(account: Account, act: Callable[[], T], umask: int = 0o002) -> T:
     """What `act` returns in a process of the account. Raises AssertionError with its traceback."""
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads, and those of the test runner hold nothing that is used here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(reading)
         with os.fdopen(writing, "wb") as answer:

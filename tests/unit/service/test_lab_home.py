@@ -6,14 +6,19 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import LaunchSpec
+from ntlbg_service.executors.local import _signal
 from ntlbg_service.executors.simulated import SimulatedExecutor
+from ntlbg_service.storage.claims import hidden, lives
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.permissions import follow
 from tests.accounts import (
@@ -212,3 +217,22 @@ def test_status_goes_on_where_a_run_cannot_be_read(lab: Path) -> None:
     denied = [line for line in said.out.splitlines() if "Permission denied" in line]
     assert len(denied) == 1 and "belongs to" in denied[0] and "chmod" in denied[0]
     assert said.out.count("running") >= 2 and "training 3/4" in said.out
+
+
+def test_a_driver_of_another_account_is_not_taken_for_stopped() -> None:
+    """Nor for dead: where its place was given away, two would be on one GPU."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as driver:
+        claim = {"pid": driver.pid, "started": psutil.Process(driver.pid).create_time()}
+
+        def stop() -> str:
+            assert lives(claim) and not hidden(claim)
+            try:
+                _signal([psutil.Process(driver.pid)], "terminate")
+            except InfrastructureError as error:
+                return str(error)
+            return ""
+
+        said = act_as(BOB, stop)
+        assert ("was started by another account: only that account or root" in said) is SWITCHES
+        driver.kill()
+    assert not lives(claim)
