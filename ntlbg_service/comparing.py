@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from ntlbg_model.data.records import Prediction
+from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.ledger.ledger import Ledger
@@ -23,7 +24,7 @@ from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, Va
 from ntlbg_service.report.strips import FrameStrip
 from ntlbg_service.results import Results, damage, read_results
 from ntlbg_service.storage.layout import AttemptKeys, report
-from ntlbg_service.storage.local import LocalStorage
+from ntlbg_service.storage.local import LocalStorage, StorageAwayError
 from ntlbg_service.workspace import Workspace
 
 
@@ -34,8 +35,10 @@ class _Found:
     run: Run
     attempts: tuple[Attempt, ...]
     results: Results
-    damaged: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
     """Objects of its newest attempt that cannot be read."""
+    unread: str = ""
+    """Why its results are not there."""
 
 
 def compare_suite(
@@ -75,10 +78,14 @@ def _find(
         if (run.group, run.variant) in wanted:
             attempts = ledger.attempts_of(run.run_id)
             datasets = [dataset["name"] for dataset in run.config["data"]["evaluation"]]
-            results = read_results(storage, attempts, datasets)
             newest = [AttemptKeys(each.run_id, each.number) for each in attempts[-1:]]
-            damaged = tuple(words for keys in newest for words in damage(storage, keys, datasets))
-            found.append(_Found(run, attempts, results, damaged))
+            try:
+                results = read_results(storage, attempts, datasets)
+                damaged = [words for keys in newest for words in damage(storage, keys, datasets)]
+            except StorageAwayError as error:
+                found.append(_Found(run, attempts, Results(), unread=in_one_line(str(error))))
+            else:
+                found.append(_Found(run, attempts, results, tuple(damaged)))
     return found
 
 
@@ -134,7 +141,7 @@ def _run_result(one: _Found) -> RunResult:
     return RunResult(
         run_id=one.run.run_id,
         seed=one.run.seed,
-        state=one.run.state.value,
+        state=f"not read: {one.unread}" if one.unread else one.run.state.value,
         message=one.run.reason,
         profile=fit.profile if fit else None,
         numerics=fit.numerics if fit else None,

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -123,7 +124,9 @@ def _read(path: Path) -> Footprint | None:
 
 
 def _write(path: Path, found: Footprint) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep a trace where it can be kept; else it is made again the next time."""
     draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(asdict(found)), encoding="utf-8")
-    draft.replace(path)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        draft.replace(path)

@@ -21,11 +21,17 @@ from ntlbg_service.domain.hardware.profiles import Profile
 from ntlbg_service.executors.dashboard import VERSION, Dashboard, RefusedError
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.leadership import in_words
-from ntlbg_service.ledger.database import create_database_engine, failures_in_a_line, parse_url
+from ntlbg_service.ledger.database import (
+    create_database_engine,
+    failures_in_a_line,
+    parse_url,
+    shown,
+)
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.schema import HEAD, revision
 from ntlbg_service.nodes.inventory import Node, read_nodes
 from ntlbg_service.nodes.probing import left_in, read_cluster, read_here
+from ntlbg_service.storage.sqlite_file import connect_to_read
 from ntlbg_service.workspace import Workspace
 
 MLFLOW_SECONDS = 10.0
@@ -124,7 +130,7 @@ class Examination:
             try:
                 with failures_in_a_line(url), engine.connect() as connection:
                     schema = revision(connection)
-                yield services.database(schema, HEAD, repr(url))
+                yield services.database(schema, HEAD, shown(url))
                 if schema == HEAD:
                     figures = Ledger(engine, time.time).figures()
                     holder = in_words(figures.leader) if figures.leader else ""
@@ -145,7 +151,7 @@ class Examination:
             file = self.workspace.home / "mlflow.db"
             if not file.is_file():
                 return not_checked("mlflow", f"{file}: the first run makes it")
-            with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as runs:
+            with closing(connect_to_read(file)) as runs:
                 runs.execute("SELECT count(*) FROM experiments").fetchone()
         except (OSError, ValueError, sqlite3.Error) as error:
             return failed("mlflow", InfrastructureError(f"{where}: {error}"), MEND_MLFLOW)

@@ -1,11 +1,11 @@
 """A run's model as a folder of its own, which loads by itself."""
 
 import json
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from ntlbg_model.backbone.exported import ORIGIN
@@ -70,10 +70,10 @@ def export(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is not an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    half = Path(mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    half = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
+    half.mkdir()
     try:
         _fill(half, storage, run, marker)
-        half.chmod(0o755)
         half.replace(folder)
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
@@ -127,12 +127,25 @@ def _fill(folder: Path, storage: Storage, run: Run, marker: CheckpointMarker) ->
         check_checkpoint(source)
     except ValueError as error:
         raise UserError(f"{source}: {error}") from None
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*RESUMING), dirs_exist_ok=True)
+    _copy(source, folder)
     config = parse(Config, run.config, f"ledger run {run.run_id}")
     add_words(folder, config.model.base_model)
     origin = _origin(storage, run, config, marker)
     (folder / ORIGIN).write_text(json.dumps(origin, indent=1, sort_keys=True) + "\n")
     (folder / "README.md").write_text(_readme(run, marker, origin["results"]))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy what a model loads from, with the modes of the folder that it goes to."""
+    names = [path.name for path in source.iterdir()]
+    left_out = shutil.ignore_patterns(*RESUMING)(str(source), names)
+    for path in (source / name for name in names if name not in left_out):
+        copy = target / path.name
+        if path.is_dir():
+            copy.mkdir()
+            _copy(path, copy)
+        else:
+            shutil.copyfile(path, copy)
 
 
 def _origin(storage: Storage, run: Run, config: Config, marker: CheckpointMarker) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Whatever a clock says, only one writes: the ledger refuses a deposed leader's writes in the same
 transaction. The lease decides how soon a dead leader's place is free; on the same machine, where
-its death can be seen, at once.
+its death can be seen, at once. Who stands by counts by its own monotonic clock: a lease that was
+not renewed for as long as it lasts is over, whatever time is written in it.
 """
 
 import socket
@@ -10,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ntlbg_service.ledger.leadership import Written
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
-from ntlbg_service.storage.claims import claim_of_this_process, claimant
+from ntlbg_service.storage.claims import claim_of_this_process, lives
 
 LEASE_SECONDS = 30.0
 """How long a leader that was cut off keeps others waiting."""
@@ -46,7 +48,7 @@ def seen_dead(holder: str) -> bool:
         return False
     started, _, boot = parts[3].partition("@")
     claim = {"pid": parts[2], "started": started} | ({"boot": boot} if boot else {})
-    return claimant(claim) is None
+    return not lives(claim)
 
 
 def _namespace() -> str:
@@ -69,6 +71,8 @@ class Lease:
     _renewed: float = 0.0
     _checked: float | None = None
     """When it was checked last."""
+    _waited: tuple[Written, float] | None = None
+    """Another's lease as it was read, and since when it is unchanged, by this clock."""
 
     @property
     def renewed_at(self) -> float | None:
@@ -113,12 +117,15 @@ class Lease:
         return self.ledger.renew(self.term, self.seconds)
 
     def _take(self) -> Term | None:
-        term = self.ledger.lead(self.holder, self.seconds)
-        if term is not None:
-            return term
-        leader = self.ledger.leader()
-        if leader is None or not seen_dead(leader):
-            return None
-        # In the dead one's name its lease is ended: where another took it meanwhile, nothing is.
-        self.ledger.lead(leader, 0.0)
-        return self.ledger.lead(self.holder, self.seconds)
+        left = self.ledger.written()
+        free = left.holder in ("", self.holder) or seen_dead(left.holder)
+        if free or self._run_out(left):
+            return self.ledger.succeed(left, self.holder, self.seconds)
+        return None
+
+    def _run_out(self, left: Written) -> bool:
+        """Whether another's lease has not been renewed for as long as it lasts."""
+        now = self.clock()
+        if self._waited is None or self._waited[0] != left:
+            self._waited = (left, now)
+        return now - self._waited[1] >= (left.seconds or self.seconds)

@@ -40,10 +40,14 @@ def read_peaks(ledger: "Ledger", storage: "Storage") -> Mapping[str, tuple[Peak,
     """Peaks by profile of trainings that finished or ran out of memory, the newest first."""
     from ntlbg_service.results import read_exit
     from ntlbg_service.storage.layout import AttemptKeys
+    from ntlbg_service.storage.local import StorageAwayError
 
     found: dict[str, list[Peak]] = defaultdict(list)
     for attempt in ledger.trained_attempts(MOST):
-        record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
+        try:
+            record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
+        except StorageAwayError:  # What cannot be read teaches nothing.
+            continue
         if record is None or not record.peak_memory_mib:
             continue
         short = attempt.state is not AttemptState.FINISHED

@@ -124,5 +124,5 @@ def _frames(run: Run, question: Question, workspace: Workspace) -> Frames | None
         return FrameCache(workspace.cache).frames(
             question.video_path, video.max_frames, video.frame_resolution
         )
-    except VideoError:
+    except (VideoError, OSError):  # Gone, or not kept by a home that cannot be written.
         return None

@@ -5,8 +5,8 @@ that it depends on, and no checkout.
 """
 
 import hashlib
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -54,12 +54,12 @@ def ship(storage: Storage, version: str, root: Path = CHECKOUT) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        copied = Path(tempfile.mkdtemp(prefix=".shipping-", dir=target.parent))
+        copied = target.parent / f".shipping-{secrets.token_hex(8)}"
+        copied.mkdir()
         try:
             _copy(root, copied)
             if version_of(copied) != version:
                 raise UserError("the code changed while it was submitted; submit it again")
-            copied.chmod(0o755)
             if not target.is_dir():
                 copied.rename(target)
         finally:

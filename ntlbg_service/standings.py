@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ntlbg_service.domain.errors import InfrastructureError, in_one_line
 from ntlbg_service.domain.launch import Heartbeat, MetricLine, Work
 from ntlbg_service.domain.pace import seconds_left, seconds_per_step
 from ntlbg_service.domain.recovery import UNLIMITED, Hours
@@ -37,6 +38,8 @@ class Standing:
     """What it took of the hours that it may take."""
     damaged: tuple[str, ...] = ()
     """Objects of its newest attempt that cannot be read, in words, while it runs."""
+    unread: str = ""
+    """Why storage does not say more of it; empty where it was read."""
 
     @property
     def staging(self) -> str:
@@ -66,6 +69,10 @@ class Standing:
     @property
     def doing(self) -> str:
         """One phrase for a person."""
+        return f"{self._doing}; {self.unread}" if self.unread else self._doing
+
+    @property
+    def _doing(self) -> str:
         if self.run.state not in TERMINAL and self.run.wanted is not Wanted.RUN:
             stopping = self.run.state is RunState.RUNNING
             return f"{self.run.wanted} asked for" if stopping else "paused"
@@ -99,12 +106,20 @@ class Standing:
 def standings(ledger: Ledger, storage: Storage, runs: Sequence[Run]) -> list[Standing]:
     """Where each of the runs is."""
     attempts = ledger.attempts_by_run([run.run_id for run in runs])
-    return [_standing(storage, run, attempts[run.run_id]) for run in runs]
+    return [_read(storage, run, attempts[run.run_id]) for run in runs]
 
 
 def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
     """Where a run is. Reads storage only for one that runs or has a limit of hours."""
     return standings(ledger, storage, [run])[0]
+
+
+def _read(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> Standing:
+    """Where a run is; what cannot be read of it is said, and hides no other run."""
+    try:
+        return _standing(storage, run, attempts)
+    except InfrastructureError as error:
+        return Standing(run=run, attempts=attempts, unread=in_one_line(str(error)))
 
 
 def _standing(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> Standing:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntlbg_service.domain.launch import Stage
+from ntlbg_service.storage.sqlite_file import file_of, url_of
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,13 @@ class Workspace:
     @property
     def ledger_url(self) -> str:
         """Where the ledger is: the one that is named, else the home's own."""
-        return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
+        return self.ledger or url_of(self.home / "ledger.db")
 
     @property
     def ledger_exists(self) -> bool:
         """Whether there may be anything in the ledger."""
-        if self.ledger_url.startswith("sqlite:///"):
-            return Path(self.ledger_url.removeprefix("sqlite:///")).is_file()
-        return True
+        file = file_of(self.ledger_url)
+        return file is None or file.is_file()
 
     @property
     def storage(self) -> Path:
@@ -45,7 +45,7 @@ class Workspace:
     @property
     def tracking_uri(self) -> str:
         """MLflow's server, else its database in the home."""
-        return self.mlflow or f"sqlite:///{self.home / 'mlflow.db'}"
+        return self.mlflow or url_of(self.home / "mlflow.db")
 
     @property
     def artifacts(self) -> Path:
@@ -54,8 +54,8 @@ class Workspace:
 
     @property
     def artifact_root(self) -> str | None:
-        """Where the files of new experiments go; None where a server decides."""
-        return None if self.mlflow else str(self.artifacts.resolve())
+        """Where the files of new experiments go, as a URL; None where a server decides."""
+        return None if self.mlflow else self.artifacts.resolve().as_uri()
 
     @property
     def data_root_kept(self) -> str:

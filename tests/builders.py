@@ -19,6 +19,7 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import NewRun, NewSuite
 from ntlbg_service.storage.local import LocalStorage
+from ntlbg_service.storage.sqlite_file import url_of
 from ntlbg_service.workspace import Workspace
 
 SUITE = NewSuite(key="s", name="s", description="", submitter="ada", spec={})
@@ -92,7 +93,7 @@ def new_run(
 def new_ledger(folder: Path) -> Ledger:
     """A ledger in SQLite with a clock of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    return open_test_ledger(f"sqlite:///{folder / 'ledger.db'}")
+    return open_test_ledger(url_of(folder / "ledger.db"))
 
 
 def open_test_ledger(url: str) -> Ledger:

@@ -1,5 +1,6 @@
 """What one pass over a video leaves behind: enough for any number of questions about it."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +167,7 @@ class WatchedVideos:
 
     def _load(self, key: str, path: Path, size: tuple[int, int]) -> WatchedVideo | None:
         stored = None if self._folder is None else self._folder / f"{key}.npz"
-        if stored is None or not stored.exists():
+        if stored is None or not os.access(stored, os.R_OK):
             return None
         with np.load(stored) as arrays:
             base, width, height = arrays["shape"].tolist()

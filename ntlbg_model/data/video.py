@@ -7,7 +7,7 @@ imported when a video is opened.
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +133,8 @@ class FrameCache:
         """
         stem = self._folder / entry_key(path, max_frames, *size)
         pixels, places = stem.with_suffix(".pixels.npy"), stem.with_suffix(".places.npy")
-        if not pixels.exists():
+        # One that another account has kept for itself is made anew, in its place.
+        if not os.access(pixels, os.R_OK):
             indices = candidate_indices(probe(path).frames, max_frames)
             read = read_frames(path, indices, size)
             numbered = np.stack((read.indices.astype(np.float64), read.times))
@@ -163,11 +164,11 @@ def entry_key(path: Path, *options: object) -> str:
 def save_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that other processes see all of it or nothing; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    half = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with half.open("xb") as file:
             write(file)
-        Path(name).replace(path)
+        half.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        half.unlink(missing_ok=True)
         raise

@@ -6,15 +6,16 @@ import os
 import sys
 import traceback
 from contextlib import redirect_stderr, suppress
-from pathlib import Path
 
 import click
 
 from ntlbg_model import __version__
+from ntlbg_service.cli.crash import Invocation
 from ntlbg_service.cli.place import forget, pasteable
 from ntlbg_service.domain.control_characters import neutral
-from ntlbg_service.domain.errors import InfrastructureError, NtlbgError, in_one_line
+from ntlbg_service.domain.errors import InfrastructureError, NtlbgError, UserError, in_one_line
 from ntlbg_service.redaction import printed, redacted, redacted_output
+from ntlbg_service.storage.permissions import explained
 from ntlbg_service.terminal import neutral_output
 
 COMMANDS = {
@@ -105,8 +106,9 @@ def main() -> None:
 
 
 def _main() -> None:
+    invocation = Invocation()
     try:
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, obj=invocation)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.ClickException as error:
@@ -125,14 +127,12 @@ def _main() -> None:
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        said = in_one_line(f"{where}{error.strerror or error}")
-        click.echo(f"ntlbg: {said}", err=True)
-        sys.exit(InfrastructureError.exit_code)
+        click.echo(f"ntlbg: {in_one_line(f'{where}{explained(error)}')}", err=True)
+        forbidden = isinstance(error, PermissionError)
+        sys.exit((UserError if forbidden else InfrastructureError).exit_code)
     # The edge of the program: a fault of ours is kept whole in a file and shown as one line.
     except Exception as error:
-        crash = Path(os.environ.get("NTLBG_HOME", ".ntlbg")) / "crash.log"
-        crash.parent.mkdir(parents=True, exist_ok=True)
-        crash.write_text(neutral(redacted(traceback.format_exc())))
+        kept = invocation.keep(neutral(redacted(traceback.format_exc())))
         said = in_one_line(f"{type(error).__name__}: {error}")
-        click.echo(f"ntlbg: internal error: {said} ({crash})", err=True)
+        click.echo(f"ntlbg: internal error: {said} ({in_one_line(kept)})", err=True)
         sys.exit(1)

@@ -1,6 +1,7 @@
 """`ntlbg compare`: what a suite measured, as a table and a report."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 from ntlbg_service.cli.options import (
     load_selection,
     open_ledger,
+    outside_home,
     selection_options,
     workspace_options,
 )
@@ -39,9 +41,9 @@ def command(
     from ntlbg_service.domain.errors import UserError
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
-    ledger = open_ledger(workspace)
-    if not ledger.current_runs(files.key):
-        known = ", ".join(ledger.suite_keys()) or "none"
+    ledger = open_ledger(workspace, to_read=True) if workspace.ledger_exists else None
+    if ledger is None or not ledger.current_runs(files.key):
+        known = ", ".join(ledger.suite_keys() if ledger else ()) or "none"
         raise UserError(
             f"{files.source}: suite '{files.key}' was never run on {workspace.home} "
             f"(there are: {known})"
@@ -62,10 +64,18 @@ def show_comparison(
     from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.comparing import compare_suite, write_report
     from ntlbg_service.report.table import print_comparison
+    from ntlbg_service.storage.permissions import explained
 
     console = DataConsole()
     console.print()
     print_comparison(compare_suite(ledger, workspace, files, variants), console)
-    path = write_report(ledger, workspace, files, variants, datetime.now().astimezone(), html)
-    click.echo(f"Report: {path}")
+    now = datetime.now().astimezone()
+    try:
+        with outside_home() if html else nullcontext():
+            written = str(write_report(ledger, workspace, files, variants, now, html))
+    except OSError as error:
+        if html is not None:
+            raise
+        written = f"not written: {explained(error)}"
+    click.echo(f"Report: {written}")
     click.echo(pasteable("MLflow: 'ntlbg ui'"))

@@ -5,7 +5,6 @@ know why nothing comes runs the command.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import wraps
@@ -16,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ntlbg_service.domain.naming import RunName, newest
+from ntlbg_service.storage.sqlite_file import connect_to_read, file_of
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 CONNECT_SECONDS = "2"
@@ -117,12 +117,12 @@ def _runs(ctx: click.Context) -> list[str]:
 
 def _rows(ctx: click.Context, query: str) -> list[tuple[Any, ...]]:
     url = ctx.params.get("ledger")
-    if url and not url.startswith("sqlite:///"):
+    file = file_of(url) if url else _home(ctx) / "ledger.db"
+    if url and file is None:
         return _from_server(url, query)
-    file = Path(url.removeprefix("sqlite:///") if url else _home(ctx) / "ledger.db").resolve()
-    if not file.is_file():
+    if file is None or not file.is_file():
         return []
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=1.0)) as ledger:
+    with closing(connect_to_read(file)) as ledger:
         return ledger.execute(query).fetchall()
 
 

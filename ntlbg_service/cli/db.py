@@ -40,10 +40,11 @@ def check(workspace: Workspace) -> None:
     """Say what is in the ledger and whether it is sound; exit code 4 where it is not."""
     from ntlbg_service.domain.errors import InfrastructureError
     from ntlbg_service.ledger.checking import check as look
+    from ntlbg_service.ledger.database import shown
 
     with _as_it_is(workspace) as engine:
         found = look(engine)
-        click.echo(f"{engine.url!r}, schema {found.schema}")
+        click.echo(f"{shown(engine.url)}, schema {found.schema}")
     states = ", ".join(f"{count} {state}" for state, count in found.runs.items())
     click.echo(f"runs: {states or 'none'}; not yet told to MLflow: {found.unsent}")
     if found.refused:

@@ -117,8 +117,18 @@ def _print_attempt(
         say(console, 2, f"resumes from {attempt.resume_from}")
     if attempt.message:
         say(console, 2, f"ended: {attempt.message}")
-    for line in _measured(storage, seen, attempt):
+    for line in _read(storage, seen, attempt):
         say(console, 2, line)
+
+
+def _read(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[str]:
+    """What storage says of an attempt, or why it says nothing."""
+    from ntlbg_service.domain.errors import InfrastructureError, in_one_line
+
+    try:
+        return _measured(storage, seen, attempt)
+    except InfrastructureError as error:
+        return [in_one_line(str(error))]
 
 
 def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ntlbg_service.cli.completing import complete_run
-from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.options import outside_home, workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.cli.words import FILE
 from ntlbg_service.domain.commands import command as named
@@ -33,7 +33,8 @@ def command(run: str, folder: Path, step: int | None, workspace: Workspace) -> N
     ledger = existing_ledger(workspace)
     chosen = run_of(ledger, run)
     try:
-        done = export(ledger, LocalStorage(workspace.storage), chosen, folder, step)
+        with outside_home():
+            done = export(ledger, LocalStorage(workspace.storage), chosen, folder, step)
     except (BackboneError, OSError) as error:
         raise UserError(f"{folder}: {str(error).splitlines()[0]}") from None
     click.echo(f"{done.label} at step {done.step}: {bytes_in_words(done.size)} in {done.folder}")

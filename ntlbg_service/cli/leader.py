@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def who_drives(ledger: "Ledger") -> str:
     """One clause: the controller that leads, or how to start one."""
-    leader = ledger.leader()
-    if leader is None:
-        return pasteable("no controller leads here now: 'ntlbg controller' starts one.")
-    from ntlbg_service.leadership import in_words
+    from ntlbg_service.leadership import in_words, seen_dead
 
+    leader = ledger.leader()
+    if leader is None or seen_dead(leader):
+        return pasteable("no controller leads here now: 'ntlbg controller' starts one.")
     return f"controller {in_words(leader)} leads and runs them."

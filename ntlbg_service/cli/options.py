@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ntlbg_service.cli.completing import complete_group, complete_scale, complete_variant
+from ntlbg_service.cli.crash import Invocation
 from ntlbg_service.cli.place import remember
 from ntlbg_service.cli.words import FILE
+from ntlbg_service.storage.permissions import following, refused
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+USERS_UMASK = "ntlbg.umask"
+"""Of a click context: the umask that the person came with."""
 
 
 def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,9 +75,46 @@ def workspace_options(command: Callable[..., Any]) -> Callable[..., Any]:
         workspace = Workspace(
             home=home, data_root=data_root or home / "data", ledger=ledger, mlflow=mlflow
         )
-        return command(*args, workspace=workspace, **kwargs)
+        with _at_home(home):
+            return command(*args, workspace=workspace, **kwargs)
 
     return with_workspace
+
+
+@contextmanager
+def _at_home(home: Path) -> Iterator[None]:
+    """Make everything as the home grants it, and keep a crash there. Raises UserError for a home
+    that may not be read."""
+    from ntlbg_service.domain.errors import UserError
+
+    context = click.get_current_context()
+    if isinstance(context.obj, Invocation):
+        context.obj.home = home
+    why = refused(home, write=False)
+    if why is not None:
+        raise UserError(f"--home {home} cannot be read: {why}")
+    with following(home) as before:
+        context.meta[USERS_UMASK] = before
+        yield
+
+
+@contextmanager
+def outside_home() -> Iterator[None]:
+    """Make files as the person's umask says: for what is written where the person asked for it."""
+    before = os.umask(click.get_current_context().meta[USERS_UMASK])
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def require_writable(workspace: Workspace) -> None:
+    """Raise UserError where nothing can be written into the home."""
+    from ntlbg_service.domain.errors import UserError
+
+    why = refused(workspace.home, write=True)
+    if why is not None:
+        raise UserError(f"--home {workspace.home} can only be read: {why}")
 
 
 def max_hours_option(default: str) -> Callable[[Command], Command]:
@@ -139,12 +181,15 @@ def load_selection(
     return files, expand(files, groups, variants)
 
 
-def open_ledger(workspace: Workspace) -> "Ledger":
-    """The workspace's ledger, its schema up to date."""
+def open_ledger(workspace: Workspace, *, to_read: bool = False) -> "Ledger":
+    """Open the workspace's ledger, its schema up to date. Raises UserError where the home cannot be
+    written, unless it is only to be read."""
     from ntlbg_service.ledger.database import open_database
     from ntlbg_service.ledger.ledger import Ledger
 
-    workspace.home.mkdir(parents=True, exist_ok=True)
+    if not to_read:
+        require_writable(workspace)
+        workspace.home.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(open_database(workspace.ledger_url), time.time)
     context = click.get_current_context(silent=True)
     if context is not None:

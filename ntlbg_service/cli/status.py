@@ -172,6 +172,7 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "state": run.state.value,
         "staging": standing.staging or None,
         "reason": run.reason,
+        "unread": standing.unread or None,
         "wanted": run.wanted.value,
         "priority": run.priority,
         "excluded_nodes": list(run.excluded),

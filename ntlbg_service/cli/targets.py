@@ -30,7 +30,7 @@ def existing_ledger(workspace: Workspace) -> "Ledger":
         raise UserError(
             f"{workspace.home}: nothing was submitted here yet; 'ntlbg submit SUITE' comes first"
         )
-    return open_ledger(workspace)
+    return open_ledger(workspace, to_read=True)
 
 
 def run_of(ledger: "Ledger", word: str) -> "Run":

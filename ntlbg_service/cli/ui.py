@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import click
 
-from ntlbg_service.cli.options import open_ledger, workspace_options
+from ntlbg_service.cli.options import open_ledger, require_writable, workspace_options
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.workspace import Workspace
 
@@ -30,13 +30,14 @@ def command(port: int, host: str, workspace: Workspace) -> None:
         return
     if not (workspace.home / "mlflow.db").is_file():
         raise UserError(f"{workspace.home}: nothing is recorded yet; 'ntlbg run SUITE' comes first")
+    require_writable(workspace)
     _follow(workspace)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)),
             *("--backend-store-uri", workspace.tracking_uri, "--workers", "1"),
-            *("--artifacts-destination", str(workspace.artifacts.resolve())),
+            *("--artifacts-destination", workspace.artifacts.resolve().as_uri()),
         ],
         env={
             **os.environ,
@@ -79,7 +80,7 @@ def _show(workspace: Workspace) -> None:
     from ntlbg_service.tracking import Tracker
 
     tracker = Tracker(workspace.tracking_uri)
-    for key in open_ledger(workspace).suite_keys():
+    for key in open_ledger(workspace, to_read=True).suite_keys():
         click.echo(f"{key}: {tracker.suite_link(key) or 'not told to MLflow yet'}")
 
 

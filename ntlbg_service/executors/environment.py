@@ -52,12 +52,17 @@ def cluster_driver(environment: Mapping[str, str]) -> dict[str, str]:
 def with_code(environment: Mapping[str, str], spec: LaunchSpec) -> dict[str, str]:
     """The environment of a driver that runs with the code of its spec, before any other.
 
+    Its folder is the driver's and the workers' own as well: where its path has a colon, which
+    PYTHONPATH cannot hold, that alone is enough.
+
     Raises InfrastructureError where that is gone from storage.
     """
     if spec.code is None:
         return dict(environment)
     if not Path(spec.code).is_dir():
         raise InfrastructureError(f"{spec.code}: the code of run {spec.run_id} is gone")
+    if os.pathsep in spec.code:
+        return dict(environment)
     before = environment.get("PYTHONPATH")
     paths = [spec.code, *([before] if before else [])]
     return {**environment, "PYTHONPATH": os.pathsep.join(paths)}

@@ -14,11 +14,12 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_here, workers_of
 from ntlbg_service.executors.environment import local_driver, with_code
 from ntlbg_service.executors.own_gpus import VISIBLE, own_gpus
-from ntlbg_service.storage.claims import driver_of, read_claim
+from ntlbg_service.storage.claims import driver_of, hidden, read_claim
 from ntlbg_service.storage.files import opened
-from ntlbg_service.storage.layout import OWN_GPUS, RAY_TOKEN, AttemptKeys
+from ntlbg_service.storage.layout import OWN_GPUS, AttemptKeys, ray_token
 from ntlbg_service.storage.local import Storage
 
+OF_ANOTHER = "was started by another account: only that account or root can stop it"
 GRACE_SECONDS = 10.0
 """How long a driver may take to end after SIGTERM."""
 
@@ -30,7 +31,7 @@ class LocalExecutor:
 
     def __init__(self, storage: Storage, environment: Mapping[str, str]) -> None:
         self._storage = storage
-        self._environment = local_driver(environment, storage.path(RAY_TOKEN))
+        self._environment = local_driver(environment, storage.path(ray_token(os.geteuid())))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:
@@ -80,9 +81,10 @@ class LocalExecutor:
         child = self._children.get(keys.folder)
         if child is not None and child.poll() is None:
             return LaunchStatus.RUNNING
-        if read_claim(self._storage, keys) is None:
+        claim = read_claim(self._storage, keys)
+        if claim is None:
             return LaunchStatus.ABSENT if child is None else LaunchStatus.ENDED
-        alive = driver_of(self._storage, keys) is not None
+        alive = driver_of(self._storage, keys) is not None or hidden(claim)
         return LaunchStatus.RUNNING if alive else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
@@ -104,6 +106,9 @@ class LocalExecutor:
         if child is not None and child.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 return psutil.Process(child.pid)
+        claim = read_claim(self._storage, keys)
+        if claim and hidden(claim):
+            raise InfrastructureError(f"process {claim['pid']} {OF_ANOTHER}")
         return driver_of(self._storage, keys)
 
 
@@ -119,5 +124,11 @@ def _end(driver: psutil.Process) -> None:
 
 def _signal(processes: list[psutil.Process], name: str) -> None:
     for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        try:
             getattr(process, name)()
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied:
+            raise InfrastructureError(
+                f"process {process.pid} of {process.username()} {OF_ANOTHER}"
+            ) from None

@@ -16,6 +16,7 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.scheduling.sharing import PARTS, parts_of
 from ntlbg_service.nvml import number_of_gpus
+from ntlbg_service.storage.permissions import FILE
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -75,7 +76,7 @@ def _take(folder: Path, name: str, parts: int) -> list[int]:
     folder.mkdir(parents=True, exist_ok=True)
     held: list[int] = []
     for part in range(PARTS):
-        lock = os.open(folder / f"{name}-{part}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / f"{name}-{part}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ntlbg_service.domain.launch import LaunchSpec
@@ -16,6 +17,7 @@ from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.homes import home_id, is_elsewhere
 from ntlbg_service.storage.layout import HOME, AttemptKeys
 from ntlbg_service.storage.local import Storage
+from ntlbg_service.storage.permissions import umask_of
 
 NODES = "/nodes?view=summary"
 """What NVML of every node said last."""
@@ -110,7 +112,8 @@ class RayJobsExecutor:
         )
         log = shlex.quote(str(self._storage.path(keys.log)))
         # Python looks in its folder first, and so do Ray's workers.
-        there = f"cd {shlex.quote(spec.code)} && " if spec.code else ""
+        there = f"umask {umask_of(Path(spec.storage)):03o} && "
+        there += f"cd {shlex.quote(spec.code)} && " if spec.code else ""
         environment = with_code(cluster_driver(self._environment), spec)
         return {
             # The log is in storage from the first byte: it outlives the cluster's head.

@@ -4,10 +4,23 @@ Safety is in the epoch, not in clocks: a ledger under a term writes nothing once
 whatever any clock says. Clocks decide only how soon a dead leader's place is free.
 """
 
-from sqlalchemy import or_, select, update
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from ntlbg_service.ledger.tables import leadership
 from ntlbg_service.ledger.transactions import Term, Transactions
+
+
+class Written(NamedTuple):
+    """A lease as it was written last: each renewal writes another one."""
+
+    holder: str
+    epoch: int
+    expires_at: float
+    """By the clock of whoever wrote it."""
+    seconds: float
+    """How long it lasts from each renewal; 0 where older code wrote it."""
 
 
 class Leadership(Transactions):
@@ -18,13 +31,29 @@ class Leadership(Transactions):
 
         `holder` names one process. Where it leads already, its earlier term ends.
         """
+        now = self._clock()
+        free = or_(leadership.c.expires_at <= now, leadership.c.holder == holder)
+        return self._take(free, holder, seconds, now)
+
+    def succeed(self, left: Written, holder: str, seconds: float) -> Term | None:
+        """Take the lead from a lease that was left as it is, whatever time is written in it. None
+        where it was renewed or taken meanwhile."""
+        same = (leadership.c[name] == value for name, value in left._asdict().items())
+        return self._take(and_(*same), holder, seconds, self._clock())
+
+    def written(self) -> Written:
+        """The lease as it is now."""
+        columns = (leadership.c[name] for name in Written._fields)
+        with self._reading() as connection:
+            return Written(*connection.execute(select(*columns)).one())
+
+    def _take(
+        self, free: ColumnElement[bool], holder: str, seconds: float, now: float
+    ) -> Term | None:
+        taken = update(leadership).where(free)
+        taken = taken.values(holder=holder, epoch=leadership.c.epoch + 1)
         with self._transaction(writes=True) as connection:
-            now = self._clock()
-            done = connection.execute(
-                update(leadership)
-                .where(or_(leadership.c.expires_at <= now, leadership.c.holder == holder))
-                .values(holder=holder, epoch=leadership.c.epoch + 1, expires_at=now + seconds)
-            )
+            done = connection.execute(taken.values(expires_at=now + seconds, seconds=seconds))
             if done.rowcount == 0:
                 return None
             epoch = connection.execute(select(leadership.c.epoch)).scalar_one()
@@ -35,7 +64,7 @@ class Leadership(Transactions):
 
         A lease that ran out and that nobody took is still its holder's to renew.
         """
-        return self._change(term, {"expires_at": self._clock() + seconds})
+        return self._change(term, {"expires_at": self._clock() + seconds, "seconds": seconds})
 
     def holds(self, term: Term) -> bool:
         """Whether no other term has begun since."""

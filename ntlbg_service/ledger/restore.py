@@ -21,6 +21,7 @@ from ntlbg_service.ledger.rows import ATTEMPT, RUN, attempt_of, run_of
 from ntlbg_service.ledger.tables import events, leadership, metadata, notices, outbox, runs, suites
 from ntlbg_service.ledger.transactions import WRITES, first_line
 from ntlbg_service.redaction import known
+from ntlbg_service.storage.sqlite_file import url_of
 
 UNFIT = (ValueError, TypeError, OverflowError)
 """What a value of another type, or one too large, comes to."""
@@ -73,7 +74,7 @@ def _rows(file: Path) -> Iterator[Rows]:
     with tempfile.TemporaryDirectory(prefix="ntlbg-restore-") as folder:
         copy = Path(folder) / "ledger.db"
         shutil.copyfile(file, copy)
-        source = open_database(f"sqlite:///{copy}", migrate=True)
+        source = open_database(url_of(copy), migrate=True)
         try:
             with source.connect() as connection:
                 yield _all_rows(connection)

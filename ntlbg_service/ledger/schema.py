@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from ntlbg_service.domain.errors import InfrastructureError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0007"
+HEAD = "0010"
 ONE_AT_A_TIME = 7_305_812
 """PostgreSQL's advisory lock of the one that changes the schema; any number of ours."""
 

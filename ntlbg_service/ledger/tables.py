@@ -188,5 +188,6 @@ leadership = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("notices", Integer, nullable=False, server_default="0"),
+    Column("seconds", Float, nullable=False, server_default="0"),
     CheckConstraint("id = 1", name="one_row"),
 )

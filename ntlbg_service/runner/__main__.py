@@ -11,6 +11,7 @@ from ntlbg_service.storage.claims import claim_of_this_process
 from ntlbg_service.storage.homes import bound
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, StorageAwayError
+from ntlbg_service.storage.permissions import follow
 
 
 def main(spec_path: Path) -> int:
@@ -29,6 +30,7 @@ def main(spec_path: Path) -> int:
 
 def _carry(spec_path: Path) -> int:
     spec = parse(LaunchSpec, json.loads(spec_path.read_text()), str(spec_path))
+    follow(Path(spec.storage))
     storage = bound(Path(spec.storage))
     keys = AttemptKeys(spec.run_id, spec.attempt)
     try:

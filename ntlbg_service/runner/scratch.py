@@ -31,7 +31,7 @@ def scratch(spec: LaunchSpec, place: Place, root: Path | None = None) -> Iterato
         for left in own.parent.glob(f"{attempt.rpartition('-')[0]}-*"):
             if not left.name.startswith(attempt):
                 shutil.rmtree(left, ignore_errors=True)
-    own.mkdir(parents=True, exist_ok=True)
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         yield own
     finally:

@@ -21,6 +21,9 @@ from ntlbg_service.runner.train import run_trainer
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage, Storage
 
+TUNE = "tune"
+"""Ray Tune's own folder, below the attempt's."""
+
 
 def sweep(spec: LaunchSpec, storage: LocalStorage) -> None:
     """Run every trial; the exit record names the best."""
@@ -50,11 +53,13 @@ def _tune(spec: LaunchSpec, storage: LocalStorage, keys: AttemptKeys) -> None:
             raise RuntimeError(record.message if record else "the trial left no exit record")
         tune.report({spec.metric: objective(record, trial, spec.metric), "step": record.steps})
 
+    # Ray's own processes would make it as their umask says.
+    (storage.path(keys.folder) / TUNE).mkdir(parents=True, exist_ok=True)
     Tuner(
         tune.with_resources(run_trial, {"CPU": 1}),
         param_space={"trial": tune.grid_search(list(by_name))},
         tune_config=TuneConfig(max_concurrent_trials=spec.concurrency),
-        run_config=RunConfig(name="tune", storage_path=str(storage.path(keys.folder)), verbose=0),
+        run_config=RunConfig(name=TUNE, storage_path=str(storage.path(keys.folder)), verbose=0),
     ).fit()
 
 

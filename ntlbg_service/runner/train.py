@@ -66,6 +66,8 @@ def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
+    # Ray's own processes would make it as their umask says.
+    storage.path(keys.work).mkdir(parents=True, exist_ok=True)
     killed = kernel_kills()
     try:
         trainer.fit()

@@ -27,6 +27,7 @@ from ntlbg_service.runner.staging.copying import CopyError
 from ntlbg_service.runner.staging.staged import Staged, staged
 from ntlbg_service.storage.homes import bound
 from ntlbg_service.storage.local import AlreadyWrittenError
+from ntlbg_service.storage.permissions import follow
 
 
 def work(settings: dict[str, Any]) -> None:
@@ -34,6 +35,7 @@ def work(settings: dict[str, Any]) -> None:
     from ray import train
 
     spec = parse(LaunchSpec, json.loads(json.dumps(settings["spec"])), "launch spec")
+    follow(Path(spec.storage))
     storage = bound(Path(spec.storage), settings["home"])
     context = train.get_context()
     device = device_of(spec.fit, settings["simulated"])

@@ -68,6 +68,33 @@ def _is_same(claimed: float, process: psutil.Process) -> bool:
     return abs(started(process.pid) - claimed) < SAME
 
 
+def lives(claim: Mapping[str, Any]) -> bool:
+    """Whether the process of a claim lives, or may: one of another account can be hidden."""
+    return claimant(claim) is not None or hidden(claim)
+
+
+def hidden(claim: Mapping[str, Any]) -> bool:
+    """Whether only that it exists can be seen of a process: `/proc` may be mounted with hidepid."""
+    try:
+        pid = int(claim["pid"])
+        if pid <= 0 or claim.get("boot", boot()) != boot():
+            return False
+        os.kill(pid, 0)
+    except PermissionError:
+        return not _seen(pid)
+    except (OSError, LookupError, TypeError, ValueError, OverflowError):
+        return False
+    return False
+
+
+def _seen(pid: int) -> bool:
+    try:
+        psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
 def read_claim(storage: Storage, keys: AttemptKeys) -> Mapping[str, Any] | None:
     """Return the claim of an attempt, None without one. A damaged one is of a process that nobody
     knows: the attempt was started, and no other process may carry it."""

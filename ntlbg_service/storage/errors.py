@@ -1,6 +1,6 @@
 """What goes wrong with storage: it does not answer, or holds something else than was written."""
 
-from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.domain.errors import InfrastructureError, UserError
 
 
 class AlreadyWrittenError(InfrastructureError):
@@ -18,3 +18,9 @@ class LeavesStorageError(DamagedError):
 class StorageAwayError(InfrastructureError, OSError):
     """The storage did not answer, or took nothing: full, away, forbidden. What lies in it is
     unknown, and whoever waits may find it as it was."""
+
+
+class ForbiddenError(StorageAwayError):
+    """This account may not read or write an object; the words say what mends it."""
+
+    exit_code = UserError.exit_code

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ntlbg_service.storage.errors import DamagedError
+from ntlbg_service.storage.permissions import FILE
 
 MOST_OF_AN_OBJECT = 64 * 1024**2
 """Bytes of a JSON object. The largest, the digests of a data set's files, have some MiB."""
@@ -47,7 +48,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
     """Open a regular file, which `flags` may create. Raises DamagedError for anything else."""
     # Without O_NONBLOCK a pipe is opened when somebody opens its other end.
-    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, FILE)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise DamagedError("is no file")

@@ -12,8 +12,6 @@ CHECKPOINT = re.compile(
 """A checkpoint's key, or a path that ends in one."""
 OWN_GPUS = ".gpus"
 """Locks on this machine's GPUs. No objects: what they hold is the kernel's."""
-RAY_TOKEN = ".ray-token"
-"""The token of every local Ray. No object: it is readable for its owner alone."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,11 @@ def key_of_checkpoint(path: str) -> str:
     Another path stays as it is."""
     found = CHECKPOINT.fullmatch(path)
     return found["key"] if found else path
+
+
+def ray_token(account: int) -> str:
+    """Token of every local Ray of one account. No object: it is readable for its owner alone."""
+    return f".ray-token-{account}"
 
 
 def code(version: str) -> str:

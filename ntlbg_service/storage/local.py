@@ -16,10 +16,12 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.storage.confined import confined
 from ntlbg_service.storage.errors import AlreadyWrittenError as AlreadyWrittenError
 from ntlbg_service.storage.errors import DamagedError as DamagedError
+from ntlbg_service.storage.errors import ForbiddenError as ForbiddenError
 from ntlbg_service.storage.errors import LeavesStorageError
 from ntlbg_service.storage.errors import StorageAwayError as StorageAwayError
 from ntlbg_service.storage.files import IN_THE_WAY, closed_by_owner, read_lines, read_whole
 from ntlbg_service.storage.layout import HOME
+from ntlbg_service.storage.permissions import FILE, REFUSED, explained
 
 WRITERS = 4
 """Threads that write objects at once."""
@@ -223,10 +225,10 @@ class LocalStorage:
         """A new file, and its folder where it is not there."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
-            return os.open(path, flags, 0o600)
+            return os.open(path, flags, FILE)
         except FileNotFoundError:
             self._make(path.parent)
-            return os.open(path, flags, 0o600)
+            return os.open(path, flags, FILE)
 
 
 @contextmanager
@@ -240,10 +242,11 @@ def _answering(key: str, *passing: type[OSError]) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, InfrastructureError):
             raise
-        why = f"storage: {key}: {error.strerror or error}"
+        why = f"storage: {key}: {explained(error)}"
         if isinstance(error, IN_THE_WAY) or _closed(error):
             raise DamagedError(why) from error
-        raise StorageAwayError(why) from error
+        kind = ForbiddenError if error.errno in REFUSED else StorageAwayError
+        raise kind(why) from error
 
 
 def _closed(error: OSError) -> bool:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from sqlalchemy import NullPool, create_engine, inspect, make_url, text
+from sqlalchemy import NullPool, create_engine, inspect, text
+
+from ntlbg_service.storage.sqlite_file import file_of
 
 LOCATIONS = text(
     "SELECT experiment_id, artifact_location FROM experiments"
@@ -20,8 +22,8 @@ MOVE_EXPERIMENT = text(
 def follow_home(tracking_uri: str, artifact_root: str) -> None:
     """Bring the places of artifacts up to date in the database of a home, which lie in the home's
     own folder. Raises SQLAlchemyError."""
-    database = make_url(tracking_uri).database
-    if database is None or not Path(database).is_file():
+    file = file_of(tracking_uri)
+    if file is None or not file.is_file():
         return
     engine = create_engine(tracking_uri, poolclass=NullPool)
     own = f"%/{Path(artifact_root).name}"

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from ntlbg_service.domain.errors import InfrastructureError, in_one_line
 from ntlbg_service.redaction import redacted
+from ntlbg_service.storage.permissions import make_file
+from ntlbg_service.storage.sqlite_file import file_of
 from ntlbg_service.tracking.artifact_places import follow_home
 
 if TYPE_CHECKING:
@@ -88,7 +90,10 @@ class Connection:
 
     @property
     def shown(self) -> str:
-        """The address without user and password."""
+        """The address without user and password; of a file its path."""
+        file = file_of(self.tracking_uri)
+        if file is not None:
+            return str(file)
         parts = urlsplit(self.tracking_uri)
         if parts.password is None:
             return self.tracking_uri
@@ -118,6 +123,9 @@ class Connection:
                 follow_home(self.tracking_uri, self._artifact_root)
             # Also where MLflow was imported before the environment said so.
             logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+            file = file_of(self.tracking_uri)
+            if file is not None:
+                make_file(file)
             with warnings.catch_warnings():
                 # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 deprecates.
                 warnings.filterwarnings("ignore", "The ``noload`` loader", DeprecationWarning)

@@ -13,8 +13,9 @@ from tests.unit.service.life import Command, command_on
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
-    """Two runs finished, one cancelled before it ran, one running."""
-    service = Service(tmp_path / "home", places=1)
+    """Two runs finished, one cancelled before it ran, one running; in a home that a URL must
+    quote."""
+    service = Service(tmp_path / "per%20cent? #+;é", places=1)
     ids = service.ledger.submit(SUITE, [new_run(seed=seed) for seed in (1, 2)]).new
     service.run_all()
     for run_id in ids:
@@ -48,6 +49,9 @@ def test_it_is_filled_and_filling_it_again_changes_nothing(
     said = ntlbg("mlflow", "check")
     assert said.code == 5 and said.out.count("MLflow shows no such run") == 3
     assert ntlbg("mlflow", "rebuild").out == "MLflow was told of 3 runs and suites.\n"
+    home = service.workspace.home
+    assert sorted(path.name for path in home.parent.iterdir()) == [home.name]
+    assert len(list(home.glob("mlartifacts/*/artifacts/config.json"))) == 2
     first = shown(service)
     assert {name: status for name, (_, status) in first.items()} == {
         "s (suite)": "RUNNING",

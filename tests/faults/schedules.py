@@ -86,7 +86,6 @@ class Life:
                     return
             except Died:
                 self.deaths += 1
-                self.clock.now += LEASE + 1
         assert self._one_life(LIVES, None), "the last controller did not come to an end"
 
     def service(self, holder: str, dies_in: int | None) -> Service:
@@ -118,6 +117,8 @@ class Life:
         service = self.service(f"controller {number}", dies_in)
         for _ in range(3000):
             going = service.step()
+            if not service.leads:
+                self.clock.now += LEASE + 1  # It waits for the lease of the dead one.
             if service.leads and not going and not self.ledger.unsent():
                 return True
             self.world.advance()

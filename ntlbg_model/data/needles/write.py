@@ -7,8 +7,8 @@ The same spec gives the same bytes in every run and process.
 
 import hashlib
 import json
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ def write_needles(spec: NeedlesSpec, folder: Path, progress: Progress | None = N
     if _holds(folder, card):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    scratch.mkdir()
     try:
         _fill(spec, scratch, card, progress)
-        scratch.chmod(0o755)
         if not _holds(folder, card):
             if folder.exists():
                 shutil.rmtree(folder)

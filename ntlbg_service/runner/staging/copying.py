@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,15 +49,15 @@ def _written(source: Path, target: Path, copied: Callable[[int], None]) -> tuple
     """A copy under another name beside the target, synced to disk; the digest of what was read."""
     target.parent.mkdir(parents=True, exist_ok=True)
     sha = hashlib.sha256()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=PART)
-    with os.fdopen(handle, "wb") as written, source.open("rb", buffering=0) as file:
+    copy = target.parent / f"{PART}{secrets.token_hex(8)}"
+    with copy.open("xb") as written, source.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
             sha.update(block)
             written.write(block)
             copied(len(block))
         written.flush()
         os.fsync(written.fileno())
-    return Path(name), sha.hexdigest()
+    return copy, sha.hexdigest()
 
 
 def _wrong(copy: Path, size: int, read: str, expected: str | None) -> str:

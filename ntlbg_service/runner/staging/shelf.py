@@ -21,6 +21,7 @@ from ntlbg_service.runner.staging.item import Item
 from ntlbg_service.runner.staging.prints import Prints
 from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import take_away
+from ntlbg_service.storage.permissions import FILE, umask_of
 
 SPARE_SHARE = 0.1
 """Of the disk, what copies leave free for everything else."""
@@ -53,8 +54,9 @@ class Shelf:
 
         Raises NoRoomError, CopyError, InfrastructureError and OSError.
         """
-        # What is read here is trusted by its size and time: nobody else may put it there.
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What is read here is trusted by its size and time: nobody else may put it there, but the
+        # group of a folder that was made for one.
+        self._root.mkdir(mode=0o777 & ~umask_of(self._root), parents=True, exist_ok=True)
         self._locks.mkdir(exist_ok=True)
         self._items.mkdir(exist_ok=True)
         item = self.item(source)
@@ -113,7 +115,7 @@ class Shelf:
 
     @contextmanager
     def _lock(self, name: str, how: int) -> Iterator[None]:
-        handle = os.open(self._locks / name, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(self._locks / name, os.O_RDWR | os.O_CREAT, FILE)
         try:
             fcntl.flock(handle, how)
             yield

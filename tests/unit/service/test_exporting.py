@@ -1,6 +1,7 @@
 """An exported folder loads by itself, also where all weights were tuned."""
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ntlbg_service.exporting import export
 from ntlbg_service.ledger.records import Run
 from ntlbg_service.results import config_of_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
+from ntlbg_service.storage.permissions import following
 from tests.builders import SUITE, Service, new_run, tiny_config
 
 
@@ -151,3 +153,16 @@ def test_a_sweep_without_a_finished_trial_has_nothing_to_export(
     run = swept(service, {})
     with pytest.raises(UserError, match="g/ntlbg seed 1: no trial has finished: running"):
         export(service.ledger, service.storage, run, tmp_path / "mine")
+
+
+def test_an_export_has_the_modes_of_where_it_goes(service: Service, tmp_path: Path) -> None:
+    """Not those of the home, which may be a group's or nobody else's."""
+    with following(tmp_path / "home") as before:
+        run = trained(service, "lora")
+        os.umask(0o022)
+        export(service.ledger, service.storage, run, tmp_path / "model")
+        os.umask(before)
+    source = service.storage.path(AttemptKeys(run.run_id, 1).work)
+    assert not any(path.stat().st_mode & 0o077 for path in source.rglob("*"))
+    for path in (tmp_path / "model", *(tmp_path / "model").rglob("*")):
+        assert path.stat().st_mode & 0o7777 == (0o755 if path.is_dir() else 0o644), path

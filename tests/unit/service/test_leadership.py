@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.leadership import A_MOMENT, Lease, in_words, seen_dead, this_process
+from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError
 from ntlbg_service.storage.claims import boot, started
 from ntlbg_service.wake import Wake, poke
@@ -82,3 +84,81 @@ def test_news_wakes_who_listens_and_no_one_else(tmp_path: Path) -> None:
     poke(pipe)
     leader.close()
     standby.close()
+
+
+@pytest.fixture
+def clocks() -> dict[str, float]:
+    """Unix time of who leads and of who stands by, and the monotonic clock of the latter."""
+    return {"leader": 1e9, "standby": 1e9, "waited": 0.0}
+
+
+def two(
+    url: str, clocks: dict[str, float], seconds: float = 30.0
+) -> tuple[Lease, Lease, Ledger, Ledger]:
+    """A leader on one machine and who stands by on another, each with clocks of its own."""
+    first = Ledger(open_database(url), lambda: clocks["leader"])
+    second = Ledger(open_database(url), lambda: clocks["standby"])
+    leads = Lease(first, lambda: clocks["leader"], holder="one/1/1/1.0", seconds=seconds)
+    stands_by = Lease(second, lambda: clocks["waited"], holder="two/1/1/1.0", seconds=10.0)
+    return leads, stands_by, first, second
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3600.0, -3600.0, 1e8])
+def test_a_lease_lasts_no_longer_than_it_is_long(
+    ledger_url: str, clocks: dict[str, float], ahead: float
+) -> None:
+    """Whatever the clock says that has written it, and whatever another one is set to since."""
+    clocks["leader"] += max(ahead, 0.0)
+    leads, stands_by, first, second = two(ledger_url, clocks)
+    assert leads.hold() and not stands_by.hold()
+    clocks["standby"] += min(ahead, 0.0)
+    clocks["waited"] = 29.0
+    assert not stands_by.hold()
+    clocks["waited"] = 30.0
+    assert stands_by.hold()
+    clocks["leader"] += 1.0
+    with pytest.raises(DeposedError):
+        leads.check()
+    assert leads.term is None and not leads.hold()
+    first.close()
+    second.close()
+
+
+def test_a_lease_that_is_renewed_is_nobody_elses(ledger_url: str, clocks: dict[str, float]) -> None:
+    clocks["leader"] += 3600.0
+    leads, stands_by, first, second = two(ledger_url, clocks)
+    for _ in range(20):
+        assert leads.hold() and not stands_by.hold()
+        clocks["leader"] += 15.0
+        clocks["waited"] += 15.0
+    # Renewed between what was read of it and what would be written: it stays its holder's.
+    left = second.written()
+    assert leads.hold()
+    assert second.succeed(left, "two/1/1/1.0", 10.0) is None
+    assert first.holds(leads.term)  # type: ignore[arg-type]
+    first.close()
+    second.close()
+
+
+def test_of_two_that_wait_one_succeeds(ledger_url: str, clocks: dict[str, float]) -> None:
+    _, _, first, second = two(ledger_url, clocks)
+    assert first.lead("one/1/1/1.0", 30.0) is not None
+    left = first.written()
+    terms = [ledger.succeed(left, name, 30.0) for ledger, name in ((first, "b"), (second, "c"))]
+    assert [term is not None for term in terms] == [True, False]
+    first.close()
+    second.close()
+
+
+def test_a_lease_of_older_code_lasts_as_long_as_ours(
+    ledger_url: str, clocks: dict[str, float]
+) -> None:
+    clocks["leader"] += 3600.0
+    leads, stands_by, first, second = two(ledger_url, clocks, seconds=0.0)
+    leads.seconds = 0.0
+    assert first.lead("one/1/1/1.0", 0.0) is not None
+    assert not stands_by.hold()
+    clocks["waited"] = 10.0
+    assert stands_by.hold()
+    first.close()
+    second.close()
