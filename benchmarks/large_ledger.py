@@ -272,7 +272,7 @@ def measure(
             given = list(ended_runs(prepared, runs, time.time(), seed))
             home = folder / f"home-{runs}"
             write_objects(home, given)
-            urls = {"sqlite": f"sqlite:///{home / 'ledger.db'}"} if "postgresql" != only else {}
+            urls = {"sqlite": f"sqlite:///{home / 'ledger.db'}"}
             if server is not None:
                 urls["postgresql"] = server.new_database()
             for database, url in urls.items():
@@ -323,9 +323,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     size = QUICK if options.quick else Size()
-    size = Size(
-        runs=tuple(options.runs or size.runs), repeats=options.repeats or size.repeats
-    )
+    size = Size(runs=tuple(options.runs or size.runs), repeats=options.repeats or size.repeats)
     begun, load = time.perf_counter(), os.getloadavg()[0]
     found = measure(size, options.seed, options.only, options.tree.resolve(), options.patience)
     print(table(found))

@@ -8,9 +8,11 @@ from pathlib import Path
 from ntlbg_service.domain.retention import KEPT, superfluous
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.listing import in_pieces
 from ntlbg_service.ledger.records import Attempt
 from ntlbg_service.results import attempts_of_trial, checkpoints_by_value
-from ntlbg_service.storage.layout import AttemptKeys, trials
+from ntlbg_service.storage.at_rest import holds_only_kept
+from ntlbg_service.storage.layout import RUNS, AttemptKeys, trials
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.workspace import Workspace
 
@@ -44,8 +46,13 @@ def find_litter(
     logs always stay.
     """
     before = clock() - days * DAY
+    runs = str(storage.path(RUNS))
+    doubtful = [each for each in ledger.run_ids() if not holds_only_kept(f"{runs}/{each}", keep)]
     found = [
-        litter for name in ledger.names() for litter in _of_run(ledger, storage, name.run_id, keep)
+        litter
+        for some in in_pieces(doubtful)
+        for run_id, attempts in ledger.attempts_by_run(some).items()
+        for litter in _of_run(storage, run_id, attempts, keep)
     ]
     found += _unread("traces", workspace.home / "traces", before)
     if not ledger.active_attempts():
@@ -53,9 +60,10 @@ def find_litter(
     return tuple(found)
 
 
-def _of_run(ledger: Ledger, storage: Storage, run_id: str, keep: int) -> Iterator[Litter]:
+def _of_run(
+    storage: Storage, run_id: str, attempts: tuple[Attempt, ...], keep: int
+) -> Iterator[Litter]:
     """Of a run, and of each trial of a sweep."""
-    attempts = ledger.attempts_of(run_id)
     yield from _of_attempts(storage, attempts, keep)
     for key in storage.keys(trials(run_id)):
         name = key.rpartition("/")[2]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Run
+from ntlbg_service.ledger.records import RunSummary
 from ntlbg_service.publishing import STATUS, Publisher
 from ntlbg_service.tracking import Tracker
 
@@ -20,7 +20,7 @@ LEASE_SECONDS = 60.0
 class Disagreement:
     """A run that MLflow shows otherwise than the ledger."""
 
-    run: Run
+    run: RunSummary
     shown: tuple[str, ...]
     """What MLflow shows: nothing where it has no such run, several where it has it twice."""
 
@@ -96,7 +96,8 @@ def mend(tracker: Tracker, found: Sequence[Disagreement]) -> None:
             tracker.reopened(each.run.run_id)
 
 
-def _started(ledger: Ledger, suite: str) -> list[Run]:
+def _started(ledger: Ledger, suite: str) -> list[RunSummary]:
     """Runs of a suite, repeated ones too, that MLflow was told of: those with an attempt."""
-    ids = [name.run_id for name in ledger.names() if name.suite == suite]
-    return [ledger.run(run_id) for run_id in ids if ledger.attempts_of(run_id)]
+    ids = [name.run_id for name in ledger.names(suite)]
+    attempts = ledger.attempts_by_run(ids)
+    return list(ledger.summaries([run_id for run_id in ids if attempts[run_id]]))

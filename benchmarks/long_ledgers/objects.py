@@ -13,7 +13,6 @@ from ntlbg_service.domain.launch import (
     CheckpointMarker,
     ExitRecord,
     Heartbeat,
-    LaunchSpec,
     MetricLine,
     to_json,
 )
@@ -21,8 +20,12 @@ from ntlbg_service.storage.layout import AttemptKeys
 
 from .rows import EndedRun
 
-LINES, STEPS = 20, (50, 100)
-"""Metric lines of an attempt, and the steps of its checkpoints."""
+LINES, STEPS = 20, (25, 50, 75, 100)
+"""Metric lines of an attempt, and the steps of its checkpoints, whose markers stay."""
+KEPT = (75, 100)
+"""Steps whose checkpoints the controller has kept, in the last attempt of a run."""
+BEST_EVERY = 10
+"""Of one run in so many the best checkpoint is another one, and kept too."""
 WEIGHTS = 4096
 """Bytes of each file of a checkpoint."""
 MOST_LINKS = 30_000
@@ -56,10 +59,15 @@ class _Same:
         os.link(original, target)
 
 
+def _loss(step: int) -> float:
+    """Least at step 50."""
+    return 1.0 + abs(step - 50) / 100
+
+
 def _metrics(attempt: int) -> bytes:
     lines = [
         MetricLine(
-            attempt=attempt, step=step * 5, time=step * 7.5, values={"train/loss": 2.0 / step}
+            attempt=attempt, step=step * 5, time=step * 7.5, values={"train/loss": _loss(step * 5)}
         )
         for step in range(1, LINES + 1)
     ]
@@ -69,9 +77,9 @@ def _metrics(attempt: int) -> bytes:
 
 def _attempt(storage: Path, run: EndedRun, number: int, same: _Same) -> None:
     keys = AttemptKeys(run.run_id, number)
-    folder = str(storage / keys.folder)
-    for below in ("", "/checkpoints", "/predictions", "/train"):
-        os.makedirs(folder + below)
+    folder = storage / keys.folder
+    for below in ("checkpoints", "predictions", "train"):
+        (folder / below).mkdir(parents=True)
     same.link(storage / keys.metrics, f"metrics-{number}", _metrics(number))
     same.link(storage / keys.log, "log", bytes(WEIGHTS))
     same.link(storage / keys.predictions("bench"), "predictions", bytes(WEIGHTS))
@@ -100,22 +108,21 @@ def _attempt(storage: Path, run: EndedRun, number: int, same: _Same) -> None:
     )
     _write(storage / keys.exit, to_json(record))
     _write(storage / keys.spec, _spec(run, number) | {"fit": to_json(fit)})
+    best = () if int(run.run_id, 16) % BEST_EVERY else (50,)
+    kept = (*KEPT, *best) if number == run.attempts else ()
     for step in STEPS:
         place = storage / keys.checkpoint(step)
-        os.makedirs(place)
-        for name in ("adapter_model.safetensors", "optimizer.pt", "config.json"):
-            same.link(place / name, "weights", bytes(WEIGHTS))
-        _write(
-            storage / keys.marker(step),
-            to_json(CheckpointMarker(attempt=number, step=step, path=str(place))),
-        )
+        marker = CheckpointMarker(attempt=number, step=step, path=str(place))
+        _write(storage / keys.marker(step), to_json(marker))
+        if step not in kept:
+            continue
+        place.mkdir()
+        same.link(place / "adapter_model.safetensors", "weights", bytes(WEIGHTS))
 
 
 def _spec(run: EndedRun, number: int) -> dict[str, object]:
     """A launch spec as far as those who look at an ended run read it."""
-    names = {field for field in LaunchSpec.__dataclass_fields__}
-    values = {"run_id": run.run_id, "attempt": number, "config": dict(run.new.config)}
-    return {name: value for name, value in values.items() if name in names}
+    return {"run_id": run.run_id, "attempt": number, "config": dict(run.new.config)}
 
 
 def _write(path: Path, value: object) -> None:

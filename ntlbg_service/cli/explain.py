@@ -13,11 +13,12 @@ from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rich.console import Console
 
+    from ntlbg_service.domain.fitting.fit import Fit
     from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Attempt, Run
@@ -44,25 +45,25 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
-    seen = standing(ledger, storage, run_of(ledger, run))
+    chosen = run_of(ledger, run)
+    seen = standing(ledger, storage, chosen)
     console = new_console()
-    _print_head(console, seen)
-    if seen.run.state is RunState.QUEUED:
-        _print_wait(console, ledger, seen.run, inventory, read_caps(caps))
+    _print_head(console, chosen, seen)
+    if chosen.state is RunState.QUEUED:
+        _print_wait(console, ledger, chosen, inventory, read_caps(caps))
     for attempt in seen.attempts:
-        _print_attempt(console, ledger, storage, seen, attempt)
-    fit = seen.attempt.fit if seen.attempt else min(seen.run.fits, key=lambda fit: fit.gpu_hours)
+        _print_attempt(console, ledger, storage, seen, attempt, chosen.fits)
+    fit = seen.attempt.fit if seen.attempt else min(chosen.fits, key=lambda fit: fit.gpu_hours)
     print_settings(console, fit)
     say(console, 1, "what happened")
     for event in ledger.events_of(seen.run.run_id):
         say(console, 2, _escaped(f"{_when(event.time)}  {event.kind}: {event.message}"))
 
 
-def _print_head(console: "Console", seen: "Standing") -> None:
+def _print_head(console: "Console", run: "Run", seen: "Standing") -> None:
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.domain.states import RunState
 
-    run = seen.run
     say(console, 0, f"[bold]{_escaped(run.label)}[/]  {run.run_id}  {_escaped(run.suite_key)}")
     if run.details.get("description"):
         say(console, 0, _escaped(run.details["description"]))
@@ -90,7 +91,12 @@ def _print_wait(
 
 
 def _print_attempt(
-    console: "Console", ledger: "Ledger", storage: "Storage", seen: "Standing", attempt: "Attempt"
+    console: "Console",
+    ledger: "Ledger",
+    storage: "Storage",
+    seen: "Standing",
+    attempt: "Attempt",
+    fits: "Sequence[Fit]",
 ) -> None:
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.cli.plan_words import batch, duration, where
@@ -108,7 +114,7 @@ def _print_attempt(
     )
     if attempt.nodes:
         say(console, 2, _escaped(f"node {', '.join(attempt.nodes)}"))
-    say(console, 2, f"why {fit.profile}: {why_kind(fit, seen.run.fits)}")
+    say(console, 2, f"why {fit.profile}: {why_kind(fit, fits)}")
     if attempt.resume_from:
         say(console, 2, f"resumes from {_escaped(attempt.resume_from)}")
     if attempt.message:

@@ -51,7 +51,9 @@ class RunFilter:
     def wanted(self) -> tuple[RunState, ...]:
         """The states, those that go on first."""
         states = self.states or tuple(RunState)
-        return tuple(sorted(states, key=lambda state: (state in TERMINAL, state.value != "running")))
+        return tuple(
+            sorted(states, key=lambda state: (state in TERMINAL, state.value != "running"))
+        )
 
 
 class _Found(NamedTuple):
@@ -99,11 +101,13 @@ class Listing(Transactions):
         return found
 
     def summaries(self, run_ids: Sequence[str]) -> tuple[RunSummary, ...]:
-        """These runs, suite after suite, each in the order of submission; none for an unknown id."""
+        """These runs, suite after suite, each in the order of submission, as far as they exist."""
         rows: list[tuple[tuple[Any, ...], RunSummary]] = []
         for some in in_pieces(run_ids):
             query = (
-                select(*SUMMARY, runs.c.submission, runs.c.position, suites.c.created_at.label("of"))
+                select(
+                    *SUMMARY, runs.c.submission, runs.c.position, suites.c.created_at.label("of")
+                )
                 .join(suites)
                 .where(runs.c.run_id.in_(some))
             )
@@ -188,9 +192,7 @@ def _first(connection: Connection, chosen: RunFilter, most: int) -> list[str]:
     return found
 
 
-def _ended(
-    connection: Connection, chosen: RunFilter, state: RunState, most: int
-) -> list[_Found]:
+def _ended(connection: Connection, chosen: RunFilter, state: RunState, most: int) -> list[_Found]:
     """Those that ended last in one state: a walk through an index, not a sort of all that ended."""
     query = _chosen(select(runs.c.updated_at, runs.c.run_id), chosen, [state])
     rows = connection.execute(query.order_by(runs.c.updated_at.desc()).limit(most))

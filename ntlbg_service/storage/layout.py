@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 HOME = "home.json"
 """What tells this storage from every other one."""
+RUNS = "runs"
+"""Folder of all runs."""
 CHECKPOINT = re.compile(r"runs/([^/]+)/attempt-(\d+)/train/(?:.*/)?step-(\d+)/?$")
 """The end of a checkpoint's path."""
 OWN_GPUS = ".gpus"
