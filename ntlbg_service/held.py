@@ -14,6 +14,7 @@ def read_spells(ledger: Ledger, storage: Storage, since: float | None = None) ->
     they would go on from."""
     spells = ledger.spells(since)
     waiting = {spell.run_id for spell in spells if spell.run_state is RunState.QUEUED}
-    markers = {run_id: newest_checkpoint(storage, ledger.attempts_of(run_id)) for run_id in waiting}
+    attempts = ledger.attempts_by_run(sorted(waiting))
+    markers = {run_id: newest_checkpoint(storage, each) for run_id, each in attempts.items()}
     kept = {(run_id, marker.attempt): marker.step for run_id, marker in markers.items() if marker}
     return [replace(spell, kept=kept.get((spell.run_id, spell.number))) for spell in spells]

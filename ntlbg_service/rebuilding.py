@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import RunSummary
 from ntlbg_service.publishing import STATUS, Publisher
 from ntlbg_service.tracking import Tracker
@@ -56,8 +57,7 @@ def note_all(ledger: Ledger, suites: Sequence[str]) -> int:
         for run in started:
             topic = "run_finished" if run.state in TERMINAL else "run_started"
             ledger.post(topic, suite, run.run_id)
-        current = ledger.current_runs(suite)
-        if started and all(run.state in TERMINAL for run in current):
+        if started and ledger.count(RunFilter(suite=suite)).keys() <= TERMINAL:
             ledger.post("suite_finished", suite)
             noted += 1
         noted += len(started)
