@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ntlbg_service.domain.naming import RunName
 from ntlbg_service.domain.retention import KEPT, superfluous
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Attempt, label_of
+from ntlbg_service.ledger.listing import in_pieces
+from ntlbg_service.ledger.records import Attempt, RunSummary
 from ntlbg_service.results import (
     attempts_of_trial,
     checkpoints_by_value,
     read_exit,
 )
-from ntlbg_service.storage.layout import AttemptKeys, trials
+from ntlbg_service.storage.at_rest import holds_only_kept
+from ntlbg_service.storage.layout import RUNS, AttemptKeys, trials
 from ntlbg_service.storage.local import DOOMED, DamagedError, Storage
 from ntlbg_service.workspace import Workspace
 
@@ -67,16 +68,16 @@ def find_litter(
     `note` is told of a run whose objects cannot be looked at: it is left alone.
     """
     before = clock() - days * DAY
+    runs = str(storage.path(RUNS))
+    doubtful = [each for each in ledger.run_ids() if not holds_only_kept(f"{runs}/{each}", keep)]
     found: list[Litter] = []
-    for name in ledger.names():
-        try:
-            found += [
-                each
-                for label, attempts in _with_trials(ledger, storage, name)
-                for each in _of_attempts(storage, attempts, label, keep)
-            ]
-        except (DamagedError, OSError) as error:
-            note(f"run {name.run_id} is left alone: {error}")
+    for some in in_pieces(doubtful):
+        attempts = ledger.attempts_by_run(some)
+        for run in ledger.summaries(some):
+            try:
+                found += list(_of_run(storage, run, attempts[run.run_id], keep))
+            except (DamagedError, OSError) as error:
+                note(f"run {run.run_id} is left alone: {error}")
     found += _unread("traces", workspace.home / "traces", before, days)
     if not ledger.active_attempts():
         found += _unread("frame cache", workspace.cache, before, days)
@@ -86,16 +87,16 @@ def find_litter(
     )
 
 
-def _with_trials(
-    ledger: Ledger, storage: Storage, run: RunName
-) -> Iterator[tuple[str, Sequence[Attempt]]]:
-    """The attempts of a run, and those of each trial of a sweep, with labels for people."""
-    label = f"{run.suite}: {label_of(run.group, run.variant, run.seed)}"
-    attempts = ledger.attempts_of(run.run_id)
-    yield label, attempts
+def _of_run(
+    storage: Storage, run: RunSummary, attempts: Sequence[Attempt], keep: int
+) -> Iterator[Litter]:
+    """Of a run, and of each trial of a sweep, with labels for people."""
+    label = f"{run.suite_key}: {run.label}"
+    yield from _of_attempts(storage, attempts, label, keep)
     for key in storage.keys(trials(run.run_id)):
         name = key.rpartition("/")[2]
-        yield f"{label}, {name}", attempts_of_trial(attempts, name)
+        trial = attempts_of_trial(attempts, name)
+        yield from _of_attempts(storage, trial, f"{label}, {name}", keep)
 
 
 def _of_attempts(

@@ -1,11 +1,13 @@
 """GPU-hours of a home: what the ledger says of attempts, and what storage says of their work."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ntlbg_service.domain.launch import CheckpointMarker
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.domain.usage import Spell
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.records import Attempt
 from ntlbg_service.results import newest_checkpoint
 from ntlbg_service.storage.local import Storage, StorageAwayError
 
@@ -15,14 +17,15 @@ def read_spells(ledger: Ledger, storage: Storage, since: float | None = None) ->
     they would go on from."""
     spells = ledger.spells(since)
     waiting = {spell.run_id for spell in spells if spell.run_state is RunState.QUEUED}
-    markers = {run_id: _newest(ledger, storage, run_id) for run_id in waiting}
+    attempts = ledger.attempts_by_run(sorted(waiting))
+    markers = {run_id: _newest(storage, each) for run_id, each in attempts.items()}
     kept = {(run_id, marker.attempt): marker.step for run_id, marker in markers.items() if marker}
     return [replace(spell, kept=kept.get((spell.run_id, spell.number))) for spell in spells]
 
 
-def _newest(ledger: Ledger, storage: Storage, run_id: str) -> CheckpointMarker | None:
+def _newest(storage: Storage, attempts: Sequence[Attempt]) -> CheckpointMarker | None:
     """The newest checkpoint of a run; None also where this account cannot read it."""
     try:
-        return newest_checkpoint(storage, ledger.attempts_of(run_id))
+        return newest_checkpoint(storage, attempts)
     except StorageAwayError:
         return None

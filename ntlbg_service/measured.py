@@ -11,6 +11,7 @@ from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
+    from ntlbg_service.ledger.records import Attempt
     from ntlbg_service.storage.local import Storage
 
 MOST = 1000
@@ -38,19 +39,29 @@ def read_home(workspace: Workspace) -> Mapping[str, tuple[Peak, ...]]:
 
 def read_peaks(ledger: "Ledger", storage: "Storage") -> Mapping[str, tuple[Peak, ...]]:
     """Peaks by profile of trainings that finished or ran out of memory, the newest first."""
+    found: dict[str, list[Peak]] = defaultdict(list)
+    for attempt in ledger.trained_attempts(MOST):
+        mib = _peak_mib(storage, attempt)
+        if not mib:
+            continue
+        short = attempt.state is not AttemptState.FINISHED
+        peak = peak_of(attempt.fit, mib / 1024, ran_out=short)
+        found[attempt.fit.profile].append(peak)
+    return {profile: tuple(peaks) for profile, peaks in sorted(found.items())}
+
+
+def _peak_mib(storage: "Storage", attempt: "Attempt") -> float | None:
+    """The attempt's measured peak: as the ledger keeps it, else as its exit record says, where the
+    attempt ended before ledgers kept what was measured."""
+    from ntlbg_service.ledger.records import Measured
     from ntlbg_service.results import read_exit
     from ntlbg_service.storage.layout import AttemptKeys
     from ntlbg_service.storage.local import StorageAwayError
 
-    found: dict[str, list[Peak]] = defaultdict(list)
-    for attempt in ledger.trained_attempts(MOST):
-        try:
-            record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
-        except StorageAwayError:  # What cannot be read teaches nothing.
-            continue
-        if record is None or not record.peak_memory_mib:
-            continue
-        short = attempt.state is not AttemptState.FINISHED
-        peak = peak_of(attempt.fit, record.peak_memory_mib / 1024, ran_out=short)
-        found[attempt.fit.profile].append(peak)
-    return {profile: tuple(peaks) for profile, peaks in sorted(found.items())}
+    if attempt.measured != Measured():
+        return attempt.measured.peak_mib
+    try:
+        record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
+    except StorageAwayError:  # What cannot be read teaches nothing.
+        return None
+    return record.peak_memory_mib if record else None

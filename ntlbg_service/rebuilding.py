@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Run
+from ntlbg_service.ledger.listing import RunFilter
+from ntlbg_service.ledger.records import RunSummary
 from ntlbg_service.publishing import Publisher
 from ntlbg_service.telling import STATUS
 from ntlbg_service.tracking import Tracker
@@ -21,7 +22,7 @@ LEASE_SECONDS = 60.0
 class Disagreement:
     """A run that MLflow shows otherwise than the ledger."""
 
-    run: Run
+    run: RunSummary
     shown: tuple[str, ...]
     """What MLflow shows: nothing where it has no such run, several where it has it twice."""
 
@@ -58,8 +59,7 @@ def note_all(ledger: Ledger, suites: Sequence[str]) -> int:
         for run in started:
             topic = "run_finished" if run.state in TERMINAL else "run_started"
             ledger.post(topic, suite, run.run_id)
-        current = ledger.current_runs(suite)
-        if started and all(run.state in TERMINAL for run in current):
+        if started and ledger.count(RunFilter(suite=suite)).keys() <= TERMINAL:
             ledger.post("suite_finished", suite)
             noted += 1
         noted += len(started)
@@ -98,7 +98,8 @@ def mend(tracker: Tracker, found: Sequence[Disagreement]) -> None:
             tracker.reopened(each.run.run_id)
 
 
-def _started(ledger: Ledger, suite: str) -> list[Run]:
+def _started(ledger: Ledger, suite: str) -> list[RunSummary]:
     """Runs of a suite, repeated ones too, that MLflow was told of: those with an attempt."""
-    ids = [name.run_id for name in ledger.names() if name.suite == suite]
-    return [ledger.run(run_id) for run_id in ids if ledger.attempts_of(run_id)]
+    ids = [name.run_id for name in ledger.names(suite)]
+    attempts = ledger.attempts_by_run(ids)
+    return list(ledger.summaries([run_id for run_id in ids if attempts[run_id]]))

@@ -9,7 +9,7 @@ from ntlbg_service.domain.pace import seconds_left, seconds_per_step
 from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.ledger.records import Attempt, Run, RunSummary
 from ntlbg_service.results import damaged_objects, hours_of, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -20,7 +20,7 @@ from ntlbg_service.storage.records import read_intact, read_records
 class Standing:
     """Where one run is."""
 
-    run: Run
+    run: RunSummary
     attempts: tuple[Attempt, ...]
     step: int = 0
     steps: int = 0
@@ -103,13 +103,25 @@ class Standing:
         return f", writing the checkpoint of step {awaited}" if awaited else ""
 
 
-def standings(ledger: Ledger, storage: Storage, runs: Sequence[Run]) -> list[Standing]:
-    """Where each of the runs is."""
+def standings(ledger: Ledger, storage: Storage, runs: Sequence[RunSummary]) -> list[Standing]:
+    """Where each of the runs is. Config and details are read only of those that run, or have a
+    limit of hours."""
     attempts = ledger.attempts_by_run([run.run_id for run in runs])
-    return [_read(storage, run, attempts[run.run_id]) for run in runs]
+    whole = ledger.runs([run.run_id for run in runs if _in_storage(run)])
+    return [
+        _read(storage, whole[run.run_id], attempts[run.run_id])
+        if run.run_id in whole
+        else Standing(run=run, attempts=attempts[run.run_id])
+        for run in runs
+    ]
 
 
-def standing(ledger: Ledger, storage: Storage, run: Run) -> Standing:
+def _in_storage(run: RunSummary) -> bool:
+    """Whether storage says more of it than the ledger."""
+    return run.state is RunState.RUNNING or run.max_hours is not None
+
+
+def standing(ledger: Ledger, storage: Storage, run: RunSummary) -> Standing:
     """Where a run is. Reads storage only for one that runs or has a limit of hours."""
     return standings(ledger, storage, [run])[0]
 

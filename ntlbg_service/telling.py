@@ -13,6 +13,7 @@ from ntlbg_service.domain.launch import MetricLine, Work
 from ntlbg_service.domain.resolve import leaves, parse
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import OutboxEntry, Run
 from ntlbg_service.pictures import selection_picture
 from ntlbg_service.results import TrialResult, read_results, read_trials
@@ -150,7 +151,7 @@ class Telling:
 
     def _suite_finished(self, suite_key: str) -> None:
         self._suite(suite_key)
-        states = {run.state for run in self.ledger.current_runs(suite_key)}
+        states = self.ledger.count(RunFilter(suite=suite_key)).keys()
         if not states <= TERMINAL:
             return  # It was submitted anew since; its next end is posted again.
         status: Status = "finished" if states == {RunState.FINISHED} else "failed"

@@ -11,7 +11,7 @@ from ntlbg_service.identity import acting_user
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
-    from ntlbg_service.ledger.records import Run
+    from ntlbg_service.ledger.records import RunSummary
 
 mine_option = click.option(
     "--mine", is_flag=True, help="Of a suite's runs, leave those of other users alone."
@@ -25,8 +25,8 @@ def actor() -> str:
 
 
 def allowed(
-    ledger: "Ledger", runs: Sequence["Run"], who: str, doing: str, mine: bool
-) -> list["Run"]:
+    ledger: "Ledger", runs: Sequence["RunSummary"], who: str, doing: str, mine: bool
+) -> list["RunSummary"]:
     """The runs, before anything is done to the first of them: all, or with `mine` those of `who`.
 
     Raises NotAllowedError where `who` may not do that to one of them. What decides is the ledger,

@@ -39,11 +39,15 @@ def command(
 ) -> None:
     """Compare the variants of SUITE: intervals, seeds, paired tests, cost; write the report."""
     from ntlbg_service.domain.errors import UserError
+    from ntlbg_service.domain.naming import LISTED
+    from ntlbg_service.ledger.listing import RunFilter
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
     ledger = open_ledger(workspace, to_read=True) if workspace.ledger_exists else None
-    if ledger is None or not ledger.current_runs(files.key):
-        known = ", ".join(ledger.suite_keys() if ledger else ()) or "none"
+    if ledger is None or not ledger.count(RunFilter(suite=files.key)):
+        keys = ledger.suite_keys() if ledger else ()
+        more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+        known = ", ".join(keys[-LISTED:]) + more if keys else "none"
         raise UserError(
             f"{files.source}: suite '{files.key}' was never run on {workspace.home} "
             f"(there are: {known})"

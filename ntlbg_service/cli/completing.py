@@ -20,10 +20,12 @@ from ntlbg_service.storage.sqlite_file import connect_to_read, file_of
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 CONNECT_SECONDS = "2"
 """How long a person who presses a key waits for a database on a server."""
-NAMES = """
+OFFERED = 500
+"""Runs that are offered, the newest: nobody reads more."""
+NAMES = f"""
 SELECT run_id, suite_key, group_name, variant, seed, submission
-FROM runs ORDER BY created_at, position
-"""
+FROM runs ORDER BY created_at DESC, position DESC LIMIT {OFFERED}
+"""  # nosec B608 - a number of ours
 SUITES = "SELECT key FROM suites ORDER BY created_at"
 NODES = "SELECT DISTINCT CAST(nodes AS TEXT) FROM attempts"
 DRAINED = "SELECT node FROM drains ORDER BY node"
@@ -112,7 +114,7 @@ def _suite(ctx: click.Context) -> Any:
 def _runs(ctx: click.Context) -> list[str]:
     fields = ("run_id", "suite", "group", "variant", "seed", "submission")
     names = [RunName(**dict(zip(fields, row, strict=True))) for row in _rows(ctx, NAMES)]
-    return [word for name in newest(names) for word in (name.label, name.run_id)]
+    return [word for name in newest(reversed(names)) for word in (name.label, name.run_id)]
 
 
 def _rows(ctx: click.Context, query: str) -> list[tuple[Any, ...]]:

@@ -149,7 +149,7 @@ def _watched(service: "Service", asks: "Mapping[str, Ask]", host: str, port: int
 
     nodes = lambda: service.ground.inventory.nodes()  # noqa: E731 - the nodes change
     sampler = Sampler(service.ledger, service.storage, nodes, asks)
-    opened = Port(host, port, service.vitals, sampler)
+    opened = Port(host, port, service.vitals, sampler, _say)
     opened.open()
     _say(f"health and metrics on {opened.url}")
     try:

@@ -15,6 +15,7 @@ from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.executors.choice import executor
 from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.serving import Service
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker
@@ -88,8 +89,7 @@ def _until_ended(service: Service, progress: Progress, wake: Wake) -> None:
 
 def _ended(service: Service) -> bool:
     assert service.suite_key is not None
-    runs = service.ledger.current_runs(service.suite_key)
-    return all(run.state in TERMINAL for run in runs)
+    return service.ledger.count(RunFilter(suite=service.suite_key)).keys() <= TERMINAL
 
 
 def _leave(service: Service, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """`ntlbg explain`: why a run waits, why there, why so, why again."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from ntlbg_service.cli.words import FILE
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -45,27 +46,27 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
-    seen = standing(ledger, storage, run_of(ledger, run))
+    chosen = run_of(ledger, run)
+    seen = standing(ledger, storage, chosen)
     console = new_console()
-    _print_head(console, seen)
-    if seen.run.state is RunState.QUEUED:
-        _print_wait(console, ledger, seen.run, inventory, read_caps(caps))
+    _print_head(console, chosen, seen)
+    if chosen.state is RunState.QUEUED:
+        _print_wait(console, ledger, chosen, inventory, read_caps(caps))
     for attempt in seen.attempts:
-        _print_attempt(console, ledger, storage, seen, attempt)
-    fit = seen.attempt.fit if seen.attempt else min(seen.run.fits, key=lambda fit: fit.gpu_hours)
+        _print_attempt(console, ledger, storage, seen, attempt, chosen)
+    fit = seen.attempt.fit if seen.attempt else min(chosen.fits, key=lambda fit: fit.gpu_hours)
     print_settings(console, fit)
     say(console, 1, "what happened")
     for event in ledger.events_of(seen.run.run_id):
         say(console, 2, f"{_when(event.time)}  {event.kind}: {event.message}")
 
 
-def _print_head(console: "Console", seen: "Standing") -> None:
+def _print_head(console: "Console", run: "Run", seen: "Standing") -> None:
     from rich.text import Text
 
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.domain.states import RunState
 
-    run = seen.run
     head = Text.assemble((run.label, "bold"), f"  {run.run_id}  {run.suite_key}")
     say(console, 0, head)
     if run.details.get("description"):
@@ -94,7 +95,12 @@ def _print_wait(
 
 
 def _print_attempt(
-    console: "Console", ledger: "Ledger", storage: "Storage", seen: "Standing", attempt: "Attempt"
+    console: "Console",
+    ledger: "Ledger",
+    storage: "Storage",
+    seen: "Standing",
+    attempt: "Attempt",
+    run: "Run",
 ) -> None:
     from ntlbg_service.cli.explanation import say
     from ntlbg_service.cli.plan_words import batch, duration, where
@@ -112,26 +118,30 @@ def _print_attempt(
     )
     if attempt.nodes:
         say(console, 2, f"node {', '.join(attempt.nodes)}")
-    say(console, 2, f"why {fit.profile}: {why_kind(fit, seen.run.fits)}")
+    say(console, 2, f"why {fit.profile}: {why_kind(fit, run.fits)}")
     if attempt.resume_from:
         say(console, 2, f"resumes from {attempt.resume_from}")
     if attempt.message:
         say(console, 2, f"ended: {attempt.message}")
-    for line in _read(storage, seen, attempt):
+    for line in _read(storage, seen, attempt, run.config):
         say(console, 2, line)
 
 
-def _read(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[str]:
+def _read(
+    storage: "Storage", seen: "Standing", attempt: "Attempt", config: "Mapping[str, Any]"
+) -> list[str]:
     """What storage says of an attempt, or why it says nothing."""
     from ntlbg_service.domain.errors import InfrastructureError, in_one_line
 
     try:
-        return _measured(storage, seen, attempt)
+        return _measured(storage, seen, attempt, config)
     except InfrastructureError as error:
         return [in_one_line(str(error))]
 
 
-def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[str]:
+def _measured(
+    storage: "Storage", seen: "Standing", attempt: "Attempt", config: "Mapping[str, Any]"
+) -> list[str]:
     """What this attempt took of memory and time, beside what was predicted."""
     from ntlbg_service.domain.launch import Heartbeat, StagedNode
     from ntlbg_service.domain.memory_words import against
@@ -147,7 +157,7 @@ def _measured(storage: "Storage", seen: "Standing", attempt: "Attempt") -> list[
     if peak is None:
         beat = read_intact(storage, Heartbeat, keys.heartbeat)
         peak = beat.peak_memory_mib if beat else None
-    sets = [each["name"] for each in seen.run.config["data"]["evaluation"]]
+    sets = [each["name"] for each in config["data"]["evaluation"]]
     damaged = [f"in storage, {words}" for words in damage(storage, keys, sets)]
     lines = [*staged, *damaged, f"memory: {against(attempt.fit.predicted_gib, peak)}"]
     if record is not None and record.train_seconds is not None:

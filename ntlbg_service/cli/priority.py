@@ -26,7 +26,7 @@ def command(target: str, priority: int, mine: bool, workspace: Workspace) -> Non
     who = actor()
     ledger = existing_ledger(workspace)
     found = targets_of(ledger, target)
-    runs = [ledger.run(name.run_id) for name in found.names]
+    runs = list(ledger.summaries(found.run_ids))
     if found.suite is not None:
         runs = [run for run in runs if run.state not in TERMINAL]
         if not runs:

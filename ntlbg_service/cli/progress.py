@@ -1,6 +1,7 @@
 """Live progress of suites: a table on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -10,8 +11,9 @@ from ntlbg_service.cli.console import DataConsole
 from ntlbg_service.cli.progress_table import table_of
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.records import Run
-from ntlbg_service.standings import Standing, standing
+from ntlbg_service.ledger.listing import RunFilter
+from ntlbg_service.ledger.records import RunSummary
+from ntlbg_service.standings import Standing, standings
 from ntlbg_service.storage.local import Storage
 
 AROUND = 5
@@ -21,17 +23,21 @@ AROUND = 5
 class Progress:
     """Reads ledger and storage; shows what changed."""
 
-    def __init__(self, ledger: Ledger, storage: Storage, *suite_keys: str) -> None:
+    def __init__(
+        self, ledger: Ledger, storage: Storage, suite_key: str | None, most: int | None = None
+    ) -> None:
+        """Of one suite, or of all; at most `most` runs at once."""
         self._ledger = ledger
         self._storage = storage
-        self._suite_keys = suite_keys
+        self._chosen = RunFilter(suite=suite_key)
+        self._most = most
         self._console = DataConsole()
         self._live = (
             Live(console=self._console, refresh_per_second=4, transient=False)
             if self._console.is_terminal
             else None
         )
-        self._known: dict[str, tuple[float, Standing]] = {}
+        self._known: dict[RunSummary, Standing] = {}
         self._said: dict[str, str] = {}
         self._started = time.monotonic()
 
@@ -51,12 +57,14 @@ class Progress:
 
     def update(self) -> bool:
         """Look again and show it. False when every run has ended."""
-        runs = [run for key in self._suite_keys for run in self._ledger.current_runs(key)]
-        seen = [self._standing(run) for run in runs]
+        runs = self._ledger.listed(self._chosen, self._most)
+        seen = self._standings(runs)
         if self._live is not None:
             rows = max(self._console.height - AROUND, 1)
-            several = len(self._suite_keys) > 1
-            self._live.update(table_of(seen, self._title(runs), rows, suites=several))
+            several = len({run.suite_key for run in runs}) > 1
+            counts = self._ledger.count(self._chosen)
+            title = self._title(runs, counts)
+            self._live.update(table_of(seen, title, rows, suites=several, counts=counts))
         else:
             self._lines(seen)
         return any(run.state not in TERMINAL for run in runs)
@@ -65,24 +73,22 @@ class Progress:
         """One line beside the table."""
         self._console.print(f"{self._elapsed()}  {text}", highlight=False)
 
-    def _standing(self, run: Run) -> Standing:
-        """Where a run is; for one that does not run, looked up once for each change."""
-        changed, known = self._known.get(run.run_id, (None, None))
-        if known is None or run.state is RunState.RUNNING or changed != run.updated_at:
-            known = standing(self._ledger, self._storage, run)
-            self._known[run.run_id] = (run.updated_at, known)
-        return known
+    def _standings(self, runs: Sequence[RunSummary]) -> list[Standing]:
+        """Where runs are; those that do not run are looked up once for each change."""
+        fresh = [run for run in runs if run.state is RunState.RUNNING or run not in self._known]
+        looked = dict(zip(fresh, standings(self._ledger, self._storage, fresh), strict=True))
+        self._known = {run: looked.get(run) or self._known[run] for run in runs}
+        return list(self._known.values())
 
     def _elapsed(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
         return f"{minutes:02d}:{seconds:02d}"
 
-    def _title(self, runs: list[Run]) -> str:
-        done = sum(run.state in TERMINAL for run in runs)
-        names = " and ".join(self._suite_keys[:2])
-        if len(self._suite_keys) > 2:
-            names = f"{len(self._suite_keys)} suites"
-        return f"{names}: {done} of {len(runs)} runs ended, {self._elapsed()}"
+    def _title(self, runs: Sequence[RunSummary], counts: Mapping[RunState, int]) -> str:
+        done = sum(number for state, number in counts.items() if state in TERMINAL)
+        keys = list(dict.fromkeys(run.suite_key for run in runs))
+        names = " and ".join(keys) if len(keys) <= 2 else f"{len(keys)} suites"
+        return f"{names}: {done} of {sum(counts.values())} runs ended, {self._elapsed()}"
 
     def _lines(self, seen: list[Standing]) -> None:
         for each in seen:

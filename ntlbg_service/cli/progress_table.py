@@ -1,7 +1,7 @@
 """Runs as a live table: those that run first, no more than a terminal holds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -17,11 +17,20 @@ SHOWN_FIRST = (
     RunState.FINISHED,
 )
 MIB = 1024
+NAMED = 6
+"""Suites that a title names."""
 
 
-def table_of(seen: Sequence[Standing], title: str, rows: int, *, suites: bool = False) -> Table:
-    """At most `rows` of the runs, and how many more there are of each state. Whose they are is said
-    where they are not all one user's."""
+def table_of(
+    seen: Sequence[Standing],
+    title: str,
+    rows: int,
+    *,
+    suites: bool = False,
+    counts: Mapping[RunState, int] | None = None,
+) -> Table:
+    """At most `rows` of the runs, and how many more there are of each state: of those seen, or of
+    `counts`. Whose they are is said where they are not all one user's."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     shared = len({each.run.submitter for each in seen}) > 1
     shown = {"suite": suites, "run": True, "user": shared}
@@ -35,7 +44,9 @@ def table_of(seen: Sequence[Standing], title: str, rows: int, *, suites: bool = 
         named = {"suite": run.suite_key, "run": run.label, "user": run.submitter}
         names = [named[heading] for heading in first]
         table.add_row(*names, *_cells(each))
-    left_out = Counter(each.run.state for each in ordered[rows:])
+    shown_rows = Counter(each.run.state for each in ordered[:rows])
+    every = Counter(each.run.state for each in ordered) if counts is None else Counter(counts)
+    left_out = every - shown_rows
     if left_out:
         words = ", ".join(f"{count} {state}" for state, count in left_out.items())
         table.add_row(f"and {words}")

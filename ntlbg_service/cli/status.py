@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,11 +15,24 @@ from ntlbg_service.domain.states import RunState
 from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ntlbg_service.ledger.ledger import Ledger
-    from ntlbg_service.ledger.records import Run
+    from ntlbg_service.ledger.listing import RunFilter
+    from ntlbg_service.ledger.records import Event, RunSummary
     from ntlbg_service.standings import Standing
+
+SHOWN = 200
+"""Runs that are shown where no suite is named and nobody says how many."""
+
+
+class Shown(NamedTuple):
+    """The runs of a page, and what it leaves out."""
+
+    runs: "tuple[RunSummary, ...]"
+    counts: "dict[str, Mapping[RunState, int]]"
+    """Number of runs that are asked for in each suite of the page, by their states."""
+    left_out: "dict[RunState, int]"
 
 
 @click.command(short_help="States of runs, and why.")
@@ -32,6 +45,14 @@ if TYPE_CHECKING:
     help="Only runs in this state. Repeatable.",
 )
 @click.option("--user", "users", multiple=True, help="Only runs of this user. Repeatable.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Show so many runs: those that run, then those that wait, then those that ended last. "
+    f"[default: {SHOWN}; of a suite all]",
+)
+@click.option("--all", "everything", is_flag=True, help="Show every run.")
 @click.option("--events", is_flag=True, help="Show what happened to each run, and why.")
 @click.option(
     "--planned",
@@ -44,15 +65,18 @@ def command(
     target: str | None,
     states: tuple[str, ...],
     users: tuple[str, ...],
+    limit: int | None,
+    everything: bool,
     events: bool,
     planned: bool,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """States of the newest runs of a suite, of one run, or of everything.
+    """States of the newest runs of a suite, of one run, or of everything that is not long ended.
 
     SUITE is a key as `ntlbg status` shows it, or the suite's file. RUN is an id, its unique
-    beginning, or GROUP/VARIANT:SEED.
+    beginning, or GROUP/VARIANT:SEED. What is not shown is counted in a last line; with --json that
+    line goes to stderr.
     """
     from ntlbg_service.standings import standings
     from ntlbg_service.storage.local import LocalStorage
@@ -61,36 +85,52 @@ def command(
         click.echo("[]" if as_json else f"{workspace.home}: nothing was submitted here yet")
         return
     ledger = existing_ledger(workspace)
-    runs = [
-        run
-        for run in _chosen(ledger, target)
-        if (not states or run.state in states) and (not users or run.submitter in users)
-    ]
+    most = None if everything else limit or (SHOWN if target is None else None)
+    shown = _shown(ledger, target, [RunState(state) for state in states], users, most)
     if planned:
-        _print_planned(ledger, runs, as_json)
-        return
-    seen = standings(ledger, LocalStorage(workspace.storage), runs)
-    if as_json:
-        refused = {entry.run_id: entry.error for entry in ledger.refused()}
-        rows = [
-            {**_row(ledger, each, events), "mlflow_refused": refused.get(each.run.run_id)}
-            for each in seen
-        ]
-        click.echo(json.dumps(rows, indent=1))
-        return
-    if not seen:
-        click.echo("no runs" + (f" are {' or '.join(states)}" if states else ""))
+        _print_planned(ledger, shown.runs, as_json)
+    else:
+        seen = standings(ledger, LocalStorage(workspace.storage), shown.runs)
+        told = ledger.events_by_run([run.run_id for run in shown.runs]) if events else {}
+        if as_json:
+            refused = {entry.run_id: entry.error for entry in ledger.refused()}
+            rows = [
+                {
+                    **_row(each, told.get(each.run.run_id, ())),
+                    "mlflow_refused": refused.get(each.run.run_id),
+                }
+                for each in seen
+            ]
+            click.echo(json.dumps(rows, indent=1))
+        else:
+            if not seen:
+                click.echo("no runs" + (f" are {' or '.join(states)}" if states else ""))
+            _print_suites(seen, shown.counts, told)
+            print_hint(ledger, list(shown.counts))
+    if shown.left_out:
+        number = sum(shown.left_out.values())
+        words = f"{number} more: {counted(shown.left_out)}; --limit {len(shown.runs) + number}"
+        click.echo(f"{words} or --all shows them, 'ntlbg status SUITE' one suite", err=as_json)
+
+
+def _print_suites(
+    seen: "Sequence[Standing]",
+    counts: "Mapping[str, Mapping[RunState, int]]",
+    told: "Mapping[str, Sequence[Event]]",
+) -> None:
     for suite, members in _by_suite(seen).items():
-        click.echo(f"{suite}: {counted([each.run for each in members])}")
+        click.echo(f"{suite}: {counted(counts[suite])}")
         for line, each in zip(_lines(members), members, strict=True):
             click.echo(line)
-            _print_events(ledger, each.run if events else None)
-    print_hint(ledger, list(dict.fromkeys(each.run.suite_key for each in seen)))
+            for event in told.get(each.run.run_id, ()):
+                when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
+                click.echo(f"      {when} {event.kind}: {event.message}")
 
 
-def _print_planned(ledger: "Ledger", runs: "Sequence[Run]", in_json: bool) -> None:
+def _print_planned(ledger: "Ledger", shown: "Sequence[RunSummary]", in_json: bool) -> None:
     from ntlbg_service.cli.planned import as_json, compared, print_compared
 
+    runs = ledger.runs([run.run_id for run in shown]).values()
     keys = dict.fromkeys(run.suite_key for run in runs)
     found = {
         key: compared(ledger, key, [run for run in runs if run.suite_key == key]) for key in keys
@@ -103,19 +143,51 @@ def _print_planned(ledger: "Ledger", runs: "Sequence[Run]", in_json: bool) -> No
         print_compared(rows)
 
 
-def counted(runs: "Sequence[Run]") -> str:
+def counted(counts: "Mapping[RunState, int]") -> str:
     """'2 running, 4 queued'."""
-    counts = Counter(run.state for run in runs)
-    return ", ".join(f"{counts[state]} {state}" for state in RunState if counts[state]) or "no runs"
+    words = [f"{counts[state]} {state}" for state in RunState if counts.get(state)]
+    return ", ".join(words) or "no runs"
 
 
-def _chosen(ledger: "Ledger", target: str | None) -> list["Run"]:
-    if target is None:
-        return [run for key in ledger.suite_keys() for run in ledger.current_runs(key)]
-    found = targets_of(ledger, target)
-    if found.suite is not None:
-        return list(ledger.current_runs(found.suite))
-    return [ledger.run(name.run_id) for name in found.names]
+def _shown(
+    ledger: "Ledger",
+    target: str | None,
+    states: "Sequence[RunState]",
+    users: "Sequence[str]",
+    most: int | None,
+) -> Shown:
+    from ntlbg_service.ledger.listing import RunFilter
+
+    found = None if target is None else targets_of(ledger, target)
+    if found is not None and found.suite is None:
+        one = ledger.summaries(found.run_ids)
+        kept = (not states or one[0].state in states) and (not users or one[0].submitter in users)
+        return _whole(one if kept else ())
+    chosen = RunFilter(suite=found.suite if found else None, states=states, users=users)
+    runs = ledger.listed(chosen, most)
+    if most is None or len(runs) < most:
+        return _whole(runs)
+    return _page(ledger, chosen, runs)
+
+
+def _whole(runs: "tuple[RunSummary, ...]") -> Shown:
+    return Shown(runs, _counts(runs), {})
+
+
+def _page(ledger: "Ledger", chosen: "RunFilter", runs: "tuple[RunSummary, ...]") -> Shown:
+    """A page of more: what its suites have in all, and what is on none of its lines."""
+    shown = Counter(run.state for run in runs)
+    counts = ledger.count(chosen)
+    left_out = {state: counts[state] - shown[state] for state in counts}
+    by_suite = ledger.count_by_suite(chosen, {run.suite_key for run in runs})
+    return Shown(runs, dict(by_suite), {state: n for state, n in left_out.items() if n > 0})
+
+
+def _counts(runs: "Sequence[RunSummary]") -> "dict[str, Mapping[RunState, int]]":
+    found: dict[str, Counter[RunState]] = {}
+    for run in runs:
+        found.setdefault(run.suite_key, Counter())[run.state] += 1
+    return dict(found)
 
 
 def _by_suite(seen: "Sequence[Standing]") -> "dict[str, list[Standing]]":
@@ -153,13 +225,7 @@ def _why(each: "Standing") -> str:
     return as_is.removeprefix(": ")
 
 
-def _print_events(ledger: "Ledger", run: "Run | None") -> None:
-    for event in ledger.events_of(run.run_id) if run else ():
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
-        click.echo(f"      {when} {event.kind}: {event.message}")
-
-
-def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]:
+def _row(standing: "Standing", events: "Sequence[Event]") -> dict[str, Any]:
     run, attempt = standing.run, standing.attempt
     return {
         "suite": run.suite_key,
@@ -192,6 +258,6 @@ def _row(ledger: "Ledger", standing: "Standing", events: bool) -> dict[str, Any]
         "heartbeat_age_seconds": standing.heartbeat_age,
         "events": [
             {"time": event.time, "kind": event.kind, "who": event.who, "message": event.message}
-            for event in (ledger.events_of(run.run_id) if events else ())
+            for event in events
         ],
     }

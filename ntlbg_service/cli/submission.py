@@ -11,8 +11,7 @@ from ntlbg_service.ledger.records import Submission
 
 def print_submission(ledger: Ledger, submission: Submission) -> None:
     """Say what is new, what is known, what changed since it last ran."""
-    known = [ledger.run(run_id) for run_id in submission.known]
-    counts = Counter(run.state for run in known)
+    counts = Counter(ledger.states(submission.known).values())
     parts = [f"{len(submission.new)} new"] if submission.new else []
     parts += [f"{counts[state]} {state} before" for state in RunState if counts[state]]
     click.echo(f"Submitted: {', '.join(parts)}.")

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.records import Run
 
 
+HINTED = 500
+"""Names, the newest, among which the nearest to an unknown word is looked for."""
+
+
 @dataclass(frozen=True)
 class Targets:
     """The runs that a word names."""
@@ -20,6 +24,11 @@ class Targets:
     suite: str | None
     """The suite's key where the word names a suite."""
     names: tuple[RunName, ...]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Their ids."""
+        return [name.run_id for name in self.names]
 
 
 def existing_ledger(workspace: Workspace) -> "Ledger":
@@ -35,13 +44,13 @@ def existing_ledger(workspace: Workspace) -> "Ledger":
 
 def run_of(ledger: "Ledger", word: str) -> "Run":
     """The run that a word names: its id, a prefix of it, or GROUP/VARIANT:SEED."""
-    return ledger.run(find_run(word, ledger.names()).run_id)
+    return ledger.run(find_run(word, _names(ledger, word)).run_id)
 
 
 def targets_of(ledger: "Ledger", word: str) -> Targets:
     """The runs of a run's or a suite's name, or of a suite's file."""
     key, suites = _key_of(word), ledger.suite_keys()
-    names = ledger.names(key if key in suites else None)
+    names = ledger.names(key) if key in suites else _names(ledger, key)
     return Targets(*find_runs(key, names, suites))
 
 
@@ -53,6 +62,11 @@ def suite_of(ledger: "Ledger", word: str) -> str:
 def suites_of(ledger: "Ledger", word: str | None) -> tuple[str, ...]:
     """One suite, or all of them where no word was given."""
     return ledger.suite_keys() if word is None else (suite_of(ledger, word),)
+
+
+def _names(ledger: "Ledger", word: str) -> tuple[RunName, ...]:
+    """What a word may mean; where that is nothing, what it may have been meant to be."""
+    return ledger.named(word) or ledger.names(most=HINTED)
 
 
 def _key_of(word: str) -> str:

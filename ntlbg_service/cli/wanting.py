@@ -14,7 +14,7 @@ from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
-    from ntlbg_service.ledger.records import Run
+    from ntlbg_service.ledger.records import RunSummary
 
 
 def want(workspace: Workspace, target: str, wanted: Wanted, doing: str, mine: bool) -> None:
@@ -27,7 +27,7 @@ def want(workspace: Workspace, target: str, wanted: Wanted, doing: str, mine: bo
     who = actor()
     ledger = existing_ledger(workspace)
     found = targets_of(ledger, target)
-    runs = [ledger.run(name.run_id) for name in found.names]
+    runs = list(ledger.summaries(found.run_ids))
     if found.suite is not None:
         runs = [run for run in runs if run.state not in TERMINAL]
         if not runs:
@@ -48,7 +48,7 @@ def _now(state: RunState, wanted: Wanted) -> str:
     return "paused" if (state, wanted) == (RunState.QUEUED, Wanted.PAUSE) else state.value
 
 
-def repeatable(ledger: "Ledger", target: str, states: Collection[RunState]) -> list["Run"]:
+def repeatable(ledger: "Ledger", target: str, states: Collection[RunState]) -> list["RunSummary"]:
     """Runs that a repetition is wanted of: one that is named, or a suite's in one of `states`.
 
     Raises UserError for one run in another state.
@@ -56,7 +56,7 @@ def repeatable(ledger: "Ledger", target: str, states: Collection[RunState]) -> l
     from ntlbg_service.domain.errors import UserError
 
     found = targets_of(ledger, target)
-    runs = [ledger.run(name.run_id) for name in found.names]
+    runs = list(ledger.summaries(found.run_ids))
     if found.suite is None and runs[0].state not in states:
         which = ", ".join(state.value for state in RunState if state in states)
         raise UserError(f"{runs[0].label} is {runs[0].state}; this repeats what is {which}")

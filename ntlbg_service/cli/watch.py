@@ -6,10 +6,12 @@ import click
 
 from ntlbg_service.cli.completing import complete_suite
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.targets import existing_ledger, suites_of
+from ntlbg_service.cli.targets import existing_ledger, suite_of
 from ntlbg_service.workspace import Workspace
 
 POLL_SECONDS = 1.0
+SHOWN = 200
+"""Runs of all suites that are shown at once."""
 
 
 @click.command(short_help="What runs, live, until it has ended.")
@@ -19,24 +21,30 @@ POLL_SECONDS = 1.0
 def command(suite: str | None, once: bool, workspace: Workspace) -> None:
     """Show the runs of SUITE, or of all suites, until every one has ended.
 
+    Of all suites it shows what runs, what waits next and what ended last, and counts the rest.
     Peak against predicted memory, seconds since the last sign of life, and what training is left
     by the pace that was measured. It only looks: leaving it (Ctrl-C) stops nothing.
     """
     from ntlbg_service.cli.console import new_console
     from ntlbg_service.cli.progress import Progress
-    from ntlbg_service.cli.progress_table import table_of
+    from ntlbg_service.cli.progress_table import NAMED, table_of
+    from ntlbg_service.ledger.listing import RunFilter
     from ntlbg_service.standings import standings
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
-    keys = suites_of(ledger, suite)
+    key = None if suite is None else suite_of(ledger, suite)
+    most = SHOWN if key is None else None
     if once:
-        runs = [run for key in keys for run in ledger.current_runs(key)]
-        seen = standings(ledger, storage, runs)
-        table = table_of(seen, ", ".join(keys), len(seen), suites=len(keys) > 1)
+        chosen = RunFilter(suite=key)
+        seen = standings(ledger, storage, ledger.listed(chosen, most))
+        keys = list(dict.fromkeys(each.run.suite_key for each in seen))
+        title = ", ".join(keys) if len(keys) <= NAMED else f"{len(keys)} suites"
+        counts = ledger.count(chosen)
+        table = table_of(seen, title, len(seen), suites=len(keys) > 1, counts=counts)
         new_console().print(table)
         return
-    with Progress(ledger, storage, *keys) as progress:
+    with Progress(ledger, storage, key, most) as progress:
         while progress.update():
             time.sleep(POLL_SECONDS)

@@ -30,8 +30,14 @@ def reasons_to_wait(
     elif full := full_caps(mine, cluster.running):
         words += [f"{cap.whose} holds {used:g} of {cap.gpus} GPUs" for cap, used in full]
     elif not words or wait.interval.start > 0:
-        words.append(words_of_wait(wait, {name.run_id: name.label for name in ledger.names()}))
+        words.append(words_of_wait(wait, _labels(ledger, wait.behind)))
     return wait, tuple(words)
+
+
+def _labels(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, str]:
+    """`group/variant:seed` of runs, by their ids."""
+    found = ledger.summaries(run_ids)
+    return {each.run_id: f"{each.group}/{each.variant}:{each.seed}" for each in found}
 
 
 def _held_back(ledger: Ledger, run: Run) -> list[str]:

@@ -1,6 +1,7 @@
 """What a person calls a run or a suite, found among those that were submitted."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from ntlbg_service.domain.errors import UserError
 
 AGAINST = 0.4
 """How alike two names must be for one to be offered instead of the other."""
+SEEDED = re.compile(r"(.+)(?::| seed )([0-9]{1,10})", re.DOTALL)
+"""A spelling of a run's name: all of it before the seed, and the seed."""
 LISTED = 6
 """Names that an error lists."""
 
@@ -40,6 +43,34 @@ class RunName:
             spaced,
             *(f"{self.suite}/{each}" for each in (self.label, short)),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spelling:
+    """What a word says of a run, if it spells a run's name."""
+
+    seed: int
+    variants: tuple[str, ...]
+    """What the variant may be called: names may hold the `/` that stands between them."""
+
+
+def spelled(word: str) -> Spelling | None:
+    """The parts of one of `RunName.spellings`; None for a word that is none."""
+    found = SEEDED.fullmatch(word)
+    if found is None or not _encodable(word):
+        return None
+    parts = found[1].split("/")
+    rests = ("/".join(parts[start:]) for start in range(len(parts)))
+    return Spelling(seed=int(found[2]), variants=tuple(rests))
+
+
+def _encodable(word: str) -> bool:
+    """Whether a database can be asked for it: a command line may hold bytes that are no text."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in word
 
 
 def newest(names: Iterable[RunName]) -> tuple[RunName, ...]:

@@ -10,7 +10,6 @@ from typing import Any
 from weakref import finalize
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -125,7 +124,13 @@ def create_database_engine(url: URL) -> Engine:
 
 def insert_of(connection: Connection) -> Callable[..., Any]:
     """The dialect's own `insert`, which knows what to do on a conflict."""
-    return sqlite.insert if is_sqlite(connection.dialect) else postgresql.insert
+    if is_sqlite(connection.dialect):
+        from sqlalchemy.dialects.sqlite import insert
+
+        return insert
+    from sqlalchemy.dialects.postgresql import insert as insert_on_server
+
+    return insert_on_server
 
 
 def is_sqlite(dialect: Dialect) -> bool:

@@ -21,26 +21,29 @@ class Holding(Transactions):
         query = select(
             *(attempts.c.run_id, attempts.c.number, attempts.c.state, attempts.c.failure),
             *(attempts.c.launched_at, attempts.c.ended_at, attempts.c.resume_from),
-            *(attempts.c.finished_steps, runs.c.submitter, runs.c.suite_key),
-            runs.c.state.label("run_state"),
+            attempts.c.finished_steps,
             fit["workers"].as_integer().label("workers"),
             fit["share"].as_float().label("share"),
-        ).join(runs)
+        )
+        # Not joined: an index holds all of this, and a run's row is kilobytes of configs.
+        owners = select(runs.c.run_id, runs.c.submitter, runs.c.suite_key, runs.c.state)
         if since is not None:
             query = query.where(or_(attempts.c.ended_at.is_(None), attempts.c.ended_at > since))
         order = (attempts.c.launched_at, attempts.c.run_id, attempts.c.number)
         with self._reading() as connection:
-            return tuple(_spell_of(row) for row in connection.execute(query.order_by(*order)))
+            of = {row.run_id: row for row in connection.execute(owners)}
+            rows = connection.execute(query.order_by(*order))
+            return tuple(_spell_of(row, of[row.run_id]) for row in rows)
 
 
-def _spell_of(row: Row[*tuple[Any, ...]]) -> Spell:
+def _spell_of(row: Row[*tuple[Any, ...]], run: Row[*tuple[Any, ...]]) -> Spell:
     place = place_of(row.resume_from) if row.resume_from else None
     return Spell(
         run_id=row.run_id,
         number=row.number,
-        user=row.submitter,
-        suite=row.suite_key,
-        run_state=RunState(row.run_state),
+        user=run.submitter,
+        suite=run.suite_key,
+        run_state=RunState(run.state),
         state=AttemptState(row.state),
         failure=FailureClass(row.failure) if row.failure else None,
         gpus=row.workers * (1.0 if row.share is None else row.share),

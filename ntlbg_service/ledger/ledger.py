@@ -6,6 +6,7 @@ from ntlbg_service.ledger.ending import Ending
 from ntlbg_service.ledger.figures import Counting
 from ntlbg_service.ledger.holding import Holding
 from ntlbg_service.ledger.leadership import Leadership
+from ntlbg_service.ledger.listing import Listing
 from ntlbg_service.ledger.news import PostgresNews
 from ntlbg_service.ledger.queries import Queries
 from ntlbg_service.ledger.starting import Starting
@@ -15,7 +16,7 @@ from ntlbg_service.ledger.wishes import Wishes
 
 
 class Ledger(
-    Submitting, Starting, Ending, Wishes, Draining, Counting, Queries, Holding, Leadership
+    Submitting, Starting, Ending, Wishes, Draining, Counting, Queries, Listing, Holding, Leadership
 ):
     """The durable queue and its history."""
 

@@ -2,28 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, exists
 
 from ntlbg_service.ledger.tables import runs
 
 
+def is_newest() -> ColumnElement[bool]:
+    """Whether no later submission of the suite has a run of the same group, variant and seed."""
+    later = runs.alias("later")
+    same = and_(
+        *(later.c[name] == runs.c[name] for name in ("suite_key", "group_name", "variant", "seed"))
+    )
+    return ~exists().where(same, later.c.submission > runs.c.submission)
+
+
 def among_newest(query: Select[*tuple[Any, ...]], suite_key: str) -> Select[*tuple[Any, ...]]:
     """A query of `runs`, which then sees the newest of a suite alone."""
-    newest = (
-        select(
-            runs.c.group_name,
-            runs.c.variant,
-            runs.c.seed,
-            func.max(runs.c.submission).label("submission"),
-        )
-        .where(runs.c.suite_key == suite_key)
-        .group_by(runs.c.group_name, runs.c.variant, runs.c.seed)
-        .subquery()
-    )
-    same = and_(
-        runs.c.group_name == newest.c.group_name,
-        runs.c.variant == newest.c.variant,
-        runs.c.seed == newest.c.seed,
-        runs.c.submission == newest.c.submission,
-    )
-    return query.join(newest, same).where(runs.c.suite_key == suite_key)
+    return query.where(runs.c.suite_key == suite_key, is_newest())

@@ -1,23 +1,20 @@
 """Reading the ledger."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, or_, select
 
 from ntlbg_service.domain.launch import Work
-from ntlbg_service.domain.naming import RunName
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.ledger.listing import in_pieces
 from ntlbg_service.ledger.lives import GOING
 from ntlbg_service.ledger.newest import among_newest
 from ntlbg_service.ledger.records import Attempt, Event, InQueue, NewSuite, Run, Waiting
 from ntlbg_service.ledger.rows import ATTEMPT, RUN, WAITING, attempt_of, run_of, waiting_of
 from ntlbg_service.ledger.tables import attempts, events, runs, suites
 from ntlbg_service.ledger.transactions import Transactions
-
-AT_ONCE = 500
-"""Ids that one statement asks for."""
 
 
 class Queries(Transactions):
@@ -59,7 +56,7 @@ class Queries(Transactions):
     def waiting(self, run_ids: Sequence[str]) -> dict[str, Waiting]:
         """What a decision needs of these runs, by their ids; none for one that is not known."""
         found: dict[str, Waiting] = {}
-        for some in _in_pieces(run_ids):
+        for some in in_pieces(run_ids):
             query = select(*WAITING).where(runs.c.run_id.in_(some))
             with self._reading() as connection:
                 found |= {row.run_id: waiting_of(row) for row in connection.execute(query)}
@@ -68,7 +65,7 @@ class Queries(Transactions):
     def runs(self, run_ids: Sequence[str]) -> dict[str, Run]:
         """These runs by their ids, in the order asked for; none for one that is not known."""
         found: dict[str, Run] = {}
-        for some in _in_pieces(run_ids):
+        for some in in_pieces(run_ids):
             rows = self._runs(select(*RUN).where(runs.c.run_id.in_(some)))
             found |= {run.run_id: run for run in rows}
         return {run_id: found[run_id] for run_id in run_ids if run_id in found}
@@ -76,7 +73,7 @@ class Queries(Transactions):
     def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
         """The states of those of these runs that there are."""
         found: dict[str, RunState] = {}
-        for some in _in_pieces(run_ids):
+        for some in in_pieces(run_ids):
             query = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(some))
             with self._reading() as connection:
                 found |= {row.run_id: RunState(row.state) for row in connection.execute(query)}
@@ -103,23 +100,6 @@ class Queries(Transactions):
         with self._reading() as connection:
             found = connection.execute(select(suites.c.key).order_by(suites.c.created_at))
             return tuple(row.key for row in found)
-
-    def names(self, suite_key: str | None = None) -> tuple[RunName, ...]:
-        """What every run, or every one of a suite, is called, without configs and fits, in the
-        order of submission."""
-        columns = (
-            runs.c.run_id,
-            runs.c.suite_key.label("suite"),
-            runs.c.group_name.label("group"),
-            runs.c.variant,
-            runs.c.seed,
-            runs.c.submission,
-        )
-        query = select(*columns).order_by(runs.c.created_at, runs.c.position)
-        if suite_key is not None:
-            query = query.where(runs.c.suite_key == suite_key)
-        with self._reading() as connection:
-            return tuple(RunName(**row) for row in connection.execute(query).mappings())
 
     def submitters(self) -> dict[str, int]:
         """Whose runs there are, and how many of each user."""
@@ -182,7 +162,7 @@ class Queries(Transactions):
     def attempts_by_run(self, run_ids: Sequence[str]) -> Mapping[str, tuple[Attempt, ...]]:
         """Every attempt of each of these runs, oldest first."""
         found: dict[str, list[Attempt]] = {run_id: [] for run_id in run_ids}
-        for some in _in_pieces(run_ids):
+        for some in in_pieces(run_ids):
             query = select(*ATTEMPT).where(attempts.c.run_id.in_(some)).order_by(attempts.c.number)
             with self._reading() as connection:
                 for row in connection.execute(query):
@@ -217,14 +197,15 @@ class Queries(Transactions):
 
     def events_of(self, run_id: str) -> tuple[Event, ...]:
         """What happened to a run and why, oldest first."""
-        query = select(events).where(events.c.run_id == run_id).order_by(events.c.id)
-        with self._reading() as connection:
-            return tuple(
-                Event(time=row.time, kind=row.kind, message=row.message, who=row.who)
-                for row in connection.execute(query)
-            )
+        return self.events_by_run([run_id])[run_id]
 
-
-def _in_pieces(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(run_ids), AT_ONCE):
-        yield run_ids[start : start + AT_ONCE]
+    def events_by_run(self, run_ids: Sequence[str]) -> Mapping[str, tuple[Event, ...]]:
+        """What happened to each of these runs and why, oldest first."""
+        found: dict[str, list[Event]] = {run_id: [] for run_id in run_ids}
+        for some in in_pieces(run_ids):
+            query = select(events).where(events.c.run_id.in_(some)).order_by(events.c.id)
+            with self._reading() as connection:
+                for row in connection.execute(query):
+                    event = Event(time=row.time, kind=row.kind, message=row.message, who=row.who)
+                    found[row.run_id].append(event)
+        return {run_id: tuple(each) for run_id, each in found.items()}

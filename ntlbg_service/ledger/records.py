@@ -42,8 +42,8 @@ class NewRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """A run as it stands."""
+class RunSummary:
+    """A run as it stands, as far as a list shows it."""
 
     run_id: str
     suite_key: str
@@ -51,13 +51,8 @@ class Run:
     group: str
     variant: str
     seed: int
-    baseline: bool
     state: RunState
     reason: str
-    identity: Mapping[str, Any]
-    config: Mapping[str, Any]
-    fits: tuple[Fit, ...]
-    details: Mapping[str, Any]
     created_at: float
     updated_at: float
     priority: int
@@ -68,8 +63,6 @@ class Run:
     """Unix time before which no attempt starts: the pause after a failure."""
     excluded: tuple[str, ...]
     """Nodes that it does not go to again."""
-    next_fit: Fit | None
-    """What the next attempt runs with in place of `fits`, once memory ran out."""
     max_hours: float | None
     """Hours that all of its attempts together may be on devices; None: as long as it takes."""
     submitter: str
@@ -79,6 +72,19 @@ class Run:
     def label(self) -> str:
         """Name of the run for people: `group/variant seed 1`."""
         return label_of(self.group, self.variant, self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(RunSummary):
+    """A run as it stands, whole."""
+
+    baseline: bool
+    identity: Mapping[str, Any]
+    config: Mapping[str, Any]
+    fits: tuple[Fit, ...]
+    details: Mapping[str, Any]
+    next_fit: Fit | None
+    """What the next attempt runs with in place of `fits`, once memory ran out."""
 
 
 class InQueue(NamedTuple):

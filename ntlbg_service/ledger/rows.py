@@ -12,7 +12,7 @@ from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
-from ntlbg_service.ledger.records import Attempt, Measured, OutboxEntry, Run, Waiting
+from ntlbg_service.ledger.records import Attempt, Measured, OutboxEntry, Run, RunSummary, Waiting
 from ntlbg_service.ledger.tables import attempts, runs
 from ntlbg_service.storage.layout import key_of_checkpoint
 
@@ -30,6 +30,13 @@ def _as_text(table: Table, *names: str) -> tuple[ColumnElement[Any], ...]:
 
 RUN = _as_text(runs, "fits", "next_fit")
 """Columns of `run_of`. Many runs have the same fits, whose text is read once."""
+SUMMARY = tuple(
+    column
+    for column in runs.columns
+    if column.name not in ("baseline", "identity", "config", "fits", "details", "next_fit")
+    and column.name not in ("submission", "position")
+)
+"""Columns of `summary_of`."""
 ATTEMPT = _as_text(attempts, "fit")
 """Columns of `attempt_of`."""
 WAITING = (
@@ -59,29 +66,40 @@ def fit_values(fit: Fit) -> dict[str, Any]:
 def run_of(row: Row[*tuple[Any, ...]]) -> Run:
     """A row of `RUN` as the service sees it."""
     return Run(
-        run_id=row.run_id,
-        suite_key=row.suite_key,
-        work=Work(row.work),
-        group=row.group_name,
-        variant=row.variant,
-        seed=row.seed,
+        **_summary(row),
         baseline=bool(row.baseline),
-        state=RunState(row.state),
-        reason=row.reason,
         identity=row.identity,
         config=row.config,
         fits=_fits_of(row.fits),
         details=row.details,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        priority=row.priority,
-        wanted=Wanted(row.wanted),
-        not_before=row.not_before,
-        excluded=tuple(row.excluded),
         next_fit=None if row.next_fit is None else _fit_of(row.next_fit),
-        max_hours=row.max_hours,
-        submitter=row.submitter,
     )
+
+
+def summary_of(row: Row[*tuple[Any, ...]]) -> RunSummary:
+    """A row of `SUMMARY` as the service sees it."""
+    return RunSummary(**_summary(row))
+
+
+def _summary(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    return {
+        "run_id": row.run_id,
+        "suite_key": row.suite_key,
+        "work": Work(row.work),
+        "group": row.group_name,
+        "variant": row.variant,
+        "seed": row.seed,
+        "state": RunState(row.state),
+        "reason": row.reason,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "priority": row.priority,
+        "wanted": Wanted(row.wanted),
+        "not_before": row.not_before,
+        "excluded": tuple(row.excluded),
+        "max_hours": row.max_hours,
+        "submitter": row.submitter,
+    }
 
 
 def waiting_of(row: Row[*tuple[Any, ...]]) -> Waiting:

@@ -69,6 +69,15 @@ runs = Table(
     Column("submitter", String(200), nullable=False, server_default=""),
     Index("ix_runs_suite_key_submission", "suite_key", "submission"),
     Index("ix_runs_suite_key_state", "suite_key", "state"),
+    # What a run is called, and whether it is the newest of its name: answered without its row,
+    # whose configs are long.
+    Index(
+        "ix_runs_names",
+        *("suite_key", "group_name", "variant", "seed", "submission"),
+        *("state", "submitter", "run_id", "created_at", "position"),
+    ),
+    # What ended last, and whose it is.
+    Index("ix_runs_ended", "state", "updated_at", "submitter", "suite_key", "run_id"),
     # All that says who waits, and in which order: a look at the queue reads no row of a run.
     Index(
         "ix_runs_queue",
@@ -94,6 +103,7 @@ attempts = Table(
     Column("seconds_per_step", Float),
     Column("finished_steps", Integer),
     Index("ix_attempts_state", "state"),
+    Index("ix_attempts_ended_at", "ended_at"),
 )
 
 launches = Table(

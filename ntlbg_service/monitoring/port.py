@@ -2,14 +2,15 @@
 
 import json
 import threading
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from prometheus_client import ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from ntlbg_service.domain.errors import UserError
+from ntlbg_service.monitoring.connections import BoundedServer
 from ntlbg_service.monitoring.exposition import SnapshotCollector
 from ntlbg_service.monitoring.sampling import Sampler
 from ntlbg_service.monitoring.vitals import Vitals
@@ -20,30 +21,35 @@ STUCK_SECONDS = 300.0
 80 where a job takes long to stop."""
 STALE_SECONDS = 120.0
 """What was seen longer ago says nothing of now: something does not answer, nor say that."""
-CLIENT_SECONDS = 10.0
-"""A client that sends nothing for so long is dropped."""
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
 
 class Port:
-    """Serves until it is closed, each client in a thread of its own."""
+    """Serves until it is closed, a few clients at once."""
 
-    def __init__(self, host: str, port: int, vitals: Vitals, sampler: Sampler) -> None:
-        """Raises UserError where the address cannot be had."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        vitals: Vitals,
+        sampler: Sampler,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`note` is told what goes wrong with clients. Raises UserError where the address cannot be
+        had."""
         self._vitals = vitals
         self._sampler = sampler
         registry = vitals.registry
         registry.register(SnapshotCollector(lambda: sampler.newest, vitals))
         ProcessCollector(registry=registry)
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(self))
+            self._server = BoundedServer((host, port), _handler(self), note, vitals.clock)
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"controller --host {host} --port {port}: {error}; --port chooses another"
             ) from None
-        self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
@@ -97,7 +103,6 @@ def _json(status: int, said: Mapping[str, Any]) -> Answer:
 
 def _handler(port: Port) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = CLIENT_SECONDS
         server_version = "ntlbg"
         sys_version = ""
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 HOME = "home.json"
 """What tells this storage from every other one."""
+RUNS = "runs"
+"""Folder of all runs."""
 CHECKPOINT = re.compile(
     r"(?:.*/)?(?P<key>runs/(?P<run>[^/]+)/attempt-(?P<attempt>\d{1,12})"
     r"/train/(?:.*/)?step-(?P<step>\d{1,12}))/?"

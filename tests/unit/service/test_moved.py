@@ -253,7 +253,7 @@ def driver(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that was started for an attempt of a home, as its driver would be."""
     storage = LocalStorage(tmp_path / "home" / "storage")
     storage.put(KEYS.spec, {"storage": str(storage.root)})
-    waits = [sys.executable, "-c", "input()", str(storage.path(KEYS.spec))]
+    waits = [sys.executable, "-c", "input()", "-m", str(storage.path(KEYS.spec))]
     with subprocess.Popen(waits, stdin=subprocess.PIPE) as process:
         storage.put(
             KEYS.process, {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}

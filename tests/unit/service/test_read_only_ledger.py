@@ -96,7 +96,7 @@ def test_one_of_an_older_version(lab: Path) -> None:
             connection.execution_options(**{WRITES: True})
             with connection.begin():
                 connection.exec_driver_sql("ALTER TABLE leadership DROP COLUMN seconds")
-                connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
+                connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0008'")
         engine.dispose()
 
     act_as(ADA, fill_older)
