@@ -45,7 +45,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-                    *("--port", self._port, "--workers", "1"),
+                    *("--port", str(self._port), "--workers", "1"),
                     *("--backend-store-uri", f"sqlite:///{self.database}"),
                     *("--artifacts-destination", str(self.folder / "artifacts")),
                 ],
@@ -54,7 +54,7 @@ class MlflowServer:
                 stderr=output,
                 start_new_session=True,
             )
-        for _ in range(600):
+        for _ in range(6000):
             try:
                 with urlopen(f"{self.address}/health", timeout=5):
                     return

@@ -15,11 +15,12 @@ import pytest
 
 from tests.end_to_end.conftest import Cli, render, write_suite
 from tests.mlflow_server import mlflow_server, unused_port
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 
 class Terminal:
@@ -70,7 +71,7 @@ class Terminal:
             yield _until_open(process)
         finally:
             os.killpg(process.pid, signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE)
 
 
 def _until_open(process: "subprocess.Popen[str]") -> str:

@@ -17,13 +17,11 @@ import pytest
 
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
+from tests.patience import PATIENCE
 
 REPOSITORY = Path(__file__).parents[2]
 # A shell that runs the tests in the background has its children ignore Ctrl-C, and they theirs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-DEADLINE = 240.0
-"""Seconds until a condition that must come true is given up."""
 
 
 @dataclass
@@ -50,7 +48,7 @@ class Cli:
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -98,7 +96,7 @@ def kill_tree(pid: int) -> None:
             member.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=PATIENCE)
 
 
 def leader(cli: Cli) -> str | None:
@@ -109,6 +107,11 @@ def leader(cli: Cli) -> str | None:
 def led_by(cli: Cli, pid: int) -> bool:
     """Whether this process leads."""
     return f"/{pid}/" in (leader(cli) or "")
+
+
+def markers(home: Path) -> list[Path]:
+    """Committed checkpoints of first attempts."""
+    return list(home.glob("storage/runs/*/attempt-0001/checkpoints/*.json"))
 
 
 def lives(pid: int) -> bool:
@@ -122,13 +125,13 @@ def lives(pid: int) -> bool:
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Wait for another process to make a condition true."""
     tick = threading.Event()
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         tick.wait(0.1)
-    raise AssertionError(f"{what} did not come true in {DEADLINE} s")
+    raise AssertionError(f"{what} did not come true in {PATIENCE:.0f} s")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.end_to_end.conftest import REPOSITORY, until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.long
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.long
 def ray(environment: Mapping[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
     script = Path(sys.executable).with_name("ray")
     return subprocess.run(
-        [script, *words], env=environment, capture_output=True, text=True, timeout=120
+        [script, *words], env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

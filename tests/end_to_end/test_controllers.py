@@ -17,6 +17,7 @@ from tests.end_to_end.conftest import (
     write_suite,
 )
 from tests.end_to_end.test_main_job import mlflow_runs
+from tests.patience import PATIENCE
 
 
 def saved(cli: Cli) -> tuple[int, int]:
@@ -59,7 +60,7 @@ def test_one_run_outlives_its_controllers_its_command_and_its_driver(
     seen = saved(cli)
     until(lambda: saved(cli) > seen, "a checkpoint under its lead")
     second.send_signal(signal.SIGTERM)
-    assert second.wait(timeout=60) == 0
+    assert second.wait(timeout=PATIENCE) == 0
     assert leader(cli) is None
     assert cli.claims() == drivers
 
@@ -75,7 +76,7 @@ def test_one_run_outlives_its_controllers_its_command_and_its_driver(
     assert min(steps_of(latest)) > lost[1]
     command.send_signal(signal.SIGINT)
     # Interrupted within an `exec` of a library, Python ends by the signal: a shell's 130 as well.
-    assert command.wait(timeout=120) in (130, -signal.SIGINT)
+    assert command.wait(timeout=PATIENCE) in (130, -signal.SIGINT)
     assert not any(lives(pid) for pid in cli.claims())
     (row,) = json.loads(cli("status", "--json").stdout)
     assert (row["state"], row["attempts"]) == ("queued", len(attempts(cli)))
@@ -94,7 +95,7 @@ def test_a_command_watches_where_a_controller_leads(cli: Cli, tmp_path: Path) ->
         ("database", "storage", "executor"), "answers"
     )
     assert asked(f"{url}/healthz")["alive"]
-    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE) as answer:
         assert b"ntlbg_leads 1.0" in answer.read()
 
     watched = cli("run", suite, "--variant", "uniform")
@@ -103,7 +104,7 @@ def test_a_command_watches_where_a_controller_leads(cli: Cli, tmp_path: Path) ->
     (row,) = json.loads(cli("status", "--json").stdout)
     assert row["state"] == "finished"
     controller.send_signal(signal.SIGTERM)
-    assert controller.wait(timeout=60) == 0
+    assert controller.wait(timeout=PATIENCE) == 0
     last = cli("controller", "--until-idle")
     assert last.returncode == 0, last.stderr
     assert "nothing is left to do" in last.stdout
@@ -113,7 +114,7 @@ def test_a_command_watches_where_a_controller_leads(cli: Cli, tmp_path: Path) ->
 def asked(url: str) -> dict[str, Any]:
     """What a path says, whatever the status."""
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return dict(json.loads(answer.read()))
     except urllib.error.HTTPError as error:
         with error:

@@ -21,6 +21,7 @@ from tests.databases import Postgres
 from tests.end_to_end.conftest import REPOSITORY, Cli, until
 from tests.launches import Launches
 from tests.mlflow_server import mlflow_server
+from tests.patience import PATIENCE
 from tests.ray_cluster import RayCluster
 
 SLICE = "SLICE-0.66GB"
@@ -184,7 +185,7 @@ def check_suite(lab: Lab, suite: Path, runs: int) -> None:
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     controller = lab.cli.start("controller", "--until-idle")
     try:
-        assert controller.wait(timeout=60 + 70 * runs) == 0
+        assert controller.wait(timeout=PATIENCE) == 0
     except subprocess.TimeoutExpired:
         raise AssertionError((lab.cli.home.parent / "home.log").read_text()) from None
     ledger = lab.ledger()

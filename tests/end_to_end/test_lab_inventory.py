@@ -12,6 +12,7 @@ import pytest
 from tests.end_to_end.conftest import Cli, until
 from tests.end_to_end.test_lab import WHOLE, write_lab_suite
 from tests.nvml_stub import A100_40, A100_80, LOST, SLICED, V100_32, compiled, described
+from tests.patience import PATIENCE
 from tests.ray_cluster import RayCluster
 
 FOREIGN = f"pids={os.getpid()}:20480"
@@ -108,7 +109,7 @@ def test_every_gpu_is_read_on_its_node_and_counted_where_it_can_be_used(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_a_mixed_suite_goes_where_it_was_planned_to_go(lab: Cli, tmp_path: Path) -> None:
     """One scheduler, two uses: what starts at once is where the plan has it, and whatever is
     elsewhere later says why."""
@@ -117,7 +118,7 @@ def test_a_mixed_suite_goes_where_it_was_planned_to_go(lab: Cli, tmp_path: Path)
     submitted = read(lab, "submit", suite)
     assert places(submitted["plan"]) == planned
     controller = lab.start("controller", "--until-idle")
-    assert controller.wait(timeout=900) == 0, (lab.home.parent / "home.log").read_text()
+    assert controller.wait(timeout=PATIENCE) == 0, (lab.home.parent / "home.log").read_text()
     shown = {node["name"]: node for node in read(lab, "cluster", "gpus")["nodes"]}
     assert {name: sorted(shown[name]["held"]) for name in NODES} == KEPT_OFF
     (rows,) = read(lab, "status", suite, "--planned").values()

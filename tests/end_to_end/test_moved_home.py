@@ -18,9 +18,10 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.storage.layout import AttemptKeys, step_of
 from tests.end_to_end.conftest import Cli, lives, markers, until, write_suite
+from tests.patience import PATIENCE
 from tests.ray_cluster import RayCluster
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 FEW = ("--parallel", "1", "--silent", "60")
 """One run at a time; a driver that writes no more is stopped after a minute."""
 
@@ -56,7 +57,7 @@ def moves_on(cli: Cli, folder: Path) -> None:
     try:
         controllers = [each.start("controller", "--until-idle", *FEW) for each in homes]
         for each, process in zip(homes, controllers, strict=True):
-            assert process.wait(timeout=800) == 0, log_of(each)
+            assert process.wait(timeout=PATIENCE) == 0, log_of(each)
             went_on(each, committed[each.home])
     finally:
         moved.stop()

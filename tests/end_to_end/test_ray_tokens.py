@@ -13,6 +13,7 @@ import pytest
 from ntlbg_service.executors.environment import local_driver
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.nodes.ray_nodes import ray_nodes
+from tests.patience import PATIENCE
 from tests.ray_cluster import RayCluster
 
 LOOK = """
@@ -43,7 +44,7 @@ def status(url: str, token: str | None) -> int:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         request = urllib.request.Request(f"{url}/api/jobs/", headers=headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refused:
         return refused.code
@@ -69,7 +70,7 @@ def test_the_local_ray_is_on_loopback_and_wants_its_token(tmp_path: Path) -> Non
         assert not [word for word in words if file.read_text() in word]
         driver.stdin.write("\n")
         driver.stdin.close()
-        assert driver.wait(timeout=60) == 0
+        assert driver.wait(timeout=PATIENCE) == 0
     finally:
         driver.kill()
         driver.wait()

@@ -28,6 +28,7 @@ from ntlbg_service.workspace import Workspace
 from tests.builders import cpu_fit
 from tests.end_to_end.conftest import REPOSITORY, until
 from tests.launches import small_config
+from tests.patience import PATIENCE
 
 SAVE_STEPS = 5
 CONFIG = small_config(max_steps=30, save_steps=SAVE_STEPS)
@@ -117,7 +118,7 @@ class Home:
         for controller in self._controllers:
             controller.terminate()
         for controller in self._controllers:
-            controller.wait(timeout=60)
+            controller.wait(timeout=PATIENCE)
         self._controllers.clear()
 
     def restart(self, ray: Mapping[str, str]) -> None:

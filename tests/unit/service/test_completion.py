@@ -11,6 +11,7 @@ import pytest
 from ntlbg_service import cli
 from ntlbg_service.cli import COMPLETE
 from tests.builders import SUITE, Service, new_run, open_test_ledger
+from tests.patience import PATIENCE
 
 REPOSITORY = Path(__file__).parents[3]
 SUITE_FILE = {
@@ -191,7 +192,7 @@ def test_bash_completes_names_with_a_colon(
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     script.write_text(printed.stdout)
     done = subprocess.run(
@@ -200,7 +201,7 @@ def test_bash_completes_names_with_a_colon(
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.stdout.splitlines() == replies, done.stderr
     assert done.stderr == ""

@@ -16,6 +16,7 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
 from tests.builders import SUITE, Service, Ticks, cpu_fit, new_run, tiny_config
 from tests.databases import postgres_server
+from tests.patience import PATIENCE
 
 FIT = cpu_fit(tiny_config())
 RUNS = [new_run(variant, seed) for variant in ("ntlbg", "uniform") for seed in (1, 2, 3)]
@@ -86,7 +87,7 @@ def test_a_new_term_waits_for_the_write_that_is_under_way(engine: Engine) -> Non
             taking = pool.submit(ledger.lead, "b", 10)
             ledger._post(connection, "run_metrics", "s", None)
             assert not taking.done()
-        assert taking.result(timeout=30) == Term(holder="b", epoch=2)
+        assert taking.result(timeout=PATIENCE) == Term(holder="b", epoch=2)
     with pytest.raises(DeposedError, match=r"a leads no more.*now b leads in term 2"):
         ledger.under(term).post("suite_finished", "s")
     assert [entry.topic for entry in ledger.unsent()] == ["run_metrics"]

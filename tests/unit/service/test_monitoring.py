@@ -27,6 +27,7 @@ from ntlbg_service.monitoring.vitals import Vitals
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import SUITE, Service, new_ledger, new_run, open_test_ledger
 from tests.end_to_end.conftest import until
+from tests.patience import PATIENCE
 
 NODES = (
     Node(name="a1", group=0, profile="A100-80GB", gpus=8),
@@ -49,7 +50,7 @@ class Watched:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"{self.port.url}{path}", timeout=30) as answer:
+            with urllib.request.urlopen(f"{self.port.url}{path}", timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -32,6 +32,7 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import cpu_fit, tiny_config
 from tests.end_to_end.conftest import until
+from tests.patience import PATIENCE
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -242,7 +243,7 @@ def another(*arguments: object) -> subprocess.Popen[str]:
 
 
 def told(process: subprocess.Popen[str]) -> Any:
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return json.loads(out.splitlines()[-1])
 
