@@ -120,11 +120,13 @@ class FrameCache:
     """Candidate frames of videos, decoded once and kept in a folder.
 
     Several processes may share the folder: files appear complete or not at all. A changed video
-    (size or modification time) is another entry; nothing is ever removed.
+    (size or modification time) is another entry; nothing is ever removed. A folder that was there
+    and is gone, with the home that it lay in, is not made anew: nothing more is kept.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._seen = False
 
     def frames(self, path: Path, max_frames: int, size: tuple[int, int]) -> Frames:
         """The candidate frames of a video (see `candidate_indices`), resized to `size`.
@@ -133,10 +135,13 @@ class FrameCache:
         """
         stem = self._folder / entry_key(path, max_frames, *size)
         pixels, places = stem.with_suffix(".pixels.npy"), stem.with_suffix(".places.npy")
+        gone = self._is_gone()
         # One that another account has kept for itself is made anew, in its place.
         if not os.access(pixels, os.R_OK):
             indices = candidate_indices(probe(path).frames, max_frames)
             read = read_frames(path, indices, size)
+            if gone:
+                return read
             numbered = np.stack((read.indices.astype(np.float64), read.times))
             # The pixels come last: where they are, the entry is complete.
             save_whole(places, lambda file: np.save(file, numbered))
@@ -145,6 +150,11 @@ class FrameCache:
         return Frames(
             pixels=np.load(pixels, mmap_mode="r"), indices=numbers.astype(np.int64), times=times
         )
+
+    def _is_gone(self) -> bool:
+        there = self._folder.is_dir()
+        gone, self._seen = self._seen and not there, True
+        return gone
 
 
 def entry_key(path: Path, *options: object) -> str:

@@ -48,6 +48,16 @@ def test_other_parameters_or_content_are_other_entries(tmp_path: Path) -> None:
     assert len(_entries(folder)) == 8
 
 
+def test_a_folder_that_was_moved_away_is_not_made_anew(bars_video: Path, tmp_path: Path) -> None:
+    cache = FrameCache(tmp_path / "cache")
+    kept = cache.frames(bars_video, 64, SIZE)
+    (tmp_path / "cache").rename(tmp_path / "moved")
+    read = cache.frames(bars_video, 64, SIZE)
+    np.testing.assert_array_equal(read.pixels, kept.pixels)
+    np.testing.assert_array_equal(read.times, kept.times)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_bad_video_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     (tmp_path / "bad.mp4").write_text("no")

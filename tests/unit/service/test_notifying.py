@@ -192,8 +192,9 @@ def test_what_was_sent_and_not_struck_off_comes_again_with_its_id(
         sends(dies)
     sent = [each["id"] for each in receiver.taken]
     assert sent and home.left >= len(sent)
-    home.clock.now += LEASE + 1
     after = home.notifying("next")
+    assert after.step() and not after.leads
+    home.clock.now += LEASE + 1
     home.run_all(after)
     assert sends(after)
     ids = [each["id"] for each in receiver.taken]
