@@ -63,6 +63,12 @@ class Home(Life):
             for spec in list(self.executor.running.values()):
                 self.executor.complete(spec.run_id)
 
+    def stands_by(self, service: Service) -> Service:
+        """It has seen another's lease for as long as that lasts; with its next step it leads."""
+        assert service.step() and not service.leads
+        self.clock.now += LEASE + 1
+        return service
+
     @property
     def left(self) -> int:
         """Notices that were not delivered."""
@@ -192,9 +198,7 @@ def test_what_was_sent_and_not_struck_off_comes_again_with_its_id(
         sends(dies)
     sent = [each["id"] for each in receiver.taken]
     assert sent and home.left >= len(sent)
-    after = home.notifying("next")
-    assert after.step() and not after.leads
-    home.clock.now += LEASE + 1
+    after = home.stands_by(home.notifying("next"))
     home.run_all(after)
     assert sends(after)
     ids = [each["id"] for each in receiver.taken]
@@ -249,8 +253,7 @@ def test_a_deposed_controller_strikes_nothing_off(home: Home, receiver: Receiver
     first = home.notifying("first")
     first.step()
     assert notifier_of(first)._flight is not None
-    home.clock.now += 10 * LEASE
-    second = home.notifying("second")
+    second = home.stands_by(home.notifying("second"))
     second.step()
     before = home.left
     assert first.step() and not first.leads
@@ -262,14 +265,12 @@ def test_a_deposed_controller_strikes_nothing_off(home: Home, receiver: Receiver
 
 def test_without_a_receiver_nothing_piles_up(home: Home, receiver: Receiver) -> None:
     home.run_all(home.notifying("first"))
-    silent = home.service("silent", None)
-    home.clock.now += LEASE + 1
+    silent = home.stands_by(home.service("silent", None))
     run_ids = home.ledger.submit(SUITE, [new_run(seed=9)]).new
     before = home.left
     home.run_all(silent)
     assert silent.notifier is None and home.left == before
-    home.clock.now += LEASE + 1
-    third = home.notifying("third")
+    third = home.stands_by(home.notifying("third"))
     third.step()
     assert sends(third)
     assert run_ids[0] not in {each.get("run_id") for each in receiver.taken}
@@ -293,8 +294,7 @@ def test_what_people_do_without_a_controller_is_told_by_the_next(
     home.notifying("first").step()
     (run_id,) = (run.run_id for run in home.ledger.queued())
     home.ledger.request(run_id, Wanted.CANCEL, "ada")
-    home.clock.now += LEASE + 1
-    after = home.notifying("next")
+    after = home.stands_by(home.notifying("next"))
     after.step()
     assert sends(after)
     (told,) = (each for each in receiver.taken if each.get("run_id") == run_id)
@@ -346,7 +346,6 @@ def test_a_restored_ledger_numbers_on(home: Home, receiver: Receiver, tmp_path: 
     back_up(home.engine, tmp_path / "all.jsonl")
     restore(home.engine, tmp_path / "all.jsonl", force=True)
     assert home.ledger.waiting_notices(9) == before
-    home.clock.now += LEASE + 1
     home.run_all(home.notifying("next"))
     assert len(home.ledger.waiting_notices(9)) == 7
 
