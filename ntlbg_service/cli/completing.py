@@ -25,7 +25,7 @@ OFFERED = 500
 NAMES = f"""
 SELECT run_id, suite_key, group_name, variant, seed, submission
 FROM runs ORDER BY created_at DESC, position DESC LIMIT {OFFERED}
-"""  # nosec B608 - a number of ours
+"""  # nosec B608 # a number of ours
 SUITES = "SELECT key FROM suites ORDER BY created_at"
 NODES = "SELECT DISTINCT CAST(nodes AS TEXT) FROM attempts"
 DRAINED = "SELECT node FROM drains ORDER BY node"

@@ -24,7 +24,7 @@ def revision(connection: Connection) -> str | None:
     newer code made."""
     if not inspect(connection).has_table(VERSION):
         return None
-    found = connection.execute(text(f"SELECT version_num FROM {VERSION}")).scalar()  # nosec B608
+    found = connection.execute(text(f"SELECT version_num FROM {VERSION}")).scalar()  # nosec B608 # a name of ours
     if found is not None and found != HEAD and found not in revisions():
         raise InfrastructureError(
             f"the ledger's schema is {found}, newer than this ntlbg, which knows {HEAD}; "

@@ -264,7 +264,7 @@ def test_nothing_is_read_of_runs_at_rest_for_a_clean_up(service: Service, tmp_pa
         (step / "checkpoints/step-00000001.json").write_text("never read")
         (step / "metrics.jsonl").write_text("nor this")
     with statements(Engine) as asked:
-        assert find_litter(service.ledger, service.storage, service.workspace) == ()
+        assert find_litter(service.ledger, service.storage, service.workspace).litter == ()
     assert len([each for each in asked if "attempts" in each[0]]) == 1  # Whether anything runs.
 
 

@@ -237,9 +237,9 @@ def test_odd_versions_in_an_exit_record_become_tags_that_mlflow_takes(home: Home
     assert home.publisher.flush() and not home.service.ledger.refused()
     tags = home.stub.tagged("ntlbg.run_id")[home.ids[0]]["data"]["tags"]
     known = {each["key"]: each["value"] for each in tags if ".version." in each["key"]}
-    assert known["ntlbg.version.a_b"] == "1" and known["ntlbg.version.é_"] == "a\\x00"
+    assert known["ntlbg.version.a_b"] == "1" and known["ntlbg.version.é_"] == "a\\u0000"
     assert all(len(key) <= 250 and len(value) <= 5000 for key, value in known.items())
-    assert "\\x1b[31m" in known.values()
+    assert "\\u001b[31m" in known.values()
 
 
 def test_a_run_whose_config_is_of_other_code_is_set_aside(home: Home) -> None:
