@@ -10,6 +10,7 @@ from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import in_pieces
 from ntlbg_service.ledger.records import Attempt, RunSummary
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results import (
     attempts_of_trial,
     checkpoints_by_value,
@@ -18,7 +19,6 @@ from ntlbg_service.results import (
 from ntlbg_service.storage.at_rest import holds_only_kept
 from ntlbg_service.storage.layout import RUNS, AttemptKeys, trials
 from ntlbg_service.storage.local import DOOMED, DamagedError, Storage
-from ntlbg_service.workspace import Workspace
 
 DAY = 86400.0
 UNUSED_DAYS = 30.0

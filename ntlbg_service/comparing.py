@@ -17,6 +17,7 @@ from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.pictures import frame_strips
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.comparison import Comparison
 from ntlbg_service.report.html import Provenance, render_report
@@ -25,7 +26,6 @@ from ntlbg_service.report.strips import FrameStrip
 from ntlbg_service.results import Results, damage, read_results
 from ntlbg_service.storage.layout import AttemptKeys, report
 from ntlbg_service.storage.local import LocalStorage, StorageAwayError
-from ntlbg_service.workspace import Workspace
 
 
 @dataclass(frozen=True)

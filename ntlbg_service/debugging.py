@@ -8,9 +8,9 @@ from ntlbg_service.domain.launch import LaunchSpec, Work, to_json
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.workspace import Workspace
 
 
 def debug_spec(

@@ -31,8 +31,8 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.schema import HEAD, revision
 from ntlbg_service.nodes.inventory import Node, read_nodes
 from ntlbg_service.nodes.probing import left_in, read_cluster, read_here
-from ntlbg_service.storage.sqlite_file import connect_to_read
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.sqlite_file import connect_to_read
+from ntlbg_service.process.workspace import Workspace
 
 MLFLOW_SECONDS = 10.0
 

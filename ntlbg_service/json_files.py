@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from ntlbg_service.domain.commands import command
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.published.conversion import is_published, published_mark
-from ntlbg_service.redaction import known
+from ntlbg_service.process.redaction import known
 
 
 def read_json(path: Path) -> dict[str, Any]:

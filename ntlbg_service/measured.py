@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ntlbg_service.domain.fitting.calibration import Peak, calibrate, peak_of
 from ntlbg_service.domain.fitting.estimates import Calibration
 from ntlbg_service.domain.states import AttemptState
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger

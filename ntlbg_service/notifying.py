@@ -12,8 +12,8 @@ from threading import Event, Thread
 
 from ntlbg_service.domain.notice import Notice
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.door import Door
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.process.fault_points import Door
 from ntlbg_service.webhook import UndeliveredError, Webhook
 
 FIRST_WAIT_SECONDS = 5.0

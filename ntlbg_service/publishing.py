@@ -12,15 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ntlbg_service.domain.errors import NtlbgError, UserError, in_one_line
-from ntlbg_service.door import Door
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import OutboxEntry
+from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.confined import LeavesStorageError
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import DamagedError, Storage, StorageAwayError
 from ntlbg_service.telling import STATUS, Telling
 from ntlbg_service.tracking import RefusedError, Tracker, TrackingError
-from ntlbg_service.workspace import Workspace
 
 __all__ = ["STATUS", "Publisher"]
 

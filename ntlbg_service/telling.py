@@ -16,12 +16,12 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import OutboxEntry, Run
 from ntlbg_service.pictures import selection_picture
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results import TrialResult, read_results, read_trials
 from ntlbg_service.storage.layout import report
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.tracking import MetricLine as Row
 from ntlbg_service.tracking import Status, Tracker
-from ntlbg_service.workspace import Workspace
 
 STATUS: dict[RunState, Status] = {
     RunState.FINISHED: "finished",

@@ -18,9 +18,9 @@ from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import NewRun, NewSuite
+from ntlbg_service.process.sqlite_file import url_of
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.local import LocalStorage
-from ntlbg_service.storage.sqlite_file import url_of
-from ntlbg_service.workspace import Workspace
 
 SUITE = NewSuite(key="s", name="s", description="", submitter="ada", spec={})
 

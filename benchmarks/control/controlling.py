@@ -21,14 +21,14 @@ from ntlbg_service.controller.effects import Effects
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import LaunchSpec, to_json
 from ntlbg_service.domain.retention import KEPT
-from ntlbg_service.door import Door
 from ntlbg_service.executors.simulated import SimulatedExecutor, finishes
 from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from ntlbg_service.workspace import Workspace
 
 PATIENCE = 30.0
 """Seconds for a controller to end where the benchmark did not come to its end."""

@@ -14,7 +14,7 @@ from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.planning.fitter import Fitter
 from ntlbg_service.domain.resolve import Layer, resolve
 from ntlbg_service.loading import load_suite
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 from ..workloads.suites import random_mix
 

@@ -14,9 +14,9 @@ from ntlbg_service.cli.crash import Invocation
 from ntlbg_service.cli.place import forget, pasteable
 from ntlbg_service.domain.control_characters import neutral
 from ntlbg_service.domain.errors import InfrastructureError, NtlbgError, UserError, in_one_line
-from ntlbg_service.redaction import printed, redacted, redacted_output
-from ntlbg_service.storage.permissions import explained
-from ntlbg_service.terminal import neutral_output
+from ntlbg_service.process.permissions import explained
+from ntlbg_service.process.redaction import printed, redacted, redacted_output
+from ntlbg_service.process.terminal import neutral_output
 
 COMMANDS = {
     "run": "run",

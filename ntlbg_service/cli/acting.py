@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.domain.users import NotAllowedError, check_owner
-from ntlbg_service.identity import acting_user
+from ntlbg_service.process.user import acting_user
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger

@@ -5,7 +5,7 @@ import click
 from ntlbg_service.cli.acting import mine_option
 from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.command(short_help="End a run or a suite for good.")

@@ -10,7 +10,7 @@ from ntlbg_service.cli.gpus import gpus
 from ntlbg_service.cli.label import label
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace
     from ntlbg_service.cli.ground import choose_inventory
     from ntlbg_service.cli.options import open_ledger
     from ntlbg_service.domain.errors import UserError, nearest
-    from ntlbg_service.wake import poke
+    from ntlbg_service.process.wakeup import poke
 
     names = [found.name for found in choose_inventory(inventory, None, thorough=False).nodes()]
     if node not in names:
@@ -57,7 +57,7 @@ def undrain(node: str, workspace: Workspace) -> None:
     from ntlbg_service.cli.acting import actor
     from ntlbg_service.cli.targets import existing_ledger
     from ntlbg_service.domain.errors import UserError, nearest
-    from ntlbg_service.wake import poke
+    from ntlbg_service.process.wakeup import poke
 
     ledger = existing_ledger(workspace)
     if not ledger.undrain(node, actor()):

@@ -16,7 +16,7 @@ from ntlbg_service.cli.options import (
 )
 from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.domain.expansion import Variant
@@ -67,8 +67,8 @@ def show_comparison(
 
     from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.comparing import compare_suite, write_report
+    from ntlbg_service.process.permissions import explained
     from ntlbg_service.report.table import print_comparison
-    from ntlbg_service.storage.permissions import explained
 
     console = DataConsole()
     console.print()

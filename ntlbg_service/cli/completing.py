@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ntlbg_service.domain.naming import RunName, newest
-from ntlbg_service.storage.sqlite_file import connect_to_read, file_of
+from ntlbg_service.process.sqlite_file import connect_to_read, file_of
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 CONNECT_SECONDS = "2"

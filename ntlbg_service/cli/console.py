@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from ntlbg_service.domain.control_characters import neutral
-from ntlbg_service.terminal import styled
+from ntlbg_service.process.terminal import styled
 
 UNFOLDED = 200
 """Width of a table that goes to a file or a pipe."""

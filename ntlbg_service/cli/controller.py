@@ -17,13 +17,13 @@ from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.cli.words import FILE
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
-from ntlbg_service.redaction import redacted
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.redaction import redacted
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.monitoring.snapshot import Ask
+    from ntlbg_service.process.wakeup import Wake
     from ntlbg_service.serving import Service
-    from ntlbg_service.wake import Wake
 
 BUSY_SECONDS = 1.0
 """How often it looks while something runs."""
@@ -105,10 +105,10 @@ def command(
     from ntlbg_service.executors.choice import executor
     from ntlbg_service.leadership import Lease
     from ntlbg_service.measured import read_calibrations
+    from ntlbg_service.process.wakeup import Wake
     from ntlbg_service.serving import Service
     from ntlbg_service.storage.local import LocalStorage
     from ntlbg_service.tracking import Tracker
-    from ntlbg_service.wake import Wake
 
     limits = read_caps(caps)
     webhook, states = read_webhook(notify, "--notify"), read_states(notify_on, "--notify-on")

@@ -5,7 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ntlbg_service.storage.permissions import following
+from ntlbg_service.process.permissions import following
 
 NAME = "crash.log"
 

@@ -6,7 +6,7 @@ import click
 
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.group()

@@ -13,7 +13,7 @@ from ntlbg_service.cli.completing import complete_run
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.domain.launch import LaunchSpec

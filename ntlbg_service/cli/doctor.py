@@ -9,8 +9,8 @@ import click
 from ntlbg_service.cli.ground import known_kinds
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.place import pasteable
-from ntlbg_service.redaction import redacted
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.redaction import redacted
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.domain.diagnosis.finding import Finding

@@ -16,11 +16,11 @@ from ntlbg_service.executors.choice import executor
 from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
+from ntlbg_service.process.wakeup import Wake, poke
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.serving import Service
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker
-from ntlbg_service.wake import Wake, poke
-from ntlbg_service.workspace import Workspace
 
 POLL_SECONDS = 0.5
 

@@ -11,7 +11,7 @@ from ntlbg_service.cli.options import caps_option, read_caps, workspace_options
 from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from ntlbg_service.cli.options import outside_home, workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.cli.words import FILE
 from ntlbg_service.domain.commands import command as named
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.command(short_help="A trained model as a folder of its own.")

@@ -10,7 +10,7 @@ import click
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.retention import KEPT
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.cleaning import Litter

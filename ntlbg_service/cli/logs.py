@@ -11,9 +11,9 @@ from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.domain.commands import command as named
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.redaction import RedactedBytes
+from ntlbg_service.process.redaction import RedactedBytes
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger

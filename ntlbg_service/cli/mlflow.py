@@ -9,7 +9,7 @@ from ntlbg_service.cli.completing import complete_any, complete_suite
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.refused import counted, print_refused
 from ntlbg_service.cli.targets import existing_ledger, suites_of, targets_of
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger

@@ -14,8 +14,8 @@ from ntlbg_service.cli.completing import complete_group, complete_scale, complet
 from ntlbg_service.cli.crash import Invocation
 from ntlbg_service.cli.place import remember
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.storage.permissions import following, refused
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.permissions import following, refused
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.domain.hardware.profile import Profile

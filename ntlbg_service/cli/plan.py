@@ -8,7 +8,7 @@ import click
 from ntlbg_service.cli.ground import autoscaler_option, choose_inventory, grown
 from ntlbg_service.cli.options import load_selection, selection_options, workspace_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.command()

@@ -6,7 +6,7 @@ from ntlbg_service.cli.acting import actor, allowed, mine_option
 from ntlbg_service.cli.completing import complete_any
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.words import PRIORITY
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.command(short_help="Move a run or a suite in the queue.")
@@ -21,7 +21,7 @@ def command(target: str, priority: int, mine: bool, workspace: Workspace) -> Non
     """
     from ntlbg_service.cli.targets import existing_ledger, targets_of
     from ntlbg_service.domain.states import TERMINAL
-    from ntlbg_service.wake import poke
+    from ntlbg_service.process.wakeup import poke
 
     who = actor()
     ledger = existing_ledger(workspace)

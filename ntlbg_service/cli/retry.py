@@ -8,8 +8,8 @@ from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import max_hours_option, workspace_options
 from ntlbg_service.cli.targets import existing_ledger
 from ntlbg_service.cli.words import PRIORITY
-from ntlbg_service.wake import poke
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.wakeup import poke
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.command(short_help="Repeat what failed or was lost.")

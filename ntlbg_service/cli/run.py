@@ -16,7 +16,7 @@ from ntlbg_service.cli.options import (
 )
 from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.refused import print_hint
 from ntlbg_service.cli.targets import existing_ledger, targets_of
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,8 +19,8 @@ from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.words import FILE, PRIORITY
 from ntlbg_service.domain.commands import command as named
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.wake import poke
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.wakeup import poke
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import click
 from ntlbg_service.cli.ground import choose_ground
 from ntlbg_service.cli.options import open_ledger, workspace_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger

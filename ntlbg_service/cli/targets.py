@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ntlbg_service.cli.options import open_ledger
 from ntlbg_service.domain.naming import RunName, find_run, find_runs, find_suite
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger

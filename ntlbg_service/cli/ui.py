@@ -12,7 +12,7 @@ import click
 
 from ntlbg_service.cli.options import open_ledger, require_writable, workspace_options
 from ntlbg_service.cli.signals import terminable
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 START_SECONDS = 120
 

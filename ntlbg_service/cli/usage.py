@@ -9,7 +9,7 @@ import click
 
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.domain.usage import By
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.table import Table

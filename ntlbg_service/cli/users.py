@@ -6,7 +6,7 @@ import time
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @click.group(short_help="Who acts, and who may act for others.")
@@ -63,7 +63,7 @@ def add_operator(name: str, workspace: Workspace) -> None:
     """
     from ntlbg_service.cli.acting import actor
     from ntlbg_service.cli.options import open_ledger
-    from ntlbg_service.identity import name_to_keep
+    from ntlbg_service.process.user import name_to_keep
 
     name = name_to_keep(name, "users add-operator")
     fresh = open_ledger(workspace).add_operator(name, actor())

@@ -9,8 +9,8 @@ from ntlbg_service.cli.acting import actor, allowed
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.targets import existing_ledger, targets_of
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
-from ntlbg_service.wake import poke
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.wakeup import poke
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger

@@ -7,7 +7,7 @@ import click
 from ntlbg_service.cli.completing import complete_suite
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, suite_of
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 POLL_SECONDS = 1.0
 SHOWN = 200

@@ -17,10 +17,10 @@ from ntlbg_service.domain.planning.plan_record import to_json
 from ntlbg_service.domain.run_identity import Identity, config_digest
 from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.fingerprints import DataIdentities, code_version
-from ntlbg_service.identity import acting_user
 from ntlbg_service.ledger.records import NewRun, NewSuite
+from ntlbg_service.process.user import acting_user
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.shipping import shipped_version
-from ntlbg_service.workspace import Workspace
 
 
 def prepare_suite(

@@ -20,11 +20,11 @@ from ntlbg_service.domain.run_identity import Identity, config_digest, digest
 from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.domain.sweep import SweepSpec
 from ntlbg_service.fingerprints import DataIdentities, code_version
-from ntlbg_service.identity import acting_user
 from ntlbg_service.ledger.records import NewRun, NewSuite
 from ntlbg_service.loading import load_suite, load_sweep
+from ntlbg_service.process.user import acting_user
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.shipping import shipped_version
-from ntlbg_service.workspace import Workspace
 
 
 def prepare_sweep(

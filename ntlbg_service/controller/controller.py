@@ -23,9 +23,9 @@ from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import Wanted
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results import hours_of, read_exit, signs_of_life
 from ntlbg_service.storage.local import StorageAwayError
-from ntlbg_service.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)

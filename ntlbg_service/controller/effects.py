@@ -7,10 +7,10 @@ from ntlbg_service.domain.launch import CheckpointMarker, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import Decision, FailureClass
 from ntlbg_service.domain.scheduling.cluster import Placement
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.door import Door
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt, Run
+from ntlbg_service.process.fault_points import Door
 from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, DamagedError, Storage, take_away

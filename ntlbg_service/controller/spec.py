@@ -12,9 +12,9 @@ from ntlbg_service.domain.launch import LaunchSpec, Trial
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.fingerprints import data_root_of
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.confined import LeavesStorageError, confined
 from ntlbg_service.storage.layout import code
-from ntlbg_service.workspace import Workspace
 
 
 def launch_spec(

@@ -19,10 +19,10 @@ from ntlbg_service.domain.scheduling.schedule import something_free
 from ntlbg_service.domain.scheduling.starts import Start, starts, words_of_start
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.records import Attempt, Run
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results import newest_checkpoint
 from ntlbg_service.storage.local import DamagedError
 from ntlbg_service.storage.records import read_record
-from ntlbg_service.workspace import Workspace
 
 AT_ONCE = 32
 """Runs whose intents to start are written together. They are launched one after another, and the

@@ -13,11 +13,11 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import await_memory, held_on_nodes, workers_of
 from ntlbg_service.executors.environment import cluster_driver, with_code
 from ntlbg_service.executors.job_client import ENDED, JobClient
+from ntlbg_service.process.permissions import umask_of
 from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.homes import home_id, is_elsewhere
 from ntlbg_service.storage.layout import HOME, AttemptKeys
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.permissions import umask_of
 
 NODES = "/nodes?view=summary"
 """What NVML of every node said last."""

@@ -17,9 +17,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.ledger.schema import HEAD, revision, upgrade
 from ntlbg_service.ledger.transactions import WRITES, first_line
+from ntlbg_service.process.permissions import make_file, mend, refused
+from ntlbg_service.process.sqlite_file import beside, connect_to_read, may_write, url_of
 from ntlbg_service.storage.filesystems import network_filesystem
-from ntlbg_service.storage.permissions import make_file, mend, refused
-from ntlbg_service.storage.sqlite_file import beside, connect_to_read, may_write, url_of
 
 SHAPES = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 READ_ONLY = "ntlbg_read_only"

@@ -20,8 +20,8 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.rows import ATTEMPT, RUN, attempt_of, run_of
 from ntlbg_service.ledger.tables import events, leadership, metadata, notices, outbox, runs, suites
 from ntlbg_service.ledger.transactions import WRITES, first_line
-from ntlbg_service.redaction import known
-from ntlbg_service.storage.sqlite_file import url_of
+from ntlbg_service.process.redaction import known
+from ntlbg_service.process.sqlite_file import url_of
 
 UNFIT = (ValueError, TypeError, OverflowError)
 """What a value of another type, or one too large, comes to."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.ledger.tables import events, leadership
-from ntlbg_service.redaction import redacted
+from ntlbg_service.process.redaction import redacted
 
 WRITES = "ntlbg_writes"
 """Execution option of a connection whose transaction takes the write lock as it begins."""

@@ -14,7 +14,7 @@ from ntlbg_service.monitoring.connections import BoundedServer
 from ntlbg_service.monitoring.exposition import SnapshotCollector
 from ntlbg_service.monitoring.sampling import Sampler
 from ntlbg_service.monitoring.vitals import Vitals
-from ntlbg_service.redaction import redacted
+from ntlbg_service.process.redaction import redacted
 
 STUCK_SECONDS = 300.0
 """A loop that did nothing for so long hangs. It waits for 20 s where Ray is silent, and for about

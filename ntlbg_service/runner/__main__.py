@@ -6,12 +6,12 @@ from pathlib import Path
 
 from ntlbg_service.domain.launch import LaunchSpec, Work
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.redaction import redacted_output
+from ntlbg_service.process.permissions import follow
+from ntlbg_service.process.redaction import redacted_output
 from ntlbg_service.storage.claims import claim_of_this_process
 from ntlbg_service.storage.homes import bound
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import AlreadyWrittenError, StorageAwayError
-from ntlbg_service.storage.permissions import follow
 
 
 def main(spec_path: Path) -> int:

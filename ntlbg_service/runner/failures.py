@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.redaction import redacted
+from ntlbg_service.process.redaction import redacted
 
 PEER_GONE = re.compile(
     r"gloo/|Connection (closed|reset) by peer|NCCL|ProcessGroup|Broken pipe|socket", re.IGNORECASE

@@ -15,7 +15,7 @@ from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, Trial, Work, to_
 from ntlbg_service.domain.measures import MEASURES
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.redaction import redacted
+from ntlbg_service.process.redaction import redacted
 from ntlbg_service.runner.cluster import connection
 from ntlbg_service.runner.train import run_trainer
 from ntlbg_service.storage.layout import AttemptKeys

@@ -17,6 +17,7 @@ from ntlbg_model.data.records import Prediction
 from ntlbg_service.domain.launch import FOLDER, LaunchSpec, Whereabouts, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
+from ntlbg_service.process.permissions import follow
 from ntlbg_service.runner.checkpoints import Place
 from ntlbg_service.runner.device import device_of
 from ntlbg_service.runner.failures import classify
@@ -27,7 +28,6 @@ from ntlbg_service.runner.staging.copying import CopyError
 from ntlbg_service.runner.staging.staged import Staged, staged
 from ntlbg_service.storage.homes import bound
 from ntlbg_service.storage.local import AlreadyWrittenError
-from ntlbg_service.storage.permissions import follow
 
 
 def work(settings: dict[str, Any]) -> None:

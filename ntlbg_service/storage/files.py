@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ntlbg_service.process.permissions import FILE
 from ntlbg_service.storage.errors import DamagedError
-from ntlbg_service.storage.permissions import FILE
 
 MOST_OF_AN_OBJECT = 64 * 1024**2
 """Bytes of a JSON object. The largest, the digests of a data set's files, have some MiB."""

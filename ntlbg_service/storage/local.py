@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ntlbg_service.domain.errors import InfrastructureError
+from ntlbg_service.process.permissions import FILE, REFUSED, explained
 from ntlbg_service.storage.confined import confined
 from ntlbg_service.storage.errors import AlreadyWrittenError as AlreadyWrittenError
 from ntlbg_service.storage.errors import DamagedError as DamagedError
@@ -21,7 +22,6 @@ from ntlbg_service.storage.errors import LeavesStorageError
 from ntlbg_service.storage.errors import StorageAwayError as StorageAwayError
 from ntlbg_service.storage.files import IN_THE_WAY, closed_by_owner, read_lines, read_whole
 from ntlbg_service.storage.layout import HOME
-from ntlbg_service.storage.permissions import FILE, REFUSED, explained
 
 WRITERS = 4
 """Threads that write objects at once."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, inspect, text
 
-from ntlbg_service.storage.sqlite_file import file_of
+from ntlbg_service.process.sqlite_file import file_of
 
 LOCATIONS = text(
     "SELECT experiment_id, artifact_location FROM experiments"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ntlbg_service.domain.errors import InfrastructureError, in_one_line
-from ntlbg_service.redaction import redacted
-from ntlbg_service.storage.permissions import make_file
-from ntlbg_service.storage.sqlite_file import file_of
+from ntlbg_service.process.permissions import make_file
+from ntlbg_service.process.redaction import redacted
+from ntlbg_service.process.sqlite_file import file_of
 from ntlbg_service.tracking.artifact_places import follow_home
 
 if TYPE_CHECKING:

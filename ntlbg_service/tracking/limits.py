@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from ntlbg_service.domain.control_characters import neutral
-from ntlbg_service.redaction import redacted
+from ntlbg_service.process.redaction import redacted
 
 PARAMS_PER_BATCH = 100
 TAGS_PER_BATCH = 100

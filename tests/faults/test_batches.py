@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.door import Door
 from ntlbg_service.ledger.checking import check
+from ntlbg_service.process.fault_points import Door
 from tests.builders import SUITE, Service, new_run
 from tests.faults.schedules import Died
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from ntlbg_service import redaction
 from ntlbg_service.cli import main
+from ntlbg_service.process import redaction
 from tests.fuzz.hostile import SECRETS
 
 RAW = re.compile(

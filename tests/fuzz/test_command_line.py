@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service import redaction
+from ntlbg_service.process import redaction
 from tests.builders import SUITE, Service, new_run
 from tests.fuzz.commands import case
 from tests.fuzz.place import Place

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from ntlbg_model.data.records import Prediction
-from ntlbg_service import redaction
 from ntlbg_service.cleaning import find_litter
 from ntlbg_service.domain.errors import NtlbgError
 from ntlbg_service.domain.launch import ExitRecord, Heartbeat, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import RunState, Wanted
 from ntlbg_service.exporting import export
+from ntlbg_service.process import redaction
 from ntlbg_service.publishing import Publisher
 from ntlbg_service.results import read_results
 from ntlbg_service.standings import standing

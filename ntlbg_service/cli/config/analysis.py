@@ -20,7 +20,7 @@ from ntlbg_service.domain.fitting.known_plans import KnownCell, known_cells
 from ntlbg_service.domain.hardware.profile import Profile
 from ntlbg_service.estimates import open_estimates
 from ntlbg_service.measured import read_calibrations
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)

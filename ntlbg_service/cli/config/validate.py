@@ -10,7 +10,7 @@ from ntlbg_service.cli.completing import complete_gpu
 from ntlbg_service.cli.ground import known_kinds
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.cli.config.checked import Checked

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ntlbg_service.process.permissions import FILE, umask_of
 from ntlbg_service.runner.staging.bringing import Bringing, Tally, Tell, recent
 from ntlbg_service.runner.staging.item import Item
 from ntlbg_service.runner.staging.prints import Prints
 from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import take_away
-from ntlbg_service.storage.permissions import FILE, umask_of
 
 SPARE_SHARE = 0.1
 """Of the disk, what copies leave free for everything else."""

@@ -22,9 +22,9 @@ from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, NewRun, NewSuite
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from ntlbg_service.workspace import Workspace
 from tests.builders import cpu_fit
 from tests.end_to_end.conftest import REPOSITORY, until
 from tests.launches import small_config

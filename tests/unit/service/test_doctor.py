@@ -18,7 +18,7 @@ from ntlbg_service.executors.dashboard import MODE, Dashboard, RefusedError, tok
 from ntlbg_service.executors.job_client import ClusterAwayError, JobClient
 from ntlbg_service.nodes import probe
 from ntlbg_service.nodes.probing import left_in, read_cluster
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import command_on
 

@@ -18,9 +18,9 @@ from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Work, to_j
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.exporting import export
 from ntlbg_service.ledger.records import Run
+from ntlbg_service.process.permissions import following
 from ntlbg_service.results import config_of_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.permissions import following
 from tests.builders import SUITE, Service, new_run, tiny_config
 
 

@@ -18,9 +18,9 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.local import _signal
 from ntlbg_service.executors.simulated import SimulatedExecutor
+from ntlbg_service.process.permissions import follow
 from ntlbg_service.storage.claims import hidden, lives
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.permissions import follow
 from tests.accounts import (
     ADA,
     BOB,

@@ -11,8 +11,8 @@ from ntlbg_service.leadership import A_MOMENT, Lease, in_words, seen_dead, this_
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError
+from ntlbg_service.process.wakeup import Wake, poke
 from ntlbg_service.storage.claims import boot, started
-from ntlbg_service.wake import Wake, poke
 from tests.builders import new_ledger
 
 

@@ -27,12 +27,12 @@ from ntlbg_service.fingerprints import DataIdentities, data_root_of
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.restore import restore
+from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results import newest_checkpoint
 from ntlbg_service.runner.checkpoints import Checkpoints, Place
 from ntlbg_service.storage.homes import bound, home_id
 from ntlbg_service.storage.layout import AttemptKeys, key_of_checkpoint, place_of
 from ntlbg_service.storage.local import LocalStorage, StorageAwayError
-from ntlbg_service.workspace import Workspace
 from tests.builders import SUITE, Service, new_run, tiny_config
 from tests.unit.service.life import command_on
 

@@ -11,7 +11,7 @@ from ntlbg_service.domain.states import RunState, Wanted
 from ntlbg_service.ledger.database import create_database_engine, parse_url
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.news import CHANNEL
-from ntlbg_service.wake import Wake
+from ntlbg_service.process.wakeup import Wake
 from tests.builders import SUITE, new_ledger, new_run, open_test_ledger
 from tests.databases import Postgres
 

@@ -13,7 +13,7 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import WRITES
-from ntlbg_service.storage.sqlite_file import connect_to_read, file_of, url_of
+from ntlbg_service.process.sqlite_file import connect_to_read, file_of, url_of
 from tests.accounts import ADA, EVE, SWITCHES, act_as, lab_folder
 from tests.builders import SUITE, new_ledger, new_run
 

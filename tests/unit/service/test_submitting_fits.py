@@ -11,7 +11,7 @@ from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.loading import load_suite
-from ntlbg_service.workspace import Workspace
+from ntlbg_service.process.workspace import Workspace
 
 LAB = Inventory(
     name="lab", groups=(NodeGroup(profile="A100-80GB", gpus=8, cores=96, host_memory_gib=768),)

@@ -21,9 +21,9 @@ from rich.text import Text
 from ntlbg_service.cli.console import DataConsole
 from ntlbg_service.cli.logs import print_log
 from ntlbg_service.domain.control_characters import neutral
+from ntlbg_service.process.terminal import neutral_output
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import DamagedError, LocalStorage
-from ntlbg_service.terminal import neutral_output
 from ntlbg_service.tracking import limits
 
 STEERING = (

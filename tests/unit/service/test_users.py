@@ -13,10 +13,10 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.domain.users import NotAllowedError
-from ntlbg_service.identity import acting_user
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
+from ntlbg_service.process.user import acting_user
 from ntlbg_service.publishing import Publisher
 from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import Command, command_on

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntlbg_service.domain.launch import Stage
-from ntlbg_service.storage.sqlite_file import file_of, url_of
+from ntlbg_service.process.sqlite_file import file_of, url_of
 
 
 @dataclass(frozen=True)

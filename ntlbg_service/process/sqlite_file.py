@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 from weakref import finalize
 
-from ntlbg_service.storage.permissions import writable
+from ntlbg_service.process.permissions import writable
 
 URL = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<file>[^?]+)")
 WAL, SHM = "-wal", "-shm"

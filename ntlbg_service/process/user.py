@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.users import user_name
-from ntlbg_service.redaction import redacted
+from ntlbg_service.process.redaction import redacted
 
 USER = "NTLBG_USER"
 """Environment variable that says who acts, in place of the operating system."""
