@@ -101,7 +101,7 @@ def command(
     what runs goes on, and the next controller adopts it. SIGTERM and Ctrl-C stop it alone, not
     the runs; `ntlbg cancel` and `ntlbg pause` stop those.
     """
-    from ntlbg_service.estimates import open_estimates
+    from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.executors.choice import executor
     from ntlbg_service.leadership import Lease
     from ntlbg_service.measured import read_calibrations

@@ -120,7 +120,7 @@ def _suite(
 
 def _sweep(file: Path, workspace: Workspace, nodes: "Inventory") -> "tuple[Prepared, Estimates]":
     from ntlbg_service.client import prepare_sweep
-    from ntlbg_service.estimates import open_estimates
+    from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.measured import read_calibrations
 
     learned = read_calibrations(workspace)

@@ -36,7 +36,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.client import prepare_sweep, submit
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import UNSUCCESSFUL
-    from ntlbg_service.estimates import open_estimates
+    from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.measured import read_calibrations
     from ntlbg_service.storage.local import LocalStorage
 

@@ -13,7 +13,7 @@ from ntlbg_service.cli.console import DataConsole
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fitting.estimates import Calibration, Estimates
 from ntlbg_service.domain.planning.fitter import shape_of
-from ntlbg_service.estimates import open_estimates
+from ntlbg_service.estimates.trace_cache import open_estimates
 from ntlbg_service.measured import read_calibrations
 from ntlbg_service.process.workspace import Workspace
 

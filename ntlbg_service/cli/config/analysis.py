@@ -18,7 +18,7 @@ from ntlbg_service.domain.fitting.estimates import Calibration
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.fitting.known_plans import KnownCell, known_cells
 from ntlbg_service.domain.hardware.profile import Profile
-from ntlbg_service.estimates import open_estimates
+from ntlbg_service.estimates.trace_cache import open_estimates
 from ntlbg_service.measured import read_calibrations
 from ntlbg_service.process.workspace import Workspace
 

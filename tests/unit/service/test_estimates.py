@@ -11,8 +11,8 @@ import pytest
 import ntlbg_model
 from ntlbg_model.config import Config, ModelConfig, TrainingConfig
 from ntlbg_model.footprint import Footprint, Step, training_footprint
-from ntlbg_service.estimates import TRACER, memory_key, open_estimates, trace_version
-from ntlbg_service.imported import files_behind
+from ntlbg_service.estimates.source_files import files_behind
+from ntlbg_service.estimates.trace_cache import TRACER, memory_key, open_estimates, trace_version
 
 STEP = Step(precision="bf16", attention="sdpa")
 

@@ -15,7 +15,7 @@ import ntlbg_model
 from ntlbg_model.config import Config, DataConfig, EvaluationConfig, HardwareConfig, TrainingConfig
 from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, run_footprint
 from ntlbg_service.domain.fitting.estimates import Calibration, Estimates
-from ntlbg_service.imported import files_behind
+from ntlbg_service.estimates.source_files import files_behind
 
 TRACER = "ntlbg_model.tracing.trace"
 PACKAGES = ("torch", "transformers", "peft")

@@ -1,0 +1,1 @@
+"""Memory and time estimates from traces, cached by the source files that computed them."""
