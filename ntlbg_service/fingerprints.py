@@ -8,7 +8,7 @@ from pathlib import Path
 import ntlbg_model
 from ntlbg_model.config import Config
 from ntlbg_model.data.longvideobench import DatasetError, data_identity
-from ntlbg_service.data_presence import dataset_folder
+from ntlbg_service.config_files.missing_data import dataset_folder
 from ntlbg_service.domain.run_identity import digest
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ntlbg_service.config_files.loader import load_suite
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.planning.plan import Plan, plan
@@ -19,7 +20,6 @@ from ntlbg_service.domain.scheduling.bound import Way, lower_bound
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, makespan
 from ntlbg_service.domain.scheduling.placing import demand
 from ntlbg_service.domain.scheduling.schedule import look_ahead
-from ntlbg_service.loading import load_suite
 
 from .first_come import first_come
 from .replay import replay

@@ -21,7 +21,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def known_kinds() -> "tuple[Profile, ...]":
     """GPU kinds beside those built in: the files that NTLBG_PROFILES names."""
-    from ntlbg_service.loading import load_kinds
+    from ntlbg_service.config_files.loader import load_kinds
 
     return load_kinds(os.environ)
 
@@ -72,11 +72,11 @@ def choose_ground(
     """The nodes of an inventory file, else those there now for an executor: read anew, where they
     are a cluster's. `holds`: GPUs that cannot be used are kept from runs. The other options are
     those of `choose_inventory`."""
+    from ntlbg_service.config_files.loader import load_inventory
     from ntlbg_service.controller.climbing import Ground
     from ntlbg_service.domain.fitting.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
     from ntlbg_service.executors.job_client import JobClient
-    from ntlbg_service.loading import load_inventory
     from ntlbg_service.nodes.inventory import inventory_of, ray_ids_of, read_nodes
     from ntlbg_service.nodes.readings import NodeReadings
     from ntlbg_service.nodes.survey import Seen, Survey

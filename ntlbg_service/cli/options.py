@@ -171,8 +171,8 @@ def load_selection(
 ) -> "tuple[SuiteFiles, tuple[Any, ...]]":
     """The suite's files and the variants that the options choose. `kinds`: GPU kinds beside those
     built in; by default those of NTLBG_PROFILES."""
+    from ntlbg_service.config_files.loader import load_kinds, load_suite
     from ntlbg_service.domain.expansion import expand, pick
-    from ntlbg_service.loading import load_kinds, load_suite
 
     files = load_suite(suite, scale, load_kinds(os.environ) if kinds is None else kinds)
     if experiment is not None:
@@ -209,7 +209,7 @@ def caps_option(command: Command) -> Command:
 
 def read_caps(file: Path | None) -> "Caps":
     """A caps file, else no caps."""
+    from ntlbg_service.config_files.loader import load_caps
     from ntlbg_service.domain.scheduling.caps import Caps
-    from ntlbg_service.loading import load_caps
 
     return load_caps(file) if file else Caps()

@@ -73,7 +73,7 @@ def command(
     from ntlbg_service.cli.plan_table import print_plan
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.client import submit
-    from ntlbg_service.loading import is_sweep
+    from ntlbg_service.config_files.loader import is_sweep
     from ntlbg_service.storage.local import LocalStorage
 
     nodes = choose_inventory(inventory, parallel, hopeful=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ntlbg_service.client.prepared import Prepared, as_built
-from ntlbg_service.data_presence import check_checkpoints, check_data
+from ntlbg_service.config_files.missing_data import check_checkpoints, check_data
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates

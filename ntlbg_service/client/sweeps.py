@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.client.prepared import Prepared, as_built
-from ntlbg_service.data_presence import check_checkpoints, check_data
+from ntlbg_service.config_files.loader import load_suite, load_sweep
+from ntlbg_service.config_files.missing_data import check_checkpoints, check_data
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import Variant, base_layers, expand
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
@@ -21,7 +22,6 @@ from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.domain.sweep import SweepSpec
 from ntlbg_service.fingerprints import DataIdentities, code_version
 from ntlbg_service.ledger.records import NewRun, NewSuite
-from ntlbg_service.loading import load_suite, load_sweep
 from ntlbg_service.process.user import acting_user
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.shipping import shipped_version

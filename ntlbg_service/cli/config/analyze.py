@@ -71,8 +71,8 @@ def _check_format(plot: Path) -> None:
 
 
 def _categories(file: Path) -> "dict[str, Config]":
+    from ntlbg_service.config_files.loader import load_main
     from ntlbg_service.domain.resolve import Layer, resolve
-    from ntlbg_service.loading import load_main
 
     kinds = known_kinds()
     sections, categories = load_main(file, kinds)

@@ -6,12 +6,8 @@ from pathlib import Path
 
 from ntlbg_model.config import Config
 from ntlbg_service.cli.ground import known_kinds
-from ntlbg_service.domain.expansion import Variant, expand
-from ntlbg_service.domain.hardware.profiles import Profile, including
-from ntlbg_service.domain.resolve import Layer, parse, resolve
-from ntlbg_service.domain.suite import ScaleSpec
-from ntlbg_service.json_files import read_json
-from ntlbg_service.loading import (
+from ntlbg_service.config_files.json_files import read_json
+from ntlbg_service.config_files.loader import (
     load_caps,
     load_inventory,
     load_kind,
@@ -19,6 +15,10 @@ from ntlbg_service.loading import (
     load_suite,
     load_sweep,
 )
+from ntlbg_service.domain.expansion import Variant, expand
+from ntlbg_service.domain.hardware.profiles import Profile, including
+from ntlbg_service.domain.resolve import Layer, parse, resolve
+from ntlbg_service.domain.suite import ScaleSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from typing import Any
 from ntlbg_model.config import Config
 from ntlbg_service.cli.config.named import Name, plain
 from ntlbg_service.cli.plan_words import batch, settings, where
+from ntlbg_service.config_files.json_files import read_json
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.fitting.optimisation import applied
-from ntlbg_service.json_files import read_json
 
 
 def main_file(source: Name, config: Config, found: Fit | None, name: str) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from ntlbg_model.config import Config
 from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.config_files.json_files import is_file, read_json
+from ntlbg_service.config_files.loader import load_main, load_suite
 from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.expansion import base_layers, expand
 from ntlbg_service.domain.resolve import Layer, Resolved, resolve
 from ntlbg_service.domain.suite import CategorySpec, SuiteFiles
-from ntlbg_service.json_files import is_file, read_json
-from ntlbg_service.loading import load_main, load_suite
 
 SET = "--set"
 """Where values of the command line come from."""

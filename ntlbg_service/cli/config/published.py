@@ -50,9 +50,9 @@ def command(file: Path, output: Path, main: Path | None, force: bool) -> None:
 
     Says every decision it had to take, and every key that is not used, by its path.
     """
+    from ntlbg_service.config_files.json_files import read_any
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.domain.published.conversion import import_main, is_main, is_published
-    from ntlbg_service.json_files import read_any
 
     values = read_any(file)
     if not is_published(values):
@@ -102,6 +102,8 @@ def _say_main(imported: "Imported", main: Main) -> None:
 
 def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | None) -> Main:
     """The main config asked for, else the file's base_config, else a main config near it."""
+    from ntlbg_service.config_files.json_files import read_any
+    from ntlbg_service.config_files.loader import NOT_SECTIONS, load_main
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.domain.published.conversion import (
         batch_of,
@@ -109,8 +111,6 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
         is_main,
         is_published,
     )
-    from ntlbg_service.json_files import read_any
-    from ntlbg_service.loading import NOT_SECTIONS, load_main
 
     found = _main_file(values, file, asked)
     main = read_any(found)
@@ -129,8 +129,8 @@ def _find_main(values: dict[str, Any], file: Path, target: Path, asked: Path | N
 
 
 def _main_file(values: dict[str, Any], file: Path, asked: Path | None) -> Path:
+    from ntlbg_service.config_files.json_files import is_file
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.json_files import is_file
 
     if asked is not None:
         return asked

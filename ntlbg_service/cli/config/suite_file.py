@@ -6,11 +6,11 @@ from typing import Any
 
 from ntlbg_service.cli.config.shipped import seen_from
 from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.config_files.json_files import read_json
+from ntlbg_service.config_files.loader import load_main, load_suite
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.suite import SuiteSpec
-from ntlbg_service.json_files import read_json
-from ntlbg_service.loading import load_main, load_suite
 
 
 def suite_file(

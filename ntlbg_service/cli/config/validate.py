@@ -47,7 +47,7 @@ def command(
     sets are not there. A suite is judged at its own scale.
     """
     from ntlbg_service.cli.config.checked import check_file
-    from ntlbg_service.data_presence import check_checkpoints
+    from ntlbg_service.config_files.missing_data import check_checkpoints
     from ntlbg_service.domain.errors import CapacityError, UserError
 
     nodes = _nodes(kinds, inventory)
@@ -82,9 +82,9 @@ def _say(heading: str, lines: Sequence[str]) -> None:
 
 
 def _nodes(kinds: Sequence[str], inventory: Path | None) -> "Inventory":
+    from ntlbg_service.config_files.loader import load_inventory
     from ntlbg_service.domain.hardware.profiles import PROFILES, profile_named
     from ntlbg_service.domain.planning.reach import nodes_of
-    from ntlbg_service.loading import load_inventory
 
     if inventory is not None:
         return load_inventory(inventory, known_kinds())
@@ -96,7 +96,7 @@ def _nodes(kinds: Sequence[str], inventory: Path | None) -> "Inventory":
 def _warnings(
     checked: "Checked", nowhere: Sequence[str], nodes: "Inventory", workspace: Workspace
 ) -> Iterator[tuple[str, list[str]]]:
-    from ntlbg_service.data_presence import missing_data
+    from ntlbg_service.config_files.missing_data import missing_data
     from ntlbg_service.domain.planning.reach import too_many_gpus
 
     asked = {

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntlbg_model.config import Config
+from ntlbg_service.config_files.json_files import read_any
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.published.conversion import (
     Imported,
@@ -21,7 +22,6 @@ from ntlbg_service.domain.published.conversion import (
 from ntlbg_service.domain.published.keys import KEYS, why_unused
 from ntlbg_service.domain.published.suites import import_suite
 from ntlbg_service.domain.resolve import Layer, known_paths, resolve
-from ntlbg_service.json_files import read_any
 
 DATA = Path(__file__).parents[2] / "data" / "published"
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -10,13 +10,19 @@ import pytest
 import yaml
 
 from ntlbg_model.config import Config
+from ntlbg_service.config_files.json_files import read_json
+from ntlbg_service.config_files.loader import (
+    load_inventory,
+    load_kind,
+    load_main,
+    load_suite,
+    load_sweep,
+)
 from ntlbg_service.domain.expansion import Variant, base_layers, expand, pick
 from ntlbg_service.domain.hardware.profiles import Profile, including, recognise
 from ntlbg_service.domain.planning.plan import Plan, plan
 from ntlbg_service.domain.resolve import Layer, leaves, parse, resolve
 from ntlbg_service.domain.suite import SuiteSpec
-from ntlbg_service.json_files import read_json
-from ntlbg_service.loading import load_inventory, load_kind, load_main, load_suite, load_sweep
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "configs"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ntlbg_service.config_files.loader import load_caps
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Job, Placement, Running
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
@@ -14,7 +15,6 @@ from ntlbg_service.domain.scheduling.sharing import as_plain, on_part, parts_of
 from ntlbg_service.domain.scheduling.starts import starts, words_of_start
 from ntlbg_service.domain.scheduling.turn import LEVEL_HOURS, MOST_PATIENCE, in_turns, turn_of
 from ntlbg_service.domain.scheduling.waiting import full_caps
-from ntlbg_service.loading import load_caps
 from tests.unit.domain.made_up_jobs import (
     a_cluster,
     a_fit,

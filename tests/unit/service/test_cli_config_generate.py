@@ -8,10 +8,10 @@ from click.testing import CliRunner, Result
 
 from ntlbg_service.cli.config import command
 from ntlbg_service.cli.config.writing import WIDTH, to_text
+from ntlbg_service.config_files.loader import load_inventory, load_main, load_suite
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.planning.plan import plan
-from ntlbg_service.loading import load_inventory, load_main, load_suite
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SUITES = [CONFIGS / "quickstart.json", *sorted((CONFIGS / "experiments").glob("*.json"))]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from ntlbg_service.config_files.json_files import read_json
 from ntlbg_service.domain.errors import LONGEST_LINE, UserError, in_one_line
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.domain.suite import SuiteSpec
 from ntlbg_service.domain.sweep import SweepSpec
-from ntlbg_service.json_files import read_json
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.restore import restore

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.cli import main
+from ntlbg_service.config_files.json_files import read_json
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.secret_shapes import HIDDEN
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.json_files import read_json
 from ntlbg_service.process import redaction
 from ntlbg_service.process.redaction import RedactedBytes
 from ntlbg_service.runner.failures import classify

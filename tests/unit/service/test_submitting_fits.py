@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ntlbg_service.client import prepare_suite, prepare_sweep
+from ntlbg_service.config_files.loader import load_suite
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
-from ntlbg_service.loading import load_suite
 from ntlbg_service.process.workspace import Workspace
 
 LAB = Inventory(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ntlbg_service.config_files.json_files import is_file, near_file, read_json
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.hardware.profiles import Profile, including, profile_named
@@ -13,7 +14,6 @@ from ntlbg_service.domain.resolve import Layer, parse, resolve
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.suite import CategorySpec, ScaleSpec, SuiteFiles, SuiteSpec
 from ntlbg_service.domain.sweep import SweepSpec
-from ntlbg_service.json_files import is_file, near_file, read_json
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Files that people write, read strictly: JSON, suites, inventories, data sets."""
