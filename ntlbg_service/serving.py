@@ -17,13 +17,13 @@ from ntlbg_service.leadership import Lease, in_words
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
 from ntlbg_service.monitoring.vitals import Vitals
-from ntlbg_service.notifying import ALL, Notifier
+from ntlbg_service.notifications.notifier import ALL, Notifier
+from ntlbg_service.notifications.webhook import Webhook
 from ntlbg_service.process.fault_points import Door
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.publishing import Publisher
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.tracking import Tracker
-from ntlbg_service.webhook import Webhook
 
 SAID_AGAIN = 60.0
 """Seconds after which the same trouble is said again."""

@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from ntlbg_service.domain.states import RunState
-    from ntlbg_service.webhook import Webhook
+    from ntlbg_service.notifications.webhook import Webhook
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ def notify_options(command: Command) -> Command:
 def read_webhook(value: str | None, source: str) -> "Webhook | None":
     """The receiver at an address, or at that in a file. Errors never have the address in them."""
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.webhook import Webhook
+    from ntlbg_service.notifications.webhook import Webhook
 
     if not value:
         return None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.states import Wanted
 from ntlbg_service.executors.environment import cluster_driver, local_driver
-from ntlbg_service.webhook import Webhook
+from ntlbg_service.notifications.webhook import Webhook
 from tests.builders import SUITE, Service, new_run
 from tests.faults.world import FakeTracker
 from tests.receiver import Receiver, a_receiver

@@ -11,9 +11,9 @@ from ntlbg_service.domain.states import RunState, Wanted
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.restore import restore
-from ntlbg_service.notifying import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Notifier
+from ntlbg_service.notifications.notifier import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Notifier
+from ntlbg_service.notifications.webhook import Webhook
 from ntlbg_service.serving import SAID_AGAIN, Service
-from ntlbg_service.webhook import Webhook
 from tests.builders import SUITE, new_run
 from tests.faults.schedules import LEASE, Died, Life
 from tests.receiver import Receiver, a_receiver

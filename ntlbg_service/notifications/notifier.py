@@ -13,8 +13,8 @@ from threading import Event, Thread
 from ntlbg_service.domain.notice import Notice
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.notifications.webhook import UndeliveredError, Webhook
 from ntlbg_service.process.fault_points import Door
-from ntlbg_service.webhook import UndeliveredError, Webhook
 
 FIRST_WAIT_SECONDS = 5.0
 """Pause after a receiver did not take something; each further one in a row doubles it."""

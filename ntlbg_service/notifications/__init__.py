@@ -1,0 +1,1 @@
+"""Webhooks: what becomes of runs, delivered at least once."""
