@@ -42,8 +42,8 @@ from benchmarks.control.lab import new_lab  # noqa: E402
 from benchmarks.long_ledgers.objects import write_objects  # noqa: E402
 from benchmarks.long_ledgers.rows import EndedRun, ended_runs, fill  # noqa: E402
 from benchmarks.workloads.cluster import mixed_cluster  # noqa: E402
-from ntlbg_service.client import Prepared  # noqa: E402
 from ntlbg_service.ledger.database import create_database_engine  # noqa: E402
+from ntlbg_service.submission import Prepared  # noqa: E402
 from tests.databases import postgres_server  # noqa: E402
 
 GOALS: dict[str, tuple[float, float] | None] = {

@@ -10,12 +10,12 @@ from ntlbg_model.data.longvideobench import DatasetError, read_longvideobench
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import FrameCache, Frames, VideoError
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.fingerprints import data_root_of
 from ntlbg_service.ledger.records import Run
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.report.picture import draw_kept_frames
 from ntlbg_service.report.strips import FrameStrip, KeptFrames
 from ntlbg_service.results import Results
+from ntlbg_service.submission.fingerprints import data_root_of
 
 SHOWN = 3
 """Questions in a picture or a report."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.data.longvideobench import ANNOTATIONS
-from ntlbg_service.client import Prepared, prepare_suite
 from ntlbg_service.config_files.loader import load_suite
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.planning.fitter import Fitter
 from ntlbg_service.domain.resolve import Layer, resolve
 from ntlbg_service.process.workspace import Workspace
+from ntlbg_service.submission import Prepared, prepare_suite
 
 from ..workloads.suites import random_mix
 

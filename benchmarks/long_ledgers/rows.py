@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, insert, text
 
-from ntlbg_service.client import Prepared
 from ntlbg_service.domain.run_identity import Identity
 from ntlbg_service.ledger.records import NewRun, launch_id
 from ntlbg_service.ledger.rows import fit_values
 from ntlbg_service.ledger.tables import attempts, events, launches, outbox, runs, suites
 from ntlbg_service.ledger.transactions import WRITES
+from ntlbg_service.submission import Prepared
 
 SUITES_FIRST: tuple[Table, ...] = (suites, runs, attempts, launches, events, outbox)
 """Each after those that it refers to."""

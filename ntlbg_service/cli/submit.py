@@ -25,13 +25,13 @@ from ntlbg_service.process.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ntlbg_service.client import Prepared
     from ntlbg_service.domain.expansion import Variant
     from ntlbg_service.domain.fitting.estimates import Estimates
     from ntlbg_service.domain.hardware.inventory import Inventory
     from ntlbg_service.domain.suite import SuiteFiles
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Submission
+    from ntlbg_service.submission import Prepared
 
 
 @click.command(short_help="Queue the runs of SUITE and return.")
@@ -72,9 +72,9 @@ def command(
     """
     from ntlbg_service.cli.plan_table import print_plan
     from ntlbg_service.cli.submission import print_submission
-    from ntlbg_service.client import submit
     from ntlbg_service.config_files.loader import is_sweep
     from ntlbg_service.storage.local import LocalStorage
+    from ntlbg_service.submission import submit
 
     nodes = choose_inventory(inventory, parallel, hopeful=True)
     if is_sweep(suite):
@@ -109,7 +109,7 @@ def _suite(
     skip_refused: bool,
 ) -> "tuple[Prepared, Estimates]":
     from ntlbg_service.cli.tracing import telling
-    from ntlbg_service.client import prepare_suite
+    from ntlbg_service.submission import prepare_suite
 
     with telling(workspace, chosen) as estimates:
         prepared = prepare_suite(
@@ -119,9 +119,9 @@ def _suite(
 
 
 def _sweep(file: Path, workspace: Workspace, nodes: "Inventory") -> "tuple[Prepared, Estimates]":
-    from ntlbg_service.client import prepare_sweep
     from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.measured import read_calibrations
+    from ntlbg_service.submission import prepare_sweep
 
     learned = read_calibrations(workspace)
     estimates = open_estimates(workspace.home, trace=False, learned=learned)

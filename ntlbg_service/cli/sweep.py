@@ -33,12 +33,12 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.cli.drive import drive
     from ntlbg_service.cli.refused import untold
     from ntlbg_service.cli.submission import print_submission
-    from ntlbg_service.client import prepare_sweep, submit
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import UNSUCCESSFUL
     from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.measured import read_calibrations
     from ntlbg_service.storage.local import LocalStorage
+    from ntlbg_service.submission import prepare_sweep, submit
 
     ground = choose_ground(None, None)
     learned = read_calibrations(workspace)

@@ -10,11 +10,11 @@ from ntlbg_model.names import flaw_of_file_name
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import LaunchSpec, Trial
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.fingerprints import data_root_of
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.confined import LeavesStorageError, confined
 from ntlbg_service.storage.layout import code
+from ntlbg_service.submission.fingerprints import data_root_of
 
 
 def launch_spec(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.nodes.inventory import inventory_of, ray_ids_of, read_nodes
-from ntlbg_service.shipping import ship, shipped_version
 from ntlbg_service.storage.local import LocalStorage
+from ntlbg_service.submission.code_snapshot import ship, shipped_version
 from tests.end_to_end.conftest import until
 from tests.launches import Launches, small_config
 from tests.ray_cluster import RayCluster

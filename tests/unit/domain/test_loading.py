@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from ntlbg_model.config import Config, DataConfig, DatasetConfig
-from ntlbg_service import fingerprints
 from ntlbg_service.config_files import json_files
 from ntlbg_service.config_files import loader as loading
 from ntlbg_service.config_files import missing_data as data_presence
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.expansion import expand
+from ntlbg_service.submission import fingerprints
 
 
 def write(path: Path, value: Any) -> Path:

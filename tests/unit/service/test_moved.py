@@ -23,7 +23,6 @@ from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.executors.ray_jobs import RayJobsExecutor
 from ntlbg_service.exporting import export
-from ntlbg_service.fingerprints import DataIdentities, data_root_of
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.restore import restore
@@ -33,6 +32,7 @@ from ntlbg_service.runner.checkpoints import Checkpoints, Place
 from ntlbg_service.storage.homes import bound, home_id
 from ntlbg_service.storage.layout import AttemptKeys, key_of_checkpoint, place_of
 from ntlbg_service.storage.local import LocalStorage, StorageAwayError
+from ntlbg_service.submission.fingerprints import DataIdentities, data_root_of
 from tests.builders import SUITE, Service, new_run, tiny_config
 from tests.unit.service.life import command_on
 

@@ -12,8 +12,14 @@ from ntlbg_service.debugging import debug_spec
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import FOLDER
 from ntlbg_service.executors.environment import cluster_driver, local_driver, with_code
-from ntlbg_service.shipping import CHECKOUT, PARTS, ship, shipped_version, version_of
 from ntlbg_service.storage.local import LocalStorage
+from ntlbg_service.submission.code_snapshot import (
+    CHECKOUT,
+    PARTS,
+    ship,
+    shipped_version,
+    version_of,
+)
 from tests.builders import SUITE, Service, new_run
 
 

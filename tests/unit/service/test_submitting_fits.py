@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.client import prepare_suite, prepare_sweep
 from ntlbg_service.config_files.loader import load_suite
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.process.workspace import Workspace
+from ntlbg_service.submission import prepare_suite, prepare_sweep
 
 LAB = Inventory(
     name="lab", groups=(NodeGroup(profile="A100-80GB", gpus=8, cores=96, host_memory_gib=768),)

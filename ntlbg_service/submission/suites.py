@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ntlbg_service.client.prepared import Prepared, as_built
 from ntlbg_service.config_files.missing_data import check_checkpoints, check_data
 from ntlbg_service.domain.errors import CapacityError, UserError
 from ntlbg_service.domain.expansion import Variant
@@ -16,11 +15,12 @@ from ntlbg_service.domain.planning.plan import PlannedVariant, plan
 from ntlbg_service.domain.planning.plan_record import to_json
 from ntlbg_service.domain.run_identity import Identity, config_digest
 from ntlbg_service.domain.suite import SuiteFiles
-from ntlbg_service.fingerprints import DataIdentities, code_version
 from ntlbg_service.ledger.records import NewRun, NewSuite
 from ntlbg_service.process.user import acting_user
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.shipping import shipped_version
+from ntlbg_service.submission.code_snapshot import shipped_version
+from ntlbg_service.submission.fingerprints import DataIdentities, code_version
+from ntlbg_service.submission.prepared import Prepared, as_built
 
 
 def prepare_suite(

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service.client.prepared import Prepared, as_built
 from ntlbg_service.config_files.loader import load_suite, load_sweep
 from ntlbg_service.config_files.missing_data import check_checkpoints, check_data
 from ntlbg_service.domain.errors import CapacityError, UserError
@@ -20,11 +19,12 @@ from ntlbg_service.domain.resolve import Layer, resolve
 from ntlbg_service.domain.run_identity import Identity, config_digest, digest
 from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.domain.sweep import SweepSpec
-from ntlbg_service.fingerprints import DataIdentities, code_version
 from ntlbg_service.ledger.records import NewRun, NewSuite
 from ntlbg_service.process.user import acting_user
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.shipping import shipped_version
+from ntlbg_service.submission.code_snapshot import shipped_version
+from ntlbg_service.submission.fingerprints import DataIdentities, code_version
+from ntlbg_service.submission.prepared import Prepared, as_built
 
 
 def prepare_sweep(

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ntlbg_service.client.prepared import Prepared
 from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import NewRun, Submission
-from ntlbg_service.shipping import ship
 from ntlbg_service.storage.local import Storage
+from ntlbg_service.submission.code_snapshot import ship
+from ntlbg_service.submission.prepared import Prepared
 
 
 def submit(
