@@ -11,7 +11,7 @@ from typing import Any
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import Whereabouts
-from ntlbg_service.nvml import compute_processes
+from ntlbg_service.executors.nvml import compute_processes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.storage.records import read_intact

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.scheduling.sharing import PARTS, parts_of
-from ntlbg_service.nvml import number_of_gpus
+from ntlbg_service.executors.nvml import number_of_gpus
 from ntlbg_service.process.permissions import FILE
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

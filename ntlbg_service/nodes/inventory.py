@@ -14,9 +14,9 @@ from ntlbg_service.domain.hardware.live_inventory import inventory_of, ray_ids_o
 from ntlbg_service.domain.hardware.live_node import Node
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.executors.job_client import JobClient
+from ntlbg_service.executors.nvml import GIB, descendant_of, read_gpus
 from ntlbg_service.nodes.ray_nodes import ray_nodes
 from ntlbg_service.nodes.readings import NodeReadings
-from ntlbg_service.nvml import GIB, descendant_of, read_gpus
 
 __all__ = ["Node", "gpu_of", "inventory_of", "ray_ids_of", "read_node", "read_nodes"]
 
