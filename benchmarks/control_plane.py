@@ -53,7 +53,7 @@ from ntlbg_service.cli.targets import targets_of  # noqa: E402
 from ntlbg_service.ledger.database import open_database  # noqa: E402
 from ntlbg_service.ledger.ledger import Ledger  # noqa: E402
 from ntlbg_service.process.workspace import Workspace  # noqa: E402
-from ntlbg_service.standings import standings  # noqa: E402
+from ntlbg_service.results.run_status import standings  # noqa: E402
 from ntlbg_service.storage.local import LocalStorage  # noqa: E402
 from ntlbg_service.submission import Prepared, submit  # noqa: E402
 from tests.databases import postgres_server  # noqa: E402

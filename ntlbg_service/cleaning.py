@@ -11,7 +11,7 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import in_pieces
 from ntlbg_service.ledger.records import Attempt, RunSummary
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.results import (
+from ntlbg_service.results.attempts import (
     attempts_of_trial,
     checkpoints_by_value,
     read_exit,

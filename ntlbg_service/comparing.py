@@ -23,7 +23,7 @@ from ntlbg_service.report.comparison import Comparison
 from ntlbg_service.report.html import Provenance, render_report
 from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, VariantResult
 from ntlbg_service.report.strips import FrameStrip
-from ntlbg_service.results import Results, damage, read_results
+from ntlbg_service.results.attempts import Results, damage, read_results
 from ntlbg_service.storage.layout import AttemptKeys, report
 from ntlbg_service.storage.local import LocalStorage, StorageAwayError
 

@@ -16,7 +16,7 @@ from ntlbg_service.domain.launch import CheckpointMarker, Work
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.results import (
+from ntlbg_service.results.attempts import (
     attempts_of_trial,
     best_trial,
     committed_checkpoints,

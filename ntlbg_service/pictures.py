@@ -14,7 +14,7 @@ from ntlbg_service.ledger.records import Run
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.report.picture import draw_kept_frames
 from ntlbg_service.report.strips import FrameStrip, KeptFrames
-from ntlbg_service.results import Results
+from ntlbg_service.results.attempts import Results
 from ntlbg_service.submission.fingerprints import data_root_of
 
 SHOWN = 3

@@ -17,7 +17,7 @@ from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import OutboxEntry, Run
 from ntlbg_service.pictures import selection_picture
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.results import TrialResult, read_results, read_trials
+from ntlbg_service.results.attempts import TrialResult, read_results, read_trials
 from ntlbg_service.storage.layout import report
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.tracking import MetricLine as Row

@@ -111,7 +111,7 @@ def _load(model: str, workspace: Workspace) -> "NTLBGVideoQA":
     from ntlbg_model.selection.image_text import EncoderError
     from ntlbg_model.videoqa import NTLBGVideoQA
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.results import config_of_checkpoint
+    from ntlbg_service.results.attempts import config_of_checkpoint
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()

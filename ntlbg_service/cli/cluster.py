@@ -97,7 +97,7 @@ def calibration(as_json: bool, workspace: Workspace) -> None:
     from ntlbg_service.cli.calibration_table import shape_rows, table_of
     from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.domain.fitting.calibration import calibrate, said
-    from ntlbg_service.measured import read_home
+    from ntlbg_service.results.peak_memory import read_home
 
     home = read_home(workspace)
     if as_json:

@@ -104,8 +104,8 @@ def command(
     from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.executors.choice import executor
     from ntlbg_service.leadership import Lease
-    from ntlbg_service.measured import read_calibrations
     from ntlbg_service.process.wakeup import Wake
+    from ntlbg_service.results.peak_memory import read_calibrations
     from ntlbg_service.serving import Service
     from ntlbg_service.storage.local import LocalStorage
     from ntlbg_service.tracking import Tracker

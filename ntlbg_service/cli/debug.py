@@ -77,7 +77,7 @@ def _run(storage: "LocalStorage", spec: "LaunchSpec") -> None:
 def _print_end(storage: "LocalStorage", keys: "AttemptKeys", spec: "LaunchSpec") -> None:
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.memory_words import against
-    from ntlbg_service.results import read_exit
+    from ntlbg_service.results.attempts import read_exit
 
     record = read_exit(storage, keys)
     if record is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Attempt, Run
-    from ntlbg_service.standings import Standing
+    from ntlbg_service.results.run_status import Standing
     from ntlbg_service.storage.local import Storage
 
 
@@ -41,7 +41,7 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
     from ntlbg_service.cli.console import new_console
     from ntlbg_service.cli.explanation import print_settings, say
     from ntlbg_service.domain.states import RunState
-    from ntlbg_service.standings import standing
+    from ntlbg_service.results.run_status import standing
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
@@ -145,7 +145,7 @@ def _measured(
     """What this attempt took of memory and time, beside what was predicted."""
     from ntlbg_service.domain.launch import Heartbeat, StagedNode
     from ntlbg_service.domain.memory_words import against
-    from ntlbg_service.results import damage, read_exit
+    from ntlbg_service.results.attempts import damage, read_exit
     from ntlbg_service.storage.layout import AttemptKeys
     from ntlbg_service.storage.records import read_intact
 

@@ -13,7 +13,7 @@ from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import RunSummary
-from ntlbg_service.standings import Standing, standings
+from ntlbg_service.results.run_status import Standing, standings
 from ntlbg_service.storage.local import Storage
 
 AROUND = 5

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from ntlbg_service.cli.plan_words import duration
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.standings import Standing
+from ntlbg_service.results.run_status import Standing
 
 SHOWN_FIRST = (
     RunState.RUNNING,

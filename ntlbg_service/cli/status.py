@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.listing import RunFilter
     from ntlbg_service.ledger.records import Event, RunSummary
-    from ntlbg_service.standings import Standing
+    from ntlbg_service.results.run_status import Standing
 
 SHOWN = 200
 """Runs that are shown where no suite is named and nobody says how many."""
@@ -78,7 +78,7 @@ def command(
     beginning, or GROUP/VARIANT:SEED. What is not shown is counted in a last line; with --json that
     line goes to stderr.
     """
-    from ntlbg_service.standings import standings
+    from ntlbg_service.results.run_status import standings
     from ntlbg_service.storage.local import LocalStorage
 
     if target is None and not workspace.ledger_exists:

@@ -120,7 +120,7 @@ def _suite(
 
 def _sweep(file: Path, workspace: Workspace, nodes: "Inventory") -> "tuple[Prepared, Estimates]":
     from ntlbg_service.estimates.trace_cache import open_estimates
-    from ntlbg_service.measured import read_calibrations
+    from ntlbg_service.results.peak_memory import read_calibrations
     from ntlbg_service.submission import prepare_sweep
 
     learned = read_calibrations(workspace)

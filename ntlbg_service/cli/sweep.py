@@ -36,7 +36,7 @@ def command(file: Path, again: str | None, workspace: Workspace) -> None:
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import UNSUCCESSFUL
     from ntlbg_service.estimates.trace_cache import open_estimates
-    from ntlbg_service.measured import read_calibrations
+    from ntlbg_service.results.peak_memory import read_calibrations
     from ntlbg_service.storage.local import LocalStorage
     from ntlbg_service.submission import prepare_sweep, submit
 
@@ -65,7 +65,7 @@ def _print_trials(ledger: "Ledger", workspace: Workspace, run_id: str) -> None:
     from rich.table import Table
 
     from ntlbg_service.cli.console import DataConsole
-    from ntlbg_service.results import best_trial, read_trials
+    from ntlbg_service.results.attempts import best_trial, read_trials
     from ntlbg_service.storage.local import LocalStorage
 
     run = ledger.run(run_id)

@@ -14,8 +14,8 @@ from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fitting.estimates import Calibration, Estimates
 from ntlbg_service.domain.planning.fitter import shape_of
 from ntlbg_service.estimates.trace_cache import open_estimates
-from ntlbg_service.measured import read_calibrations
 from ntlbg_service.process.workspace import Workspace
+from ntlbg_service.results.peak_memory import read_calibrations
 
 NOTICED_SECONDS = 1.0
 """Traces that take less together are not worth a line: they were in the cache."""

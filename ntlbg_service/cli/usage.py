@@ -42,7 +42,7 @@ def command(by: str, since: str | None, as_json: bool, workspace: Workspace) -> 
     from ntlbg_service.cli.moments import moment
     from ntlbg_service.cli.targets import existing_ledger
     from ntlbg_service.domain.usage import added, usage
-    from ntlbg_service.held import read_spells
+    from ntlbg_service.results.gpu_time import read_spells
     from ntlbg_service.storage.local import LocalStorage
 
     begin = None if since is None else moment(since, "--since", time.time())

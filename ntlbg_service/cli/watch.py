@@ -29,7 +29,7 @@ def command(suite: str | None, once: bool, workspace: Workspace) -> None:
     from ntlbg_service.cli.progress import Progress
     from ntlbg_service.cli.progress_table import NAMED, table_of
     from ntlbg_service.ledger.listing import RunFilter
-    from ntlbg_service.standings import standings
+    from ntlbg_service.results.run_status import standings
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)

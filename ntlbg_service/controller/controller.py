@@ -10,7 +10,6 @@ from itertools import takewhile
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.controller.ending import Endings
-from ntlbg_service.controller.evidence import keys_of
 from ntlbg_service.controller.pulse import Pulse
 from ntlbg_service.controller.starting import Starter
 from ntlbg_service.controller.tidying import Tidying
@@ -24,7 +23,8 @@ from ntlbg_service.domain.states import Wanted
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.results import hours_of, read_exit, signs_of_life
+from ntlbg_service.results.attempt_outcome import keys_of
+from ntlbg_service.results.attempts import hours_of, read_exit, signs_of_life
 from ntlbg_service.storage.local import StorageAwayError
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects, Ended
-from ntlbg_service.controller.evidence import history, keys_of, measured_of
 from ntlbg_service.domain.launch import ExitRecord
 from ntlbg_service.domain.recovery import Decision, FailureClass, decide
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.results import hours_of, read_exit
+from ntlbg_service.results.attempt_outcome import history, keys_of, measured_of
+from ntlbg_service.results.attempts import hours_of, read_exit
 
 
 @dataclass

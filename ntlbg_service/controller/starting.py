@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects, Starting
 from ntlbg_service.controller.ending import Endings
-from ntlbg_service.controller.evidence import keys_of
 from ntlbg_service.controller.queue import Queue
 from ntlbg_service.controller.seen import Seen
 from ntlbg_service.controller.spec import here, launch_spec
@@ -20,7 +19,8 @@ from ntlbg_service.domain.scheduling.starts import Start, starts, words_of_start
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.results import newest_checkpoint
+from ntlbg_service.results.attempt_outcome import keys_of
+from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.storage.local import DamagedError
 from ntlbg_service.storage.records import read_record
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.controller.evidence import keys_of
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.retention import superfluous
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.results import checkpoints_by_value
+from ntlbg_service.results.attempt_outcome import keys_of
+from ntlbg_service.results.attempts import checkpoints_by_value
 
 
 @dataclass

@@ -11,8 +11,8 @@ from ntlbg_service.domain.fitting.calibration import Peak
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.ledger.figures import Figures
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.measured import read_peaks
 from ntlbg_service.monitoring.snapshot import Ask, Ratio, Snapshot, asked, gpus_of
+from ntlbg_service.results.peak_memory import read_peaks
 from ntlbg_service.storage.local import Storage
 
 EVERY_SECONDS = 10.0

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import select
 
 from ntlbg_service.controller.climbing import Ground
-from ntlbg_service.controller.evidence import committed_steps, keys_of
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.recovery import HOST_RETRIES, LOSSES, RUNGS
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
@@ -22,7 +21,8 @@ from ntlbg_service.ledger.records import Attempt
 from ntlbg_service.ledger.tables import outbox
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.publishing import STATUS
-from ntlbg_service.results import newest_checkpoint, read_exit
+from ntlbg_service.results.attempt_outcome import committed_steps, keys_of
+from ntlbg_service.results.attempts import newest_checkpoint, read_exit
 from ntlbg_service.serving import Service
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage

@@ -19,8 +19,8 @@ from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.fitting.known_plans import KnownCell, known_cells
 from ntlbg_service.domain.hardware.profile import Profile
 from ntlbg_service.estimates.trace_cache import open_estimates
-from ntlbg_service.measured import read_calibrations
 from ntlbg_service.process.workspace import Workspace
+from ntlbg_service.results.peak_memory import read_calibrations
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.ledger.records import Attempt
-from ntlbg_service.results import newest_checkpoint
+from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 

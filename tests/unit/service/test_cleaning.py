@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.domain.launch import CheckpointMarker, MetricLine, to_json
-from ntlbg_service.results import newest_checkpoint
+from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import command_on

@@ -112,7 +112,7 @@ def test_a_mistake_is_one_line(
 
 
 def test_a_checkpoint_of_a_run_brings_its_own_selection(tmp_path: Path) -> None:
-    from ntlbg_service.results import config_of_checkpoint
+    from ntlbg_service.results.attempts import config_of_checkpoint
 
     assert config_of_checkpoint(tmp_path / "anything") is None
     attempt = tmp_path / "runs" / "r" / "attempt-0002"

@@ -13,10 +13,10 @@ from ntlbg_service.domain.launch import CheckpointMarker, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.domain.usage import By, added, usage
-from ntlbg_service.held import read_spells
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Measured
+from ntlbg_service.results.gpu_time import read_spells
 from ntlbg_service.storage.layout import AttemptKeys, place_of
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import SUITE, Service, new_run

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ntlbg_service.controller.evidence import suspects
 from ntlbg_service.controller.spec import launch_spec
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import (
@@ -23,6 +22,7 @@ from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.recovery import RETRIES, RUNGS, FailureClass
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
 from ntlbg_service.executors.simulated import finishes
+from ntlbg_service.results.attempt_outcome import suspects
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.builders import SUITE, Service, a_beat, new_run
 

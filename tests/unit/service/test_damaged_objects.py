@@ -18,9 +18,9 @@ from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.exporting import export
-from ntlbg_service.measured import read_peaks
-from ntlbg_service.results import newest_checkpoint, read_exit, read_results
-from ntlbg_service.standings import standings
+from ntlbg_service.results.attempts import newest_checkpoint, read_exit, read_results
+from ntlbg_service.results.peak_memory import read_peaks
+from ntlbg_service.results.run_status import standings
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import DamagedError, LocalStorage, take_away
 from tests.builders import SUITE, Service, a_beat, new_run

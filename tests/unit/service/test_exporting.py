@@ -19,7 +19,7 @@ from ntlbg_service.domain.states import AttemptState
 from ntlbg_service.exporting import export
 from ntlbg_service.ledger.records import Run
 from ntlbg_service.process.permissions import following
-from ntlbg_service.results import config_of_checkpoint
+from ntlbg_service.results.attempts import config_of_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.builders import SUITE, Service, new_run, tiny_config
 

@@ -10,8 +10,8 @@ from ntlbg_service.cli.cluster import command as cluster
 from ntlbg_service.cli.config import command as config
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.measured import read_calibrations, read_home
 from ntlbg_service.process.workspace import Workspace
+from ntlbg_service.results.peak_memory import read_calibrations, read_home
 from tests.builders import SUITE, Service, new_run
 
 MAIN = Path(__file__).parents[3] / "configs" / "longvideo_config.json"

@@ -27,7 +27,7 @@ from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.results import newest_checkpoint
+from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.runner.checkpoints import Checkpoints, Place
 from ntlbg_service.storage.homes import bound, home_id
 from ntlbg_service.storage.layout import AttemptKeys, key_of_checkpoint, place_of

@@ -10,7 +10,7 @@ import ray
 from ntlbg_service.domain.launch import LaunchSpec, Trial, Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.results import read_exit
+from ntlbg_service.results.attempts import read_exit
 from ntlbg_service.runner.sweep import sweep
 from ntlbg_service.runner.train import train
 from ntlbg_service.storage.layout import AttemptKeys

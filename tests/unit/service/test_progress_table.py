@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ntlbg_service.cli.progress_table import table_of
-from ntlbg_service.standings import standings
+from ntlbg_service.results.run_status import standings
 from tests.builders import SUITE, Service, new_run
 
 

@@ -10,7 +10,7 @@ from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run, RunSummary
-from ntlbg_service.results import damaged_objects, hours_of, read_exit
+from ntlbg_service.results.attempts import damaged_objects, hours_of, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.storage.records import read_intact, read_records

@@ -8,7 +8,7 @@ from ntlbg_service.domain.states import RunState
 from ntlbg_service.domain.usage import Spell
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
-from ntlbg_service.results import newest_checkpoint
+from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.storage.local import Storage, StorageAwayError
 
 

@@ -54,7 +54,7 @@ def _peak_mib(storage: "Storage", attempt: "Attempt") -> float | None:
     """The attempt's measured peak: as the ledger keeps it, else as its exit record says, where the
     attempt ended before ledgers kept what was measured."""
     from ntlbg_service.ledger.records import Measured
-    from ntlbg_service.results import read_exit
+    from ntlbg_service.results.attempts import read_exit
     from ntlbg_service.storage.layout import AttemptKeys
     from ntlbg_service.storage.local import StorageAwayError
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat, LaunchSpec
 from ntlbg_service.domain.recovery import Ended, FailureClass
 from ntlbg_service.ledger.records import Attempt, Measured
-from ntlbg_service.results import read_exit
+from ntlbg_service.results.attempts import read_exit
 from ntlbg_service.storage.layout import AttemptKeys, step_of
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.storage.records import read_intact

@@ -1,0 +1,1 @@
+"""Results of attempts, read back from storage beside the ledger."""
