@@ -15,8 +15,8 @@ from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import OutboxEntry, Run
-from ntlbg_service.pictures import selection_picture
 from ntlbg_service.process.workspace import Workspace
+from ntlbg_service.report.kept_frames import selection_picture
 from ntlbg_service.results.attempts import TrialResult, read_results, read_trials
 from ntlbg_service.storage.layout import report
 from ntlbg_service.storage.local import Storage

@@ -66,8 +66,8 @@ def show_comparison(
     from datetime import datetime
 
     from ntlbg_service.cli.console import DataConsole
-    from ntlbg_service.comparing import compare_suite, write_report
     from ntlbg_service.process.permissions import explained
+    from ntlbg_service.report.suite_report import compare_suite, write_report
     from ntlbg_service.report.table import print_comparison
 
     console = DataConsole()

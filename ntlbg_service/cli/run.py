@@ -57,9 +57,9 @@ def command(
     from ntlbg_service.cli.refused import untold
     from ntlbg_service.cli.submission import print_submission
     from ntlbg_service.cli.tracing import telling
-    from ntlbg_service.comparing import write_report
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import UNSUCCESSFUL
+    from ntlbg_service.report.suite_report import write_report
     from ntlbg_service.storage.local import LocalStorage
     from ntlbg_service.submission import prepare_suite, submit
 

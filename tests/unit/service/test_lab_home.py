@@ -60,7 +60,7 @@ def led() -> Iterator[Path]:
     # Imported once, for all the processes that are forked from here.
     importlib.import_module("mlflow")
     importlib.import_module("ntlbg_model.tracing.trace")
-    importlib.import_module("ntlbg_service.comparing")
+    importlib.import_module("ntlbg_service.report.suite_report")
     with pytest.MonkeyPatch.context() as patch, lab_folder() as folder:
         choice = "ntlbg_service.executors.choice.executor"
         patch.setattr(choice, lambda storage, *_: AtOnce(storage))

@@ -16,11 +16,11 @@ from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.suite import SuiteFiles
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.pictures import frame_strips
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.comparison import Comparison
 from ntlbg_service.report.html import Provenance, render_report
+from ntlbg_service.report.kept_frames import frame_strips
 from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, VariantResult
 from ntlbg_service.report.strips import FrameStrip
 from ntlbg_service.results.attempts import Results, damage, read_results
