@@ -21,9 +21,9 @@ from ntlbg_service.notifications.notifier import ALL, Notifier
 from ntlbg_service.notifications.webhook import Webhook
 from ntlbg_service.process.fault_points import Door
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.publishing import Publisher
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.tracking import Tracker
+from ntlbg_service.tracking.publisher import Publisher
 
 SAID_AGAIN = 60.0
 """Seconds after which the same trouble is said again."""

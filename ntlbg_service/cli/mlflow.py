@@ -13,8 +13,8 @@ from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
-    from ntlbg_service.publishing import Publisher
     from ntlbg_service.tracking import Tracker
+    from ntlbg_service.tracking.publisher import Publisher
 
 
 @click.group(short_help="Check or refill the copy in MLflow.")
@@ -29,7 +29,7 @@ def check(suite: str | None, workspace: Workspace) -> None:
     """Name each run of SUITE, or of all suites, that MLflow shows otherwise than the ledger, and
     what MLflow refused, with its reason."""
     from ntlbg_service.domain.errors import RunsFailedError
-    from ntlbg_service.rebuilding import disagreements
+    from ntlbg_service.tracking.rebuild import disagreements
 
     ledger = existing_ledger(workspace)
     keys = suites_of(ledger, suite)
@@ -55,7 +55,7 @@ def resend(target: str | None, workspace: Workspace) -> None:
     is to be told, and the controller tells it.
     """
     from ntlbg_service.domain.errors import RunsFailedError
-    from ntlbg_service.rebuilding import tell_all
+    from ntlbg_service.tracking.rebuild import tell_all
 
     ledger = existing_ledger(workspace)
     chosen = targets_of(ledger, target) if target is not None else None
@@ -84,7 +84,7 @@ def rebuild(suite: str | None, workspace: Workspace) -> None:
     what is to be told, and the controller tells it.
     """
     from ntlbg_service.domain.errors import RunsFailedError
-    from ntlbg_service.rebuilding import disagreements, mend, note_all, tell_all
+    from ntlbg_service.tracking.rebuild import disagreements, mend, note_all, tell_all
 
     ledger = existing_ledger(workspace)
     keys = suites_of(ledger, suite)
@@ -112,8 +112,8 @@ def _say_noted(ledger: "Ledger", noted: int) -> None:
 
 
 def _publisher(ledger: "Ledger", workspace: Workspace) -> "Publisher":
-    from ntlbg_service.publishing import Publisher
     from ntlbg_service.storage.local import LocalStorage
+    from ntlbg_service.tracking.publisher import Publisher
 
     storage = LocalStorage(workspace.storage)
     return Publisher(ledger, storage, _tracker(workspace), workspace, time.monotonic)

@@ -20,13 +20,13 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
 from ntlbg_service.ledger.tables import outbox
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.publishing import STATUS
 from ntlbg_service.results.attempt_outcome import committed_steps, keys_of
 from ntlbg_service.results.attempts import newest_checkpoint, read_exit
 from ntlbg_service.serving import Service
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import TrackingError
+from ntlbg_service.tracking.publisher import STATUS
 from tests.builders import SUITE, new_run
 from tests.faults.world import FakeTracker, World
 

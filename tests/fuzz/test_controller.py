@@ -23,11 +23,11 @@ from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import RunState, Wanted
 from ntlbg_service.exporting import export
 from ntlbg_service.process import redaction
-from ntlbg_service.publishing import Publisher
 from ntlbg_service.results.attempts import read_results
 from ntlbg_service.results.run_status import standing
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import take_away
+from ntlbg_service.tracking.publisher import Publisher
 from tests.builders import SUITE, Service, Ticks, new_run
 from tests.fuzz.hostile import SECRETS, Hostile
 from tests.fuzz.place import Place

@@ -16,12 +16,12 @@ from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.records import NewSuite
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.publishing import LONGEST_PAUSE
-from ntlbg_service.rebuilding import note_all
 from ntlbg_service.serving import Service
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker
+from ntlbg_service.tracking.publisher import LONGEST_PAUSE
+from ntlbg_service.tracking.rebuild import note_all
 from tests.builders import new_ledger, new_run
 from tests.fuzz.hostile import Hostile
 from tests.mlflow_stub import Answer, MlflowStub, json_answer

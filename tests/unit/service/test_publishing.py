@@ -11,9 +11,9 @@ from mlflow.utils.search_utils import SearchUtils
 
 from ntlbg_service.domain.launch import MetricLine, to_json
 from ntlbg_service.ledger.records import NewSuite
-from ntlbg_service.publishing import FAILURES, LONGEST_PAUSE, RETRY_SECONDS, Publisher
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.tracking import Tracker
+from ntlbg_service.tracking.publisher import FAILURES, LONGEST_PAUSE, RETRY_SECONDS, Publisher
 from tests.builders import SUITE, Service, new_run
 from tests.mlflow_stub import Answer, MlflowStub, json_answer
 from tests.unit.service.life import Command, command_on

@@ -17,7 +17,7 @@ from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.process.user import acting_user
-from ntlbg_service.publishing import Publisher
+from ntlbg_service.tracking.publisher import Publisher
 from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import Command, command_on
 

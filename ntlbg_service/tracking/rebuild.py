@@ -10,9 +10,9 @@ from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import RunSummary
-from ntlbg_service.publishing import Publisher
-from ntlbg_service.telling import STATUS
 from ntlbg_service.tracking import Tracker
+from ntlbg_service.tracking.publisher import Publisher
+from ntlbg_service.tracking.recording import STATUS
 
 LEASE_SECONDS = 60.0
 """How long one word to MLflow may take before another process may take over."""

@@ -19,8 +19,8 @@ from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.confined import LeavesStorageError
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import DamagedError, Storage, StorageAwayError
-from ntlbg_service.telling import STATUS, Telling
 from ntlbg_service.tracking import RefusedError, Tracker, TrackingError
+from ntlbg_service.tracking.recording import STATUS, Telling
 
 __all__ = ["STATUS", "Publisher"]
 
