@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ntlbg_service.controller.lease import in_words
 from ntlbg_service.domain.diagnosis import devices, machines, services
 from ntlbg_service.domain.diagnosis.finding import Finding, count, failed, not_checked, ok
 from ntlbg_service.domain.diagnosis.machines import Reading
@@ -20,7 +21,6 @@ from ntlbg_service.domain.errors import InfrastructureError, NtlbgError
 from ntlbg_service.domain.hardware.profiles import Profile
 from ntlbg_service.executors.dashboard import VERSION, Dashboard, RefusedError
 from ntlbg_service.executors.job_client import JobClient
-from ntlbg_service.leadership import in_words
 from ntlbg_service.ledger.database import (
     create_database_engine,
     failures_in_a_line,

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.controller import Controller
-from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
+from ntlbg_service.controller.lease import Lease
+from ntlbg_service.controller.oom_fallback import Ground
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import LaunchSpec, to_json
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.executors.simulated import SimulatedExecutor, finishes
-from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.process.fault_points import Door

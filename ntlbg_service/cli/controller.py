@@ -21,9 +21,9 @@ from ntlbg_service.process.redaction import redacted
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
+    from ntlbg_service.controller.service import Service
     from ntlbg_service.monitoring.snapshot import Ask
     from ntlbg_service.process.wakeup import Wake
-    from ntlbg_service.serving import Service
 
 BUSY_SECONDS = 1.0
 """How often it looks while something runs."""
@@ -101,12 +101,12 @@ def command(
     what runs goes on, and the next controller adopts it. SIGTERM and Ctrl-C stop it alone, not
     the runs; `ntlbg cancel` and `ntlbg pause` stop those.
     """
+    from ntlbg_service.controller.lease import Lease
+    from ntlbg_service.controller.service import Service
     from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.executors.choice import executor
-    from ntlbg_service.leadership import Lease
     from ntlbg_service.process.wakeup import Wake
     from ntlbg_service.results.peak_memory import read_calibrations
-    from ntlbg_service.serving import Service
     from ntlbg_service.storage.local import LocalStorage
     from ntlbg_service.tracking import Tracker
 

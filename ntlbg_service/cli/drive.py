@@ -10,15 +10,15 @@ from ntlbg_service.cli.notify import NOTIFY, NOTIFY_ON, read_states, read_webhoo
 from ntlbg_service.cli.options import read_caps
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
-from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.lease import Lease
+from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.executors.choice import executor
-from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.process.wakeup import Wake, poke
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.serving import Service
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker
 

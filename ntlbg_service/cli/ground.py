@@ -11,7 +11,7 @@ import click
 from ntlbg_service.cli.words import FILE
 
 if TYPE_CHECKING:
-    from ntlbg_service.controller.climbing import Ground
+    from ntlbg_service.controller.oom_fallback import Ground
     from ntlbg_service.domain.fitting.estimates import Estimates
     from ntlbg_service.domain.hardware.inventory import Inventory
     from ntlbg_service.domain.hardware.profile import Profile
@@ -73,7 +73,7 @@ def choose_ground(
     are a cluster's. `holds`: GPUs that cannot be used are kept from runs. The other options are
     those of `choose_inventory`."""
     from ntlbg_service.config_files.loader import load_inventory
-    from ntlbg_service.controller.climbing import Ground
+    from ntlbg_service.controller.oom_fallback import Ground
     from ntlbg_service.domain.fitting.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
     from ntlbg_service.executors.job_client import JobClient

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def who_drives(ledger: "Ledger") -> str:
     """One clause: the controller that leads, or how to start one."""
-    from ntlbg_service.leadership import in_words, seen_dead
+    from ntlbg_service.controller.lease import in_words, seen_dead
 
     leader = ledger.leader()
     if leader is None or seen_dead(leader):

@@ -105,7 +105,7 @@ def rebuild(suite: str | None, workspace: Workspace) -> None:
 
 
 def _say_noted(ledger: "Ledger", noted: int) -> None:
-    from ntlbg_service.leadership import in_words
+    from ntlbg_service.controller.lease import in_words
 
     leader = in_words(ledger.leader() or "nobody")
     click.echo(f"{noted} entries are noted; controller {leader} tells them to MLflow.")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 
-from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.checkpoint_pruning import Tidying
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.controller.ending import Endings
-from ntlbg_service.controller.pulse import Pulse
+from ntlbg_service.controller.error_isolation import Trouble
+from ntlbg_service.controller.finalizing import Endings
+from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.stall_detection import Pulse
 from ntlbg_service.controller.starting import Starter
-from ntlbg_service.controller.tidying import Tidying
-from ntlbg_service.controller.trouble import Trouble
 from ntlbg_service.domain.gang import NOT_UP, overdue, roll_back
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.patience import Patience

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects, Starting
-from ntlbg_service.controller.ending import Endings
+from ntlbg_service.controller.error_isolation import Trouble
+from ntlbg_service.controller.finalizing import Endings
+from ntlbg_service.controller.ledger_snapshot import Seen
+from ntlbg_service.controller.oom_fallback import Ground
 from ntlbg_service.controller.queue import Queue
-from ntlbg_service.controller.seen import Seen
 from ntlbg_service.controller.spec import here, launch_spec
-from ntlbg_service.controller.trouble import Trouble
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.domain.recovery import FailureClass

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ntlbg_service.controller.seen import Seen
+from ntlbg_service.controller.ledger_snapshot import Seen
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.scheduling.cluster import Cluster, Job

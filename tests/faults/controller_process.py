@@ -9,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from ntlbg_service.controller.climbing import Ground
-from ntlbg_service.leadership import Lease
+from ntlbg_service.controller.lease import Lease
+from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.service import Service
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.notifications.webhook import Webhook
 from ntlbg_service.process.wakeup import Wake
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.serving import Service
 from ntlbg_service.storage.local import LocalStorage
 from tests.faults.files import FileExecutor, FileTracker
 from tests.faults.schedules import LEASE, NODES

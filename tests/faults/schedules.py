@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.lease import Lease
+from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.recovery import HOST_RETRIES, LOSSES, RUNGS
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
 from ntlbg_service.executors.simulated import SimulatedExecutor
-from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
@@ -22,7 +23,6 @@ from ntlbg_service.ledger.tables import outbox
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results.attempt_outcome import committed_steps, keys_of
 from ntlbg_service.results.attempts import newest_checkpoint, read_exit
-from ntlbg_service.serving import Service
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import TrackingError

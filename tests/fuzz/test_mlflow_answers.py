@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.lease import Lease
+from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.launch import MetricLine, to_json
 from ntlbg_service.executors.simulated import SimulatedExecutor
-from ntlbg_service.leadership import Lease
 from ntlbg_service.ledger.records import NewSuite
 from ntlbg_service.process.workspace import Workspace
-from ntlbg_service.serving import Service
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker

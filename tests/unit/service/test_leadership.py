@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.leadership import A_MOMENT, Lease, in_words, seen_dead, this_process
+from ntlbg_service.controller.lease import A_MOMENT, Lease, in_words, seen_dead, this_process
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError

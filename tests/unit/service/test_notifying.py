@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 
+from ntlbg_service.controller.service import SAID_AGAIN, Service
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import RunState, Wanted
 from ntlbg_service.ledger.backup import back_up
@@ -13,7 +14,6 @@ from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.notifications.notifier import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Notifier
 from ntlbg_service.notifications.webhook import Webhook
-from ntlbg_service.serving import SAID_AGAIN, Service
 from tests.builders import SUITE, new_run
 from tests.faults.schedules import LEASE, Died, Life
 from tests.receiver import Receiver, a_receiver

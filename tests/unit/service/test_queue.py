@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ntlbg_service.controller.ledger_snapshot import Seen
 from ntlbg_service.controller.queue import Queue
-from ntlbg_service.controller.seen import Seen
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.scheduling.cluster import Job
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted

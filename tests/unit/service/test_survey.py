@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.controller.climbing import Ground
+from ntlbg_service.controller.oom_fallback import Ground
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.states import RunState

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects, Ended
+from ntlbg_service.controller.oom_fallback import Ground
 from ntlbg_service.domain.launch import ExitRecord
 from ntlbg_service.domain.recovery import Decision, FailureClass, decide
 from ntlbg_service.domain.states import AttemptState

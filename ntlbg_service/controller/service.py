@@ -5,15 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ntlbg_service.controller import Controller
-from ntlbg_service.controller.climbing import Ground
 from ntlbg_service.controller.effects import Effects
+from ntlbg_service.controller.lease import Lease, in_words
+from ntlbg_service.controller.oom_fallback import Ground
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.patience import Patience
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.executors.contract import Executor
-from ntlbg_service.leadership import Lease, in_words
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import DeposedError, Term
 from ntlbg_service.monitoring.vitals import Vitals
