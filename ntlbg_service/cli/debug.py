@@ -34,8 +34,8 @@ def command(run: str, steps: int | None, keep: Path | None, workspace: Workspace
     It starts from the first step, in a home of its own: ledger, results and MLflow are untouched,
     and a run that ended may be tried again and again. Ctrl-C ends it and all of its processes.
     """
-    from ntlbg_service.debugging import debug_spec
     from ntlbg_service.domain.errors import UserError
+    from ntlbg_service.maintenance.debug_run import debug_spec
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
@@ -55,9 +55,9 @@ def _run(storage: "LocalStorage", spec: "LaunchSpec") -> None:
     """Start it, print what it writes, say how it ended. Raises RunsFailedError."""
     from ntlbg_service.cli.logs import print_log
     from ntlbg_service.cli.signals import terminable
-    from ntlbg_service.debugging import write_spec
     from ntlbg_service.executors.contract import LaunchStatus
     from ntlbg_service.executors.local import LocalExecutor
+    from ntlbg_service.maintenance.debug_run import write_spec
 
     keys = write_spec(storage, spec)
     executor = LocalExecutor(storage, os.environ)

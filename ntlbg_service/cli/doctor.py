@@ -32,7 +32,7 @@ def command(as_json: bool, workspace: Workspace) -> None:
 
     from ntlbg_service.domain.diagnosis.finding import Level
     from ntlbg_service.domain.errors import InfrastructureError
-    from ntlbg_service.examining import Examination
+    from ntlbg_service.maintenance.doctor import Examination
 
     examination = Examination(
         workspace=workspace, environment=os.environ, kinds=tuple(known_kinds())

@@ -27,7 +27,7 @@ def command(run: str, folder: Path, step: int | None, workspace: Workspace) -> N
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_service.cli.byte_words import bytes_in_words
     from ntlbg_service.domain.errors import UserError
-    from ntlbg_service.exporting import export
+    from ntlbg_service.maintenance.export import export
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)

@@ -13,7 +13,7 @@ from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ntlbg_service.cleaning import Litter
+    from ntlbg_service.maintenance.garbage_collection import Litter
 
 
 @click.command(short_help="Give back disk that nobody needs.")
@@ -44,9 +44,9 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     whose marker cannot be understood stays too, and is named. It is safe beside a controller; the
     frame cache is left alone while anything runs.
     """
-    from ntlbg_service.cleaning import Found, find_litter
     from ntlbg_service.cli.byte_words import bytes_in_words
     from ntlbg_service.cli.targets import existing_ledger
+    from ntlbg_service.maintenance.garbage_collection import Found, find_litter
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from ntlbg_model.data.records import Prediction
-from ntlbg_service.cleaning import find_litter
 from ntlbg_service.domain.errors import NtlbgError
 from ntlbg_service.domain.launch import ExitRecord, Heartbeat, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import RunState, Wanted
-from ntlbg_service.exporting import export
+from ntlbg_service.maintenance.export import export
+from ntlbg_service.maintenance.garbage_collection import find_litter
 from ntlbg_service.process import redaction
 from ntlbg_service.results.attempts import read_results
 from ntlbg_service.results.run_status import standing

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import Config
-from ntlbg_service.cleaning import find_litter
+from ntlbg_service.maintenance.garbage_collection import find_litter
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import take_away
 from tests.databases import Postgres

@@ -12,12 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
-from ntlbg_service.cleaning import find_litter
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.local import LocalExecutor
-from ntlbg_service.exporting import export
+from ntlbg_service.maintenance.export import export
+from ntlbg_service.maintenance.garbage_collection import find_litter
 from ntlbg_service.results.attempts import newest_checkpoint, read_exit, read_results
 from ntlbg_service.results.peak_memory import read_peaks
 from ntlbg_service.results.run_status import standings

@@ -13,9 +13,9 @@ import pytest
 
 from ntlbg_service.domain.diagnosis.finding import Finding, Level
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.examining import Examination, on_loopback, store_behind
 from ntlbg_service.executors.dashboard import MODE, Dashboard, RefusedError, token_of
 from ntlbg_service.executors.job_client import ClusterAwayError, JobClient
+from ntlbg_service.maintenance.doctor import Examination, on_loopback, store_behind
 from ntlbg_service.nodes import probe
 from ntlbg_service.nodes.probing import left_in, read_cluster
 from ntlbg_service.process.workspace import Workspace

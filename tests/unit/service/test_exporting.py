@@ -16,8 +16,8 @@ from ntlbg_model.model import save_plain
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Work, to_json
 from ntlbg_service.domain.states import AttemptState
-from ntlbg_service.exporting import export
 from ntlbg_service.ledger.records import Run
+from ntlbg_service.maintenance.export import export
 from ntlbg_service.process.permissions import following
 from ntlbg_service.results.attempts import config_of_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
@@ -114,7 +114,7 @@ def test_nothing_is_left_of_an_export_that_fails(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ntlbg_service.exporting._readme", full)
+    monkeypatch.setattr("ntlbg_service.maintenance.export._readme", full)
     with pytest.raises(OSError, match="No space"):
         export(service.ledger, service.storage, run, tmp_path / "models" / "mine")
     assert list((tmp_path / "models").iterdir()) == []

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from ntlbg_service.cleaning import find_litter
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.naming import find_run
 from ntlbg_service.domain.states import AttemptState, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import NewRun, NewSuite, Run
+from ntlbg_service.maintenance.garbage_collection import find_litter
 from ntlbg_service.storage.at_rest import holds_only_kept
 from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import Command, command_on

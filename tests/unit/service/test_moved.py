@@ -22,10 +22,10 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.executors.ray_jobs import RayJobsExecutor
-from ntlbg_service.exporting import export
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.restore import restore
+from ntlbg_service.maintenance.export import export
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.runner.checkpoints import Checkpoints, Place

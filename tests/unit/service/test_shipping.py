@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.controller.spec import launch_spec
-from ntlbg_service.debugging import debug_spec
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import FOLDER
 from ntlbg_service.executors.environment import cluster_driver, local_driver, with_code
+from ntlbg_service.maintenance.debug_run import debug_spec
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.submission.code_snapshot import (
     CHECKOUT,
