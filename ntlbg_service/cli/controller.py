@@ -15,7 +15,7 @@ from ntlbg_service.cli.notify import notify_options, read_states, read_webhook
 from ntlbg_service.cli.options import caps_option, open_ledger, read_caps, workspace_options
 from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness.timeouts import Patience
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.process.redaction import redacted
 from ntlbg_service.process.workspace import Workspace

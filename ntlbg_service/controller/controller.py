@@ -14,9 +14,9 @@ from ntlbg_service.controller.finalizing import Endings
 from ntlbg_service.controller.oom_fallback import Ground
 from ntlbg_service.controller.stall_detection import Pulse
 from ntlbg_service.controller.starting import Starter
-from ntlbg_service.domain.gang import NOT_UP, overdue, roll_back
 from ntlbg_service.domain.launch import ExitRecord, Work
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness.gang import NOT_UP, overdue, roll_back
+from ntlbg_service.domain.liveness.timeouts import Patience
 from ntlbg_service.domain.recovery import UNLIMITED, Decision, Hours
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import Wanted

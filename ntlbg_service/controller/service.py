@@ -9,7 +9,7 @@ from ntlbg_service.controller.effects import Effects
 from ntlbg_service.controller.lease import Lease, in_words
 from ntlbg_service.controller.oom_fallback import Ground
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness.timeouts import Patience
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import RunState

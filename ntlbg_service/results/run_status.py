@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ntlbg_service.domain.errors import InfrastructureError, in_one_line
 from ntlbg_service.domain.launch import Heartbeat, MetricLine, Work
-from ntlbg_service.domain.pace import seconds_left, seconds_per_step
+from ntlbg_service.domain.liveness.pace import seconds_left, seconds_per_step
 from ntlbg_service.domain.recovery import UNLIMITED, Hours
 from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
 from ntlbg_service.ledger.ledger import Ledger

@@ -8,7 +8,7 @@ from ray.train import FailureConfig, RunConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness.timeouts import Patience
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.cluster import NoRayError, connection
 from ntlbg_service.runner.device import device_of, simulated_for

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.gang import TRIES, UP_SECONDS, roll_back
+from ntlbg_service.domain.liveness.gang import TRIES, UP_SECONDS, roll_back
 from ntlbg_service.domain.recovery import LONGEST_WAIT_SECONDS, Ended, FailureClass, decide
 from ntlbg_service.domain.scheduling.board import ask_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Running

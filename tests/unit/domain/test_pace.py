@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_service.domain.pace import LOOKED_AT, seconds_left, seconds_per_step
+from ntlbg_service.domain.liveness.pace import LOOKED_AT, seconds_left, seconds_per_step
 
 
 @given(st.floats(0.01, 1000), st.lists(st.integers(1, 50), min_size=2, max_size=40))

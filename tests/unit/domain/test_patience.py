@@ -2,7 +2,7 @@
 
 import pytest
 
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness.timeouts import Patience
 
 PATIENCE = Patience(silent=10.0, unheard=100.0, stalled=50.0)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness.timeouts import Patience
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.runner.failures import FailureClass, classify

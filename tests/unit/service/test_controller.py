@@ -18,7 +18,7 @@ from ntlbg_service.domain.launch import (
     MetricLine,
     to_json,
 )
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness.timeouts import Patience
 from ntlbg_service.domain.recovery import RETRIES, RUNGS, FailureClass
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
 from ntlbg_service.executors.simulated import finishes

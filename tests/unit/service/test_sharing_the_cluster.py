@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.domain import gang
-from ntlbg_service.domain.gang import NOT_UP, TRIES
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.patience import Patience
+from ntlbg_service.domain.liveness import gang
+from ntlbg_service.domain.liveness.gang import NOT_UP, TRIES
+from ntlbg_service.domain.liveness.timeouts import Patience
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.ledger.records import NewRun

@@ -1,0 +1,1 @@
+"""How long a run may be silent, and how fast it goes."""
