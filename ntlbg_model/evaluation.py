@@ -16,10 +16,10 @@ from ntlbg_model.data.collate import Sample, collate, gather_pairs
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.geometry.visual_tokens import layout_of
 from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.sample import NativeSample
 from ntlbg_model.selection.video import VideoSelector
-from ntlbg_model.tokens.visual_tokens import layout_of
 
 FrameReader = Callable[[Question], Frames]
 """Candidate frames of a question's video. Raises VideoError."""

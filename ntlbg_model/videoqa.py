@@ -29,8 +29,8 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_model.data.collate import Sample, collate
+from ntlbg_model.geometry.visual_tokens import layout_of
 from ntlbg_model.model import NTLBGModel, model_of
-from ntlbg_model.tokens.visual_tokens import layout_of
 
 __all__ = ["Answer", "NTLBGVideoQA", "QuestionError", "default_config"]
 

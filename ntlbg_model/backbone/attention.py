@@ -8,7 +8,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 from transformers.utils import is_flash_attn_2_available
 
-from ntlbg_model.footprint.step import Attention
+from ntlbg_model.geometry.step_shape import Attention
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from ntlbg_model.backbone.positions import around_video, batch_positions
 from ntlbg_model.backbone.prompt import Prompt
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import merge_grid
+from ntlbg_model.geometry.visual_tokens import TokenLayout
 from ntlbg_model.reducers.build import token_positions
 from ntlbg_model.tokens.points import VideoPoints
-from ntlbg_model.tokens.visual_tokens import TokenLayout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from ntlbg_model.footprint.closed_form import (
 from ntlbg_model.footprint.items import GIB, MIB, Footprint
 from ntlbg_model.footprint.load import Load, load_of
 from ntlbg_model.footprint.states import States, Weights, states_of
-from ntlbg_model.footprint.step import Attention, Offload, Precision, Step
 from ntlbg_model.footprint.work import (
     Rates,
     sample_flops,
@@ -18,6 +17,7 @@ from ntlbg_model.footprint.work import (
     training_flops,
     training_hours,
 )
+from ntlbg_model.geometry.step_shape import Attention, Offload, Precision, Step
 
 __all__ = [
     "CONTEXT_GIB",

@@ -19,11 +19,11 @@ from ntlbg_model.footprint.states import (
     answering_step,
     states_of,
 )
-from ntlbg_model.footprint.step import Step
 from ntlbg_model.footprint.tower import with_tower
-from ntlbg_model.native.size import activation_gib
-from ntlbg_model.selector_size import selector_parameters
-from ntlbg_model.tokens.connector_size import connector_bytes, connector_parameters
+from ntlbg_model.geometry.connector_size import connector_bytes, connector_parameters
+from ntlbg_model.geometry.published_size import activation_gib
+from ntlbg_model.geometry.selector_size import selector_parameters
+from ntlbg_model.geometry.step_shape import Step
 
 CONTEXT_GIB = 0.6
 """Driver context, kernels and workspaces of a GPU process, where its profile knows no better."""

@@ -16,7 +16,7 @@ from ntlbg_model.config import Config
 from ntlbg_model.footprint.items import FRAGMENTATION, GIB
 from ntlbg_model.footprint.load import load_of
 from ntlbg_model.footprint.shapes import Shape
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.geometry.step_shape import Step
 
 ITEMS = ("activations", "temporaries", "logits", "vision")
 RANK = 16

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.footprint.shapes import shape_of
-from ntlbg_model.native.size import video_size
-from ntlbg_model.tokens.visual_tokens import layout_of
+from ntlbg_model.geometry.published_size import video_size
+from ntlbg_model.geometry.visual_tokens import layout_of
 
 PATCH = 14
 MERGE = 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint.items import GIB
-from ntlbg_model.footprint.step import Attention, Step
+from ntlbg_model.geometry.step_shape import Attention, Step
 
 STORED = {"none": None, "int8": 1.0, "nf4": 0.56}
 """Bytes of a frozen weight of the language model's blocks by quantisation; None: the compute type.

@@ -8,7 +8,7 @@ from ntlbg_model.config import PAIR
 from ntlbg_model.footprint.items import GIB
 from ntlbg_model.footprint.load import MERGE, PATCH, Load
 from ntlbg_model.footprint.shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, Shape
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.geometry.step_shape import Step
 
 BYTES = {
     TINY.name: (9312, 12464),

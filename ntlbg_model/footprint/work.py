@@ -10,7 +10,7 @@ from ntlbg_model.footprint.items import GIB
 from ntlbg_model.footprint.load import load_of
 from ntlbg_model.footprint.shapes import shape_of
 from ntlbg_model.footprint.states import states_of
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.geometry.step_shape import Step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from ntlbg_model.data.collate import Sample, answer_token, gather_pairs
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
+from ntlbg_model.geometry.visual_tokens import layout_of
 from ntlbg_model.learning.distillation import Teacher
 from ntlbg_model.selection.scoring import FrameScorer
 from ntlbg_model.selection.video import question_words
-from ntlbg_model.tokens.visual_tokens import layout_of
 
 OTHERS = 15
 """Other questions that a question is told apart from."""

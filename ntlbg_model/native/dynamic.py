@@ -9,10 +9,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ntlbg_model.config import Architecture
+from ntlbg_model.geometry.pixel_limits import CELL, PixelLimits
 from ntlbg_model.native.frames import preprocessing, transform_of
 from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.patches import cells
-from ntlbg_model.native.pixels import CELL, PixelLimits
 from ntlbg_model.native.prompt import chat_template
 
 

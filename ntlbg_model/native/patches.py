@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ntlbg_model.native.pixels import CELL
+from ntlbg_model.geometry.pixel_limits import CELL
 
 
 def cells(values: Tensor, patch: int, together: int = 1) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.config import Reducer as ReducerName
+from ntlbg_model.geometry.visual_tokens import TokenLayout, halved
 from ntlbg_model.reducers.llava_video import PooledRows
 from ntlbg_model.reducers.pllava import AdaptivePooling
 from ntlbg_model.reducers.qwen2_vl import Identity
@@ -13,7 +14,6 @@ from ntlbg_model.reducers.valley import Valley
 from ntlbg_model.reducers.video_chatgpt import SpaceAndTimeMeans
 from ntlbg_model.reducers.video_llama2 import SpatialTemporalConvolution
 from ntlbg_model.reducers.videollama import TwoQFormers
-from ntlbg_model.tokens.visual_tokens import TokenLayout, halved
 
 REDUCERS: dict[ReducerName, type[Reducer]] = {
     "qwen2_vl": Identity,

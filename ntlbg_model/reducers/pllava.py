@@ -7,8 +7,8 @@ published pooling would repeat tokens; the adapters' scale at test is what it wa
 import torch.nn.functional as functional
 from torch import Tensor
 
+from ntlbg_model.geometry.visual_tokens import POOLED
 from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
-from ntlbg_model.tokens.visual_tokens import POOLED
 
 
 class AdaptivePooling(Reducer):

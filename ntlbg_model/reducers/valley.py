@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ntlbg_model.config import ValleyPooling
+from ntlbg_model.geometry.connector_size import ATTENTION_WIDTH, TIME_WIDTH, groups
 from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
-from ntlbg_model.tokens.connector_size import ATTENTION_WIDTH, TIME_WIDTH, groups
 from ntlbg_model.tokens.time_encoding import time_encoding
 
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ntlbg_model.geometry.connector_size import ATTENTION_WIDTH, QFORMER_LAYERS, TIME_WIDTH, groups
+from ntlbg_model.geometry.visual_tokens import QUERIES
 from ntlbg_model.reducers.reducer import Reducer
-from ntlbg_model.tokens.connector_size import ATTENTION_WIDTH, QFORMER_LAYERS, TIME_WIDTH, groups
 from ntlbg_model.tokens.time_encoding import time_encoding
-from ntlbg_model.tokens.visual_tokens import QUERIES
 
 
 class QFormerLayer(nn.Module):

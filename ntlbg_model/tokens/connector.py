@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from ntlbg_model.config import ModelConfig
+from ntlbg_model.geometry.visual_tokens import TokenLayout, layout_of
 from ntlbg_model.reducers.build import build_reducer
 from ntlbg_model.tokens.points import VideoPoints
 from ntlbg_model.tokens.rich_points import RichPoints, appended
 from ntlbg_model.tokens.temporal import TemporalEncoder
-from ntlbg_model.tokens.visual_tokens import TokenLayout, layout_of
 
 
 class Connector(nn.Module):

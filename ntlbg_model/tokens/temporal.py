@@ -12,7 +12,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ntlbg_model.config import TemporalConfig
-from ntlbg_model.tokens.connector_size import ATTENTION_WIDTH, TIME_WIDTH, groups
+from ntlbg_model.geometry.connector_size import ATTENTION_WIDTH, TIME_WIDTH, groups
 from ntlbg_model.tokens.memory_bank import MemoryBank
 from ntlbg_model.tokens.time_encoding import time_encoding
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ntlbg_model.tokens.connector_size import TIME_WIDTH
+from ntlbg_model.geometry.connector_size import TIME_WIDTH
 
 LONGEST = 8 * 3600.0
 """Longest period, in the unit of the times; the shortest is two."""

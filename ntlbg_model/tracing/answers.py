@@ -9,7 +9,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ntlbg_model.backbone.positions import generation_positions
 from ntlbg_model.config import Config
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.geometry.step_shape import Step
 from ntlbg_model.tracing.device import Device
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.phases import Phases

@@ -17,7 +17,7 @@ import ntlbg_model.footprint.fitted as fitted
 from ntlbg_model.config import Config, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint.load import load_of
 from ntlbg_model.footprint.shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, Shape
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.geometry.step_shape import Step
 from ntlbg_model.tracing.allocator import Held, held_by
 from ntlbg_model.tracing.answers import record_answers
 from ntlbg_model.tracing.meta_model import Depth

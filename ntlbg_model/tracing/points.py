@@ -3,7 +3,7 @@
 import torch
 
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.tokens.connector_size import CONTEXT_WIDTH
+from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH
 from ntlbg_model.tokens.points import CellContext, VideoPoints
 
 

@@ -13,7 +13,7 @@ from ntlbg_model.data.records import Question
 from ntlbg_model.footprint.closed_form import CONTEXT_GIB
 from ntlbg_model.footprint.items import GIB, Footprint
 from ntlbg_model.footprint.load import load_of
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.geometry.step_shape import Step
 from ntlbg_model.native.load import weightless_native
 from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.sample import NativeSample

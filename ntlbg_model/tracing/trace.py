@@ -13,7 +13,7 @@ from ntlbg_model.footprint.fitted import reserve_share
 from ntlbg_model.footprint.items import GIB, Footprint
 from ntlbg_model.footprint.shapes import shape_of
 from ntlbg_model.footprint.states import States, answering_states, answering_step, states_of
-from ntlbg_model.footprint.step import Step
+from ntlbg_model.geometry.step_shape import Step
 from ntlbg_model.tracing.answers import record_answers, record_generation
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.peaks import Peaks, peaks_of

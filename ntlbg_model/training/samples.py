@@ -13,9 +13,9 @@ from ntlbg_model.data.collate import Sample, gather_pairs
 from ntlbg_model.data.points import PointReader
 from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.geometry.visual_tokens import layout_of
 from ntlbg_model.learning.sampling import Share
 from ntlbg_model.selection.video import VideoSelector
-from ntlbg_model.tokens.visual_tokens import layout_of
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from ntlbg_model.built import used_beside
 from ntlbg_model.config import STRICT, Config
 from ntlbg_model.footprint import (
     CONTEXT_GIB,
@@ -14,6 +13,7 @@ from ntlbg_model.footprint import (
     Step,
     training_hours,
 )
+from ntlbg_model.support import used_beside
 from ntlbg_service.domain.fitting.answering import with_questions
 from ntlbg_service.domain.fitting.candidates import least_step, narrower, ways
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ntlbg_model.built import unbuilt
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Step
+from ntlbg_model.support import unbuilt
 from ntlbg_service.domain.fitting.candidates import choose_attention, choose_precision
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fitting.fit import Fit, Misfit, fit

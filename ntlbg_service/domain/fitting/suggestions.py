@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from ntlbg_model.built import unbuilt
 from ntlbg_model.config import Config
+from ntlbg_model.support import unbuilt
 
 Needs = Callable[[Config], float]
 """GiB that a config needs at least on the device in question."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ntlbg_model.built import unbuilt
+from ntlbg_model.support import unbuilt
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fitting.fit import Fit, Misfit

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntlbg_model.built import used_beside
 from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import CONTEXT_GIB, run_footprint
+from ntlbg_model.support import used_beside
 from ntlbg_service.domain.fitting.fit import CPU_PROCESS_GIB, HOST_SHARE, Fit, Misfit, fit
 from ntlbg_service.domain.fitting.ladder import next_fit
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup

@@ -12,7 +12,7 @@ import pytest
 from ntlbg_model.config import Config, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.footprint import Footprint, Step, load_of, training_flops, training_footprint
 from ntlbg_model.footprint.shapes import QWEN2_VL_2B, QWEN2_VL_7B, TINY, shape_of
-from ntlbg_model.selector_size import selector_parameters
+from ntlbg_model.geometry.selector_size import selector_parameters
 
 
 def config(kept: int, **model: Any) -> Config:

@@ -7,7 +7,6 @@ from typing import get_args
 
 import pytest
 
-from ntlbg_model.built import unbuilt
 from ntlbg_model.config import (
     Config,
     DataConfig,
@@ -22,8 +21,9 @@ from ntlbg_model.config import (
     TemporalConfig,
     TrainingConfig,
 )
+from ntlbg_model.geometry.visual_tokens import COUNTS
 from ntlbg_model.learning.loss_schedule import AUXILIARY
-from ntlbg_model.tokens.visual_tokens import COUNTS
+from ntlbg_model.support import unbuilt
 
 
 def selection(**options: object) -> Config:
@@ -128,5 +128,5 @@ def test_the_tiny_base_is_scored_by_option_words():
 
 
 def test_it_imports_no_torch():
-    code = "import sys, ntlbg_model.built; sys.exit('torch' in sys.modules)"
+    code = "import sys, ntlbg_model.support; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

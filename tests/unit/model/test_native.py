@@ -31,6 +31,7 @@ from ntlbg_model.data.records import Prediction
 from ntlbg_model.data.video import FrameCache
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import Step, load_of, run_footprint
+from ntlbg_model.geometry.published_size import video_size
 from ntlbg_model.native.dynamic import DynamicModel
 from ntlbg_model.native.frames import transform_of
 from ntlbg_model.native.instructblip_video import InstructBlipVideo
@@ -38,7 +39,6 @@ from ntlbg_model.native.llava import Llava
 from ntlbg_model.native.load import CLASSES
 from ntlbg_model.native.model import NativeModel
 from ntlbg_model.native.sample import NativeSample
-from ntlbg_model.native.size import video_size
 from ntlbg_model.variant import load_variant
 
 NATIVE: tuple[Architecture, ...] = tuple(CLASSES)

@@ -28,13 +28,13 @@ from transformers.video_utils import VideoMetadata
 from ntlbg_model.backbone.model import BackboneError, load_backbone
 from ntlbg_model.config import Architecture, Config, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import Step, load_of, run_footprint
+from ntlbg_model.geometry.pixel_limits import PairPixelLimits, PixelLimits
+from ntlbg_model.geometry.published_size import PIXELS, architecture_of, video_size
 from ntlbg_model.native import instructblip_video, qwen3_vl, video_llama3
 from ntlbg_model.native.dynamic import DynamicModel, pixel_limits
 from ntlbg_model.native.load import load_native
 from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.pixels import PairPixelLimits, PixelLimits
 from ntlbg_model.native.prompt import spoken
-from ntlbg_model.native.size import PIXELS, architecture_of, video_size
 from ntlbg_model.native.video_llama3 import changed
 
 KINDS: tuple[Architecture, ...] = ("instructblipvideo", "video_llama_3", "qwen3_vl")

@@ -7,8 +7,8 @@ import torch
 
 from ntlbg_model.config import ModelConfig, Reducer, RichPointsConfig
 from ntlbg_model.footprint import load_of
+from ntlbg_model.geometry.visual_tokens import COUNTS, TokenLayout, layout_of, video_llama2
 from ntlbg_model.reducers.build import REDUCERS, build_reducer, token_positions
-from ntlbg_model.tokens.visual_tokens import COUNTS, TokenLayout, layout_of, video_llama2
 
 PUBLISHED = [
     ("llava_video", (64, 27, 27), 11648),

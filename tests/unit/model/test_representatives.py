@@ -5,13 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntlbg_model.built import unbuilt
 from ntlbg_model.config import Config, SelectionConfig
 from ntlbg_model.selection import gaussian, lbg, robust
 from ntlbg_model.selection.chi_square import chi_square_quantile, chi_square_share
 from ntlbg_model.selection.low_rank import LowRankGaussian
 from ntlbg_model.selection.net import number_theoretic_net, through_normal, through_quantiles
 from ntlbg_model.selection.select import select_pairs
+from ntlbg_model.support import unbuilt
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, LossConfig, ModelConfig, SelectionConfig, TrainingConfig
+from ntlbg_model.geometry.selector_size import FEATURE_WIDTHS, selector_parameters
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
 from ntlbg_model.selection.conditioned import QuestionGaussian, conditioned_distances
@@ -18,7 +19,6 @@ from ntlbg_model.selection.index import index_points, project
 from ntlbg_model.selection.lbg import refine
 from ntlbg_model.selection.ntlbg import floored
 from ntlbg_model.selection.selector import NTLBGSelector, Scored, standardised
-from ntlbg_model.selector_size import FEATURE_WIDTHS, selector_parameters
 
 WIDTH, QUESTION = 12, 10
 

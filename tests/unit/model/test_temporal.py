@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ntlbg_model.config import TemporalConfig
-from ntlbg_model.tokens.connector_size import TIME_WIDTH
+from ntlbg_model.geometry.connector_size import TIME_WIDTH
 from ntlbg_model.tokens.memory_bank import MemoryBank
 from ntlbg_model.tokens.temporal import SEGMENT, TemporalEncoder
 from ntlbg_model.tokens.time_encoding import time_encoding

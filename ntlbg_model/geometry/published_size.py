@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ntlbg_model.config import Architecture
-from ntlbg_model.native.pixels import CELL, PairPixelLimits, PixelLimits
+from ntlbg_model.geometry.pixel_limits import CELL, PairPixelLimits, PixelLimits
 
 
 @dataclass(frozen=True, kw_only=True)

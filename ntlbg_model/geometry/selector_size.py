@@ -1,7 +1,7 @@
 """Number of parameters of the learned selector, by option. Standard library only."""
 
 from ntlbg_model.config import Config
-from ntlbg_model.tokens.connector_size import CONTEXT_WIDTH
+from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH
 
 FEATURE_WIDTHS = {"pixels": CONTEXT_WIDTH, "backbone": 2560, "clip": 768, "siglip": 1152}
 """Width of the features: thumbnails; mean and deviation of Qwen2-VL's vision blocks; the image

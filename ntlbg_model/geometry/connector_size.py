@@ -4,7 +4,7 @@ Standard library only, so that memory can be predicted without building anything
 """
 
 from ntlbg_model.config import ModelConfig
-from ntlbg_model.tokens.visual_tokens import QUERIES
+from ntlbg_model.geometry.visual_tokens import QUERIES
 
 ATTENTION_WIDTH = 512
 """Most channels of attention over points, of Q-Formers and of Valley's transformer."""

@@ -1,0 +1,1 @@
+"""Sizes and positions of what a model sees and adds, without torch."""
