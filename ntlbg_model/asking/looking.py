@@ -8,6 +8,7 @@ from torch import Tensor
 from ntlbg_model.asking.asked import QuestionError
 from ntlbg_model.asking.watched import WatchedVideo
 from ntlbg_model.backbone.model import Backbone
+from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.config import PAIR, Config, SelectionConfig, VideoConfig
 from ntlbg_model.data.points import cell_context
 from ntlbg_model.selection import gaussian
@@ -15,7 +16,6 @@ from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.scoring import FrameScorer
 from ntlbg_model.selection.select import Selection, select_pairs
 from ntlbg_model.selection.video import LearnedChoice, video_seed
-from ntlbg_model.tokens.points import VideoPoints
 
 MOST_KEPT = 512
 """Frames kept by default at most: 16,384 tokens at 224 x 224 pixels."""

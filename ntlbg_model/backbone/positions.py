@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ntlbg_model.reducers.reducer import grid_positions
-
 
 def sparse_positions(prefix: int, pairs: Tensor, grid: tuple[int, int], suffix: int) -> Tensor:
     """Ids [3, prefix + k h w + suffix] (temporal, height, width) of text, video, text.
@@ -20,6 +18,15 @@ def sparse_positions(prefix: int, pairs: Tensor, grid: tuple[int, int], suffix: 
     `pairs` [k] are candidate pair indices, ascending; `grid` is (h, w) in language-model tokens.
     """
     return around_video(prefix, grid_positions(pairs, *grid), suffix)
+
+
+def grid_positions(times: Tensor, height: int, width: int) -> Tensor:
+    """Ids [3, t h w] of a regular grid whose t slices have the temporal ids `times` [t]."""
+    device = times.device
+    temporal = times.long().repeat_interleave(height * width)
+    rows = torch.arange(height, device=device).repeat_interleave(width).repeat(times.numel())
+    columns = torch.arange(width, device=device).repeat(times.numel() * height)
+    return torch.stack((temporal, rows, columns))
 
 
 def around_video(prefix: int, video: Tensor, suffix: int) -> Tensor:

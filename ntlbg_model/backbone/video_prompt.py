@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from ntlbg_model.tokens.points import VideoPoints
+from ntlbg_model.backbone.video_points import VideoPoints
 
 
 @dataclass(frozen=True, kw_only=True)

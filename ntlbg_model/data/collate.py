@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ntlbg_model.backbone.positions import around_video, batch_positions
 from ntlbg_model.backbone.prompt import Prompt
+from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import merge_grid
 from ntlbg_model.geometry.visual_tokens import TokenLayout
 from ntlbg_model.reducers.build import token_positions
-from ntlbg_model.tokens.points import VideoPoints
 
 
 @dataclass(frozen=True, kw_only=True)

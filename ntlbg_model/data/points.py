@@ -5,10 +5,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ntlbg_model.backbone.video_points import CellContext, VideoPoints
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.selection import gaussian
 from ntlbg_model.selection.features import pair_features
-from ntlbg_model.tokens.points import CellContext, VideoPoints, voronoi_cells
+from ntlbg_model.tokens.points import voronoi_cells
 
 
 class PointReader:

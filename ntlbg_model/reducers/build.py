@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
+from ntlbg_model.backbone.positions import grid_positions
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.config import Reducer as ReducerName
 from ntlbg_model.geometry.visual_tokens import TokenLayout, halved
 from ntlbg_model.reducers.llava_video import PooledRows
 from ntlbg_model.reducers.pllava import AdaptivePooling
 from ntlbg_model.reducers.qwen2_vl import Identity
-from ntlbg_model.reducers.reducer import Reducer, grid_positions
+from ntlbg_model.reducers.reducer import Reducer
 from ntlbg_model.reducers.valley import Valley
 from ntlbg_model.reducers.video_chatgpt import SpaceAndTimeMeans
 from ntlbg_model.reducers.video_llama2 import SpatialTemporalConvolution

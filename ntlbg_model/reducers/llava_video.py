@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ntlbg_model.backbone.positions import grid_positions
 from ntlbg_model.geometry.visual_tokens import halved
-from ntlbg_model.reducers.reducer import Reducer, grid_positions
+from ntlbg_model.reducers.reducer import Reducer
 
 
 class PooledRows(Reducer):

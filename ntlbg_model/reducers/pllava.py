@@ -7,8 +7,9 @@ published pooling would repeat tokens; the adapters' scale at test is what it wa
 import torch.nn.functional as functional
 from torch import Tensor
 
+from ntlbg_model.backbone.positions import grid_positions
 from ntlbg_model.geometry.visual_tokens import POOLED
-from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
+from ntlbg_model.reducers.reducer import Reducer, pooled_times
 
 
 class AdaptivePooling(Reducer):

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from ntlbg_model.reducers.reducer import Reducer, grid_positions
+from ntlbg_model.backbone.positions import grid_positions
+from ntlbg_model.reducers.reducer import Reducer
 
 
 class Identity(Reducer):

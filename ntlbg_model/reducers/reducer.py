@@ -25,15 +25,6 @@ class Reducer(nn.Module, ABC):
         """Tokens [m, d] of `features` [k, h, w, d] at candidate pairs `pairs` [k]."""
 
 
-def grid_positions(times: Tensor, height: int, width: int) -> Tensor:
-    """Ids [3, t h w] of a regular grid whose t slices have the temporal ids `times` [t]."""
-    device = times.device
-    temporal = times.long().repeat_interleave(height * width)
-    rows = torch.arange(height, device=device).repeat_interleave(width).repeat(times.numel())
-    columns = torch.arange(width, device=device).repeat(times.numel() * height)
-    return torch.stack((temporal, rows, columns))
-
-
 def pooled_times(pairs: Tensor, bounds: list[tuple[int, int]]) -> Tensor:
     """Mean temporal id [t], rounded down, of each slice `start:stop` of `pairs`."""
     means = [pairs[start:stop].float().mean().floor() for start, stop in bounds]

@@ -7,9 +7,10 @@ the grid's own mean as the query; the pooling stands behind the projection; pair
 import torch
 from torch import Tensor, nn
 
+from ntlbg_model.backbone.positions import grid_positions
 from ntlbg_model.config import ValleyPooling
 from ntlbg_model.geometry.connector_size import ATTENTION_WIDTH, TIME_WIDTH, groups
-from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
+from ntlbg_model.reducers.reducer import Reducer, pooled_times
 from ntlbg_model.tokens.time_encoding import time_encoding
 
 

@@ -7,7 +7,8 @@ of frames; as many temporal tokens as pairs, where the published code pads to 10
 import torch
 from torch import Tensor
 
-from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
+from ntlbg_model.backbone.positions import grid_positions
+from ntlbg_model.reducers.reducer import Reducer, pooled_times
 
 
 class SpaceAndTimeMeans(Reducer):

@@ -9,9 +9,10 @@ without squeeze-and-excitation; frame pairs instead of frames.
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ntlbg_model.backbone.positions import grid_positions
 from ntlbg_model.geometry.connector_size import CONVOLUTION_BLOCKS, CONVOLUTION_WIDTH, groups
 from ntlbg_model.geometry.visual_tokens import STC_PADDING, convolved
-from ntlbg_model.reducers.reducer import Reducer, grid_positions, pooled_times
+from ntlbg_model.reducers.reducer import Reducer, pooled_times
 
 
 class RegNetBlock(nn.Module):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.geometry.visual_tokens import TokenLayout, layout_of
 from ntlbg_model.reducers.build import build_reducer
-from ntlbg_model.tokens.points import VideoPoints
 from ntlbg_model.tokens.rich_points import RichPoints, appended
 from ntlbg_model.tokens.temporal import TemporalEncoder
 

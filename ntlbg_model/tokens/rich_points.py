@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ntlbg_model.backbone.video_points import CellContext, VideoPoints
 from ntlbg_model.config import RichPointsConfig
 from ntlbg_model.geometry.connector_size import FACTS, TIME_WIDTH
-from ntlbg_model.tokens.points import CellContext, VideoPoints, attention_pool, members
+from ntlbg_model.tokens.points import attention_pool, members
 from ntlbg_model.tokens.time_encoding import time_encoding
 
 

@@ -2,9 +2,9 @@
 
 import torch
 
+from ntlbg_model.backbone.video_points import CellContext, VideoPoints
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH
-from ntlbg_model.tokens.points import CellContext, VideoPoints
 
 
 def random_points(config: Config, pairs: int, device: str) -> VideoPoints:

@@ -11,6 +11,7 @@ from small_qwen import question
 from transformers import TrainerCallback
 
 from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.config import (
     Config,
     EvaluationConfig,
@@ -29,7 +30,6 @@ from ntlbg_model.evaluation import evaluate
 from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH, connector_bytes, connector_parameters
 from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of, saved_options
 from ntlbg_model.tokens.connector import build_connector
-from ntlbg_model.tokens.points import VideoPoints
 from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer
 
 Reader = Callable[[Question], Frames]

@@ -12,6 +12,7 @@ from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.generation import generate
 from ntlbg_model.backbone.model import Backbone, BackboneError, answer_logits, load_backbone
 from ntlbg_model.backbone.prompt import build_prompt
+from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.backbone.vision import patchify, vision_features
 from ntlbg_model.config import (
     Config,
@@ -28,7 +29,6 @@ from ntlbg_model.data.video import Frames
 from ntlbg_model.selection.attach import with_selector
 from ntlbg_model.selection.vision_blocks import block_features
 from ntlbg_model.tiny_base import architecture
-from ntlbg_model.tokens.points import VideoPoints
 from ntlbg_model.training import build_trainer
 
 Reader = Callable[[Question], Frames]
