@@ -32,8 +32,8 @@ import torch  # noqa: E402
 from ntlbg_model.config import Config  # noqa: E402
 from ntlbg_model.data.longvideobench import read_longvideobench  # noqa: E402
 from ntlbg_model.data.video import FrameCache  # noqa: E402
+from ntlbg_model.modeling.load import load_variant  # noqa: E402
 from ntlbg_model.training import build_trainer  # noqa: E402
-from ntlbg_model.variant import load_variant  # noqa: E402
 from ntlbg_service.runner.callback import ReportCallback  # noqa: E402
 from ntlbg_service.runner.checkpoints import Checkpoints, Place  # noqa: E402
 from ntlbg_service.storage.layout import AttemptKeys  # noqa: E402

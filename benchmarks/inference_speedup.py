@@ -33,24 +33,24 @@ import psutil
 import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from ntlbg_model.asking.stages import STAGES, Stages
-from ntlbg_model.asking.watched import watch
 from ntlbg_model.backbone.attention import available, register
-from ntlbg_model.backbone.checkpoint import Device, best_device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention, vision_features
 from ntlbg_model.config import PAIR, SelectionConfig, VideoConfig
-from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.render import render
 from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.data.needles.write import encode
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import read_frames
+from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.checkpoint import Device, best_device, load_for_answers
+from ntlbg_model.records import Question
 from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.select import select_pairs
+from ntlbg_model.streaming_qa.stages import STAGES, Stages
+from ntlbg_model.streaming_qa.streamed_video import watch
 from ntlbg_model.tiny_base import architecture
 
 SEED = 7100

@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ntlbg_model.backbone.generation import generate
 from ntlbg_model.config import (
     Config,
     ModelConfig,
@@ -37,6 +36,7 @@ from ntlbg_model.config import (
 )
 from ntlbg_model.footprint import Step
 from ntlbg_model.footprint.shapes import shape_of
+from ntlbg_model.modeling.generation import generate
 from ntlbg_model.tracing.answers import record_answers, record_generation
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.peaks import peaks_of

@@ -26,8 +26,8 @@ from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import PAIR, ModelConfig
-from ntlbg_model.data.collate import Sample, collate
-from ntlbg_model.data.records import Question
+from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.records import Question
 
 STEPS = ("every pair computed", "all pairs remembered")
 

@@ -12,14 +12,14 @@ from torch import Tensor
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.data.collate import Sample, collate, gather_pairs
-from ntlbg_model.data.points import PointReader
-from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.geometry.visual_tokens import layout_of
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.sample import NativeSample
-from ntlbg_model.selection.video import VideoSelector
+from ntlbg_model.inputs.collate import Sample, collate, gather_pairs
+from ntlbg_model.inputs.points import PointReader
+from ntlbg_model.modeling.video_selection import VideoSelector
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.sample import NativeSample
+from ntlbg_model.records import Prediction, Question
 
 FrameReader = Callable[[Question], Frames]
 """Candidate frames of a question's video. Raises VideoError."""

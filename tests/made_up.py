@@ -7,7 +7,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 from ntlbg_service.report.html import Provenance
 from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, VariantResult
 from ntlbg_service.report.strips import FrameStrip, KeptFrames

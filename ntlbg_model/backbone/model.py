@@ -25,7 +25,8 @@ from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH
 from ntlbg_model.geometry.published_size import architecture_of
-from ntlbg_model.model import NTLBGModel, connector_options
+from ntlbg_model.modeling.connector import build_connector
+from ntlbg_model.modeling.model import NTLBGModel, connector_options
 from ntlbg_model.safe_loading import (
     DATA_ALONE,
     UNREADABLE,
@@ -33,7 +34,6 @@ from ntlbg_model.safe_loading import (
     check_checkpoint,
     refuse_quantised,
 )
-from ntlbg_model.tokens.connector import build_connector
 
 TINY = Path(__file__).parent.parent / "tiny_base" / "checkpoint"
 """The base model that 'tiny' names."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 
 Scoring = Literal["option_words", "letters"]
 

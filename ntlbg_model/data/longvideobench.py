@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ntlbg_model.data.records import MOST, Question
+from ntlbg_model.records import MOST, Question
 
 ANNOTATIONS = "lvb_val.json"
 VIDEOS = "videos"

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.config import Config
-from ntlbg_model.data.candidates import Candidates
-from ntlbg_model.data.collate import collate
+from ntlbg_model.inputs.candidates import Candidates
+from ntlbg_model.inputs.collate import collate
 from ntlbg_model.learning import losses
 from ntlbg_model.selection.index import VideoIndex
 from ntlbg_model.selection.selector import Chosen, NTLBGSelector, Scored

@@ -9,14 +9,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.data.records import Question
 from ntlbg_model.footprint.closed_form import CONTEXT_GIB
 from ntlbg_model.footprint.items import GIB, Footprint
 from ntlbg_model.footprint.load import load_of
 from ntlbg_model.geometry.step_shape import Step
-from ntlbg_model.native.load import weightless_native
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.sample import NativeSample
+from ntlbg_model.published_models.load import weightless_native
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.sample import NativeSample
+from ntlbg_model.records import Question
 from ntlbg_model.tracing.device import Device
 from ntlbg_model.tracing.meta_model import DTYPES
 from ntlbg_model.tracing.peaks import peaks_of

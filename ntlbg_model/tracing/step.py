@@ -18,7 +18,7 @@ from ntlbg_model.backbone.vision import tower_features, vision_features
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.footprint.load import load_of
 from ntlbg_model.geometry.step_shape import Step
-from ntlbg_model.model import NTLBGModel
+from ntlbg_model.modeling.model import NTLBGModel
 from ntlbg_model.tracing.attention import Kernel
 from ntlbg_model.tracing.device import Device
 from ntlbg_model.tracing.meta_model import DTYPES, Depth, random_backbone

@@ -11,19 +11,19 @@ from transformers import TrainerCallback, TrainingArguments
 from ntlbg_model.backbone.beside import stand_beside
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import Config
-from ntlbg_model.data.candidates import Candidates
-from ntlbg_model.data.collate import Sample, collate, targets
-from ntlbg_model.data.records import Question
 from ntlbg_model.footprint import Offload
-from ntlbg_model.learning.joint_data import QuestionCandidates
-from ntlbg_model.learning.sampling import Share
+from ntlbg_model.inputs.candidates import Candidates
+from ntlbg_model.inputs.collate import Sample, collate, targets
+from ntlbg_model.records import Question
 from ntlbg_model.sharding import deepspeed_config, spread, without_compiled_collectives
+from ntlbg_model.training.joint_data import QuestionCandidates
 from ntlbg_model.training.samples import (
     FrameReader,
     NoTrainingDataError,
     QuestionSamples,
     usable_sets,
 )
+from ntlbg_model.training.sampling import Share
 from ntlbg_model.training.trainer import NTLBGTrainer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

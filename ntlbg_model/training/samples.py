@@ -9,13 +9,13 @@ from torch.utils.data import Dataset
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.data.collate import Sample, gather_pairs
-from ntlbg_model.data.points import PointReader
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.geometry.visual_tokens import layout_of
-from ntlbg_model.learning.sampling import Share
-from ntlbg_model.selection.video import VideoSelector
+from ntlbg_model.inputs.collate import Sample, gather_pairs
+from ntlbg_model.inputs.points import PointReader
+from ntlbg_model.modeling.video_selection import VideoSelector
+from ntlbg_model.records import Question
+from ntlbg_model.training.sampling import Share
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, Trainer
 from ntlbg_model.backbone.beside import weights_beside
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.config import Config
-from ntlbg_model.data.candidates import Candidates
+from ntlbg_model.inputs.candidates import Candidates
 from ntlbg_model.learning.finite import (
     ADVICE,
     NonFiniteLossError,
@@ -25,9 +25,9 @@ from ntlbg_model.learning.finite import (
 from ntlbg_model.learning.joint import Questions
 from ntlbg_model.learning.loss_schedule import loss_weights
 from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
-from ntlbg_model.learning.sampling import MixtureSampler, Share
-from ntlbg_model.model import NTLBGModel, save_plain
-from ntlbg_model.selection.video import video_seed
+from ntlbg_model.modeling.model import NTLBGModel, save_plain
+from ntlbg_model.modeling.video_selection import video_seed
+from ntlbg_model.training.sampling import MixtureSampler, Share
 
 
 class NTLBGTrainer(Trainer):  # type: ignore[misc]

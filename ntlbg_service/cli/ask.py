@@ -11,7 +11,7 @@ from ntlbg_service.cli.words import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ntlbg_model.videoqa import Answer, NTLBGVideoQA
+    from ntlbg_model.streaming_qa.videoqa import Answer, NTLBGVideoQA
 
 NAMED = 6
 """Times that are printed; the strip shows more."""
@@ -54,7 +54,7 @@ def command(
 
     from ntlbg_model.data.video import VideoError
     from ntlbg_model.selection.image_text import EncoderError
-    from ntlbg_model.videoqa import QuestionError
+    from ntlbg_model.streaming_qa.videoqa import QuestionError
     from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.report.answer_strip import draw_answer
@@ -109,7 +109,7 @@ def _load(model: str, workspace: Workspace) -> "NTLBGVideoQA":
 
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.selection.image_text import EncoderError
-    from ntlbg_model.videoqa import NTLBGVideoQA
+    from ntlbg_model.streaming_qa.videoqa import NTLBGVideoQA
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.results.attempts import config_of_checkpoint
 

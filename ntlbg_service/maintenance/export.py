@@ -117,7 +117,7 @@ def _chosen(
 
 
 def _fill(folder: Path, storage: Storage, run: Run, marker: CheckpointMarker) -> None:
-    from ntlbg_model.backbone.checkpoint import add_words
+    from ntlbg_model.modeling.checkpoint import add_words
 
     source = storage.path(marker.path)
     links = [path for path in source.rglob("*") if path.is_symlink()]
@@ -174,7 +174,7 @@ def _readme(run: Run, marker: CheckpointMarker, results: dict[str, float]) -> st
 
 Step {marker.step} of run {run.run_id}, on the base model `{base}`.
 
-    from ntlbg_model.videoqa import NTLBGVideoQA
+    from ntlbg_model.streaming_qa.videoqa import NTLBGVideoQA
     NTLBGVideoQA.from_pretrained("FOLDER").answer("video.mp4", "a question?")
 
 or `ntlbg ask video.mp4 "a question?" --model FOLDER`, which also takes the selection of the run's

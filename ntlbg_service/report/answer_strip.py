@@ -12,7 +12,7 @@ from ntlbg_model.data.video import probe, read_frames
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ntlbg_model.videoqa import Answer
+    from ntlbg_model.streaming_qa.videoqa import Answer
 
 SHOWN = 32
 """Frames in the picture, one a pair."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from ntlbg_model.config import Config
 from ntlbg_model.data.longvideobench import DatasetError, read_longvideobench
-from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import FrameCache, Frames, VideoError
+from ntlbg_model.records import Prediction, Question
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.ledger.records import Run
 from ntlbg_service.process.workspace import Workspace

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from ntlbg_model.config import Metric
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 from ntlbg_model.statistics import Observation, mean_over_seeds
 from ntlbg_service.domain.measures import Measure
 from ntlbg_service.report.results import RunResult, VariantResult

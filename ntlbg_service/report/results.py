@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ntlbg_model.config import Metric
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 from ntlbg_service.domain.measures import MEASURES
 
 FINISHED = "finished"

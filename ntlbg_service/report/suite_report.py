@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 from ntlbg_service.domain.errors import in_one_line
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.suite import SuiteFiles

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ntlbg_model.backbone.exported import ORIGIN, OriginError, origin_of
 from ntlbg_model.config import Config
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 from ntlbg_service.domain.errors import UserError, in_one_line
 from ntlbg_service.domain.launch import (
     CheckpointMarker,

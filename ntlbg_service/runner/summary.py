@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 
 
 def summarise(dataset: str, predictions: Sequence[Prediction]) -> dict[str, float]:

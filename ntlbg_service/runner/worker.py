@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import DatasetConfig
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 from ntlbg_service.domain.launch import FOLDER, LaunchSpec, Whereabouts, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
@@ -87,7 +87,7 @@ def _train_and_evaluate(spec: LaunchSpec, progress: Progress) -> None:
     import torch
 
     from ntlbg_model.data.video import FrameCache
-    from ntlbg_model.variant import load_variant
+    from ntlbg_model.modeling.load import load_variant
 
     device = progress.device
     if device.name == "cpu":
@@ -117,8 +117,8 @@ def _train_and_evaluate(spec: LaunchSpec, progress: Progress) -> None:
 
 
 def _train(spec: LaunchSpec, progress: Progress, backbone: Any, cache: Any) -> None:
-    from ntlbg_model.learning.sampling import Share
     from ntlbg_model.training import build_trainer
+    from ntlbg_model.training.sampling import Share
     from ntlbg_service.runner.callback import ReportCallback
 
     config = spec.config

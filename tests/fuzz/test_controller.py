@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_model.data.records import Prediction
+from ntlbg_model.records import Prediction
 from ntlbg_service.domain.errors import NtlbgError
 from ntlbg_service.domain.launch import ExitRecord, Heartbeat, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass

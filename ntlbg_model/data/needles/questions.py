@@ -24,7 +24,7 @@ from ntlbg_model.data.needles.vocabulary import (
     SHAPES,
     needle_colours,
 )
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 
 TYPES = ("attribute", "count", "order", "global")
 """Question categories; the last needs drawn scenes."""

@@ -18,7 +18,7 @@ from ntlbg_model.data.needles.plan import FPS, NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.render import Frames, render
 from ntlbg_model.data.needles.sampling import sample_video
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 
 CARD = "needles.json"
 SUBTITLES = "subtitles"

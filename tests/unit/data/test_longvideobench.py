@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ntlbg_model.data.longvideobench import DatasetError, data_identity, read_longvideobench
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 
 ROW: dict[str, Any] = {
     "video_id": "aB3_dEfGh1k",

@@ -9,7 +9,7 @@ from ntlbg_model.data.needles.plan import NeedlesSpec, Split, VideoPlan
 from ntlbg_model.data.needles.questions import TYPES, duration_group, questions
 from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.data.needles.vocabulary import HELD_OUT, NUMBERS, SHAPES, VOCABULARY
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 
 Asked = list[tuple[VideoPlan, Question]]
 

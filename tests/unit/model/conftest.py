@@ -9,8 +9,8 @@ from small_qwen import random_model
 
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.vision import use_batched_attention
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
+from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 
 

@@ -26,8 +26,8 @@ from transformers import (
 
 from ntlbg_model.config import Architecture
 from ntlbg_model.geometry.published_size import PIXELS
-from ntlbg_model.native.instructblip_video import QUESTIONS
-from ntlbg_model.native.load import CLASSES
+from ntlbg_model.published_models.instructblip_video import QUESTIONS
+from ntlbg_model.published_models.load import CLASSES
 
 SIDES: dict[Architecture, int] = {
     "llava_onevision": 384,

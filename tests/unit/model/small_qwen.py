@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 
 WORDS = ("red", "blue", "green", "white", "cyan")

@@ -18,7 +18,7 @@ from ntlbg_model.backbone.vision import (
     vision_features,
 )
 from ntlbg_model.config import ModelConfig
-from ntlbg_model.data.collate import Sample, collate, gather_pairs
+from ntlbg_model.inputs.collate import Sample, collate, gather_pairs
 from ntlbg_model.tiny_base import architecture
 
 STAR = "what colour is the star that flashed?"

@@ -22,14 +22,14 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.data.collate import collate
-from ntlbg_model.data.points import cell_context
-from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH, connector_bytes, connector_parameters
-from ntlbg_model.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of, saved_options
-from ntlbg_model.tokens.connector import build_connector
+from ntlbg_model.inputs.collate import collate
+from ntlbg_model.inputs.points import cell_context
+from ntlbg_model.modeling.connector import build_connector
+from ntlbg_model.modeling.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of, saved_options
+from ntlbg_model.records import Prediction, Question
 from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer
 
 Reader = Callable[[Question], Frames]

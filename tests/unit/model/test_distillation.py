@@ -12,8 +12,8 @@ from ntlbg_model.config import ModelConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.sampling import sample_video
-from ntlbg_model.learning.distillation import attention_over_pairs, teacher_layers
 from ntlbg_model.tiny_base.footage import frame_pairs
+from ntlbg_model.training.distillation import attention_over_pairs, teacher_layers
 
 
 def loaded(attention: str = "sdpa") -> Backbone:

@@ -18,10 +18,10 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.data.collate import Sample, collate
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
+from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.learning.finite import NonFiniteLossError, refusal, what_is_not_finite
+from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NTLBGTrainer, build_trainer
 from ntlbg_service.domain.recovery import Ended, FailureClass, decide

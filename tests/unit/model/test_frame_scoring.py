@@ -17,12 +17,12 @@ from ntlbg_model.data.longvideobench import read_longvideobench
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.vocabulary import VOCABULARY
 from ntlbg_model.data.needles.write import write_needles
-from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames, read_frames
 from ntlbg_model.evaluation import evaluate, moment_recall
+from ntlbg_model.modeling.video_selection import VideoSelector
+from ntlbg_model.records import Prediction, Question
 from ntlbg_model.selection.image_text import EncoderError, load_encoder
 from ntlbg_model.selection.scoring import FrameScorer, VideoCache
-from ntlbg_model.selection.video import VideoSelector
 from ntlbg_model.selection.vision_blocks import (
     block_features,
     first_blocks,

@@ -4,13 +4,13 @@ import pytest
 import torch
 from small_qwen import question
 
-from ntlbg_model.backbone.generation import generate
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import sparse_positions
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
-from ntlbg_model.data.collate import Sample, collate
+from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.generation import generate
 
 PAIRS = torch.tensor([3, 9, 40, 41, 90])
 

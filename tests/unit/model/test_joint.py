@@ -10,7 +10,6 @@ import torch
 from small_qwen import question, random_model
 from transformers import TrainerCallback
 
-from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention
@@ -24,22 +23,23 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.sampling import sample_video
-from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
+from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.learning.loss_schedule import AUXILIARY
-from ntlbg_model.model import NTLBGModel
-from ntlbg_model.selection.attach import with_selector
-from ntlbg_model.selection.video import VideoSelector
+from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.load import load_variant
+from ntlbg_model.modeling.model import NTLBGModel
+from ntlbg_model.modeling.selector_attached import with_selector
+from ntlbg_model.modeling.video_selection import VideoSelector
+from ntlbg_model.records import Prediction, Question
+from ntlbg_model.streaming_qa.videoqa import default_config
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.training import NTLBGTrainer, build_trainer
-from ntlbg_model.variant import load_variant
-from ntlbg_model.videoqa import default_config
 
 Reader = Callable[[Question], Frames]
 

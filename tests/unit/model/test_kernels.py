@@ -12,7 +12,7 @@ from ntlbg_model.backbone.gate import use_gated_attention
 from ntlbg_model.backbone.model import Backbone, BackboneError, answer_logits, load_backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import ModelConfig
-from ntlbg_model.data.collate import Sample, collate
+from ntlbg_model.inputs.collate import Sample, collate
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

@@ -27,19 +27,19 @@ from ntlbg_model.config import (
 from ntlbg_model.data.longvideobench import read_longvideobench
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.write import write_needles
-from ntlbg_model.data.records import Prediction
 from ntlbg_model.data.video import FrameCache
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import Step, load_of, run_footprint
 from ntlbg_model.geometry.published_size import video_size
-from ntlbg_model.native.dynamic import DynamicModel
-from ntlbg_model.native.frames import transform_of
-from ntlbg_model.native.instructblip_video import InstructBlipVideo
-from ntlbg_model.native.llava import Llava
-from ntlbg_model.native.load import CLASSES
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.sample import NativeSample
-from ntlbg_model.variant import load_variant
+from ntlbg_model.modeling.load import load_variant
+from ntlbg_model.published_models.dynamic import DynamicModel
+from ntlbg_model.published_models.frames import transform_of
+from ntlbg_model.published_models.instructblip_video import InstructBlipVideo
+from ntlbg_model.published_models.llava import Llava
+from ntlbg_model.published_models.load import CLASSES
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.sample import NativeSample
+from ntlbg_model.records import Prediction
 
 NATIVE: tuple[Architecture, ...] = tuple(CLASSES)
 PUBLISHED = {

@@ -30,12 +30,12 @@ from ntlbg_model.config import Architecture, Config, ModelConfig, TrainingConfig
 from ntlbg_model.footprint import Step, load_of, run_footprint
 from ntlbg_model.geometry.pixel_limits import PairPixelLimits, PixelLimits
 from ntlbg_model.geometry.published_size import PIXELS, architecture_of, video_size
-from ntlbg_model.native import instructblip_video, qwen3_vl, video_llama3
-from ntlbg_model.native.dynamic import DynamicModel, pixel_limits
-from ntlbg_model.native.load import load_native
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.prompt import spoken
-from ntlbg_model.native.video_llama3 import changed
+from ntlbg_model.published_models import instructblip_video, qwen3_vl, video_llama3
+from ntlbg_model.published_models.dynamic import DynamicModel, pixel_limits
+from ntlbg_model.published_models.load import load_native
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.prompt import spoken
+from ntlbg_model.published_models.video_llama3 import changed
 
 KINDS: tuple[Architecture, ...] = ("instructblipvideo", "video_llama_3", "qwen3_vl")
 DYNAMIC: tuple[Architecture, ...] = tuple(PIXELS)

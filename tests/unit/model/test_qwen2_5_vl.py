@@ -8,8 +8,6 @@ import torch
 from small_qwen import question
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from ntlbg_model.backbone.checkpoint import Device, load_for_answers
-from ntlbg_model.backbone.generation import generate
 from ntlbg_model.backbone.model import Backbone, BackboneError, answer_logits, load_backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.video_points import VideoPoints
@@ -23,10 +21,12 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.data.collate import Sample, collate
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
-from ntlbg_model.selection.attach import with_selector
+from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.generation import generate
+from ntlbg_model.modeling.selector_attached import with_selector
+from ntlbg_model.records import Question
 from ntlbg_model.selection.vision_blocks import block_features
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import build_trainer

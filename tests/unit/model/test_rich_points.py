@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ntlbg_model.config import RichPointsConfig
-from ntlbg_model.data.points import candidate_statistics, cell_context
 from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH
+from ntlbg_model.inputs.points import candidate_statistics, cell_context
 from ntlbg_model.tokens.points import (
     CellContext,
     VideoPoints,

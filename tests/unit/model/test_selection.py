@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntlbg_model.config import SelectionConfig, VideoConfig
+from ntlbg_model.modeling.video_selection import VideoSelector, video_seed
 from ntlbg_model.selection import baselines, gaussian
 from ntlbg_model.selection.capped import inclusion_probabilities
 from ntlbg_model.selection.cells import pick, time_cells
@@ -14,7 +15,6 @@ from ntlbg_model.selection.features import pair_features
 from ntlbg_model.selection.median_contour import median_contour
 from ntlbg_model.selection.ntlbg import ntlbg_scores
 from ntlbg_model.selection.select import select_pairs
-from ntlbg_model.selection.video import VideoSelector, video_seed
 
 METHODS = ("ntlbg", "median_contour", "uniform", "random")
 

@@ -22,10 +22,10 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import Offload
+from ntlbg_model.records import Question
 from ntlbg_model.training import DTYPES, build_trainer
 
 WORKERS = 2

@@ -18,8 +18,8 @@ from ntlbg_model.config import (
     VideoConfig,
 )
 from ntlbg_model.footprint import GIB, answering_footprint
-from ntlbg_model.native.frames import FrameTransform
-from ntlbg_model.native.load import load_native
+from ntlbg_model.published_models.frames import FrameTransform
+from ntlbg_model.published_models.load import load_native
 from ntlbg_model.tracing.published import sample_of, trace_published
 from tests.unit.model.small_native import BILLIONS, save_native
 

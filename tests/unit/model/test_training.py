@@ -26,13 +26,13 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.data.collate import Sample, collate
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames, VideoError
+from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.learning.finite import NonFiniteLossError
-from ntlbg_model.learning.sampling import MixtureSampler, Share, StreamSampler
+from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NoTrainingDataError, NTLBGTrainer, build_trainer
+from ntlbg_model.training.sampling import MixtureSampler, Share, StreamSampler
 
 Reader = Callable[[Question], Frames]
 

@@ -13,10 +13,6 @@ import pytest
 import torch
 from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
-from ntlbg_model.asking.looking import MOST_KEPT, kept_frames
-from ntlbg_model.asking.stages import STAGES, Stages
-from ntlbg_model.asking.watched import summarise, watch
-from ntlbg_model.backbone.checkpoint import Device, load_for_answers
 from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.prompt import TURN
 from ntlbg_model.config import (
@@ -32,15 +28,19 @@ from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.render import render
 from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.data.needles.write import encode
-from ntlbg_model.data.records import Prediction
 from ntlbg_model.data.stream import BLOCK, FrameBlock, blocks
 from ntlbg_model.data.timeline import scan
 from ntlbg_model.data.video import FrameCache, VideoError
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.model import NTLBGModel
-from ntlbg_model.selection.attach import with_selector
+from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.model import NTLBGModel
+from ntlbg_model.modeling.selector_attached import with_selector
+from ntlbg_model.records import Prediction
+from ntlbg_model.streaming_qa.frame_choice import MOST_KEPT, kept_frames
+from ntlbg_model.streaming_qa.stages import STAGES, Stages
+from ntlbg_model.streaming_qa.streamed_video import summarise, watch
+from ntlbg_model.streaming_qa.videoqa import NTLBGVideoQA, QuestionError, default_config
 from ntlbg_model.tiny_base import architecture
-from ntlbg_model.videoqa import NTLBGVideoQA, QuestionError, default_config
 
 PLAN = sample_video(NeedlesSpec(split="clean", videos=1, seed=8, resolution=56), 0)
 ASKED = questions(PLAN)

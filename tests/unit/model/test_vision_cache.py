@@ -23,13 +23,13 @@ from ntlbg_model.config import (
     TrainingConfig,
     VideoConfig,
 )
-from ntlbg_model.data.collate import Sample, collate
-from ntlbg_model.data.records import Prediction, Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.selection.attach import with_selector
+from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.load import load_variant
+from ntlbg_model.modeling.selector_attached import with_selector
+from ntlbg_model.records import Prediction, Question
 from ntlbg_model.training import NTLBGTrainer, build_trainer
-from ntlbg_model.variant import load_variant
 
 Reader = Callable[[Question], Frames]
 

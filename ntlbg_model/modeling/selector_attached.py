@@ -8,7 +8,7 @@ import torch
 from ntlbg_model.backbone.gate import use_gated_attention
 from ntlbg_model.backbone.model import Backbone, BackboneError
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.model import NTLBGModel, selector_of
+from ntlbg_model.modeling.model import NTLBGModel, selector_of
 from ntlbg_model.selection.scoring import FrameScorer
 
 

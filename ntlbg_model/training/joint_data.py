@@ -9,15 +9,15 @@ from torch.utils.data import Dataset
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import Prompt, build_prompt
 from ntlbg_model.config import PAIR, Config
-from ntlbg_model.data.candidates import Candidates
-from ntlbg_model.data.collate import Sample, answer_token, gather_pairs
-from ntlbg_model.data.points import PointReader
-from ntlbg_model.data.records import Question
 from ntlbg_model.data.video import Frames
 from ntlbg_model.geometry.visual_tokens import layout_of
-from ntlbg_model.learning.distillation import Teacher
+from ntlbg_model.inputs.candidates import Candidates
+from ntlbg_model.inputs.collate import Sample, answer_token, gather_pairs
+from ntlbg_model.inputs.points import PointReader
+from ntlbg_model.modeling.video_selection import question_words
+from ntlbg_model.records import Question
 from ntlbg_model.selection.scoring import FrameScorer
-from ntlbg_model.selection.video import question_words
+from ntlbg_model.training.distillation import Teacher
 
 OTHERS = 15
 """Other questions that a question is told apart from."""

@@ -6,9 +6,9 @@ from ntlbg_model.backbone.attention import Attention
 from ntlbg_model.backbone.model import Backbone, load_backbone
 from ntlbg_model.backbone.vision import CHUNK
 from ntlbg_model.config import Config
-from ntlbg_model.native.load import load_native
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.selection.attach import with_selector
+from ntlbg_model.modeling.selector_attached import with_selector
+from ntlbg_model.published_models.load import load_native
+from ntlbg_model.published_models.model import NativeModel
 
 
 def load_variant(

@@ -5,17 +5,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ntlbg_model.asking.asked import QuestionError
-from ntlbg_model.asking.watched import WatchedVideo
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.config import PAIR, Config, SelectionConfig, VideoConfig
-from ntlbg_model.data.points import cell_context
+from ntlbg_model.inputs.points import cell_context
+from ntlbg_model.modeling.video_selection import LearnedChoice, video_seed
 from ntlbg_model.selection import gaussian
 from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.scoring import FrameScorer
 from ntlbg_model.selection.select import Selection, select_pairs
-from ntlbg_model.selection.video import LearnedChoice, video_seed
+from ntlbg_model.streaming_qa.question import QuestionError
+from ntlbg_model.streaming_qa.streamed_video import WatchedVideo
 
 MOST_KEPT = 512
 """Frames kept by default at most: 16,384 tokens at 224 x 224 pixels."""

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ntlbg_model.backbone.prompt import Scoring
 from ntlbg_model.config import Architecture
-from ntlbg_model.data.records import Question
 from ntlbg_model.geometry.pixel_limits import CELL, PixelLimits
 from ntlbg_model.geometry.published_size import FRAMES_AT_ONCE
-from ntlbg_model.native.dynamic import DynamicModel
-from ntlbg_model.native.prompt import native_prompt
-from ntlbg_model.native.sample import NativeSample
+from ntlbg_model.published_models.dynamic import DynamicModel
+from ntlbg_model.published_models.prompt import native_prompt
+from ntlbg_model.published_models.sample import NativeSample
+from ntlbg_model.records import Question
 
 CHANGE = 0.1
 """Mean difference from the same place a frame before, in normalised values times 255, above which

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from ntlbg_model.backbone.prompt import Prompt, Scoring, distinct, wording
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 
 Between = tuple[tuple[int, ...], ...]
 """Tokens between the places of a video, for each place but the last."""

@@ -17,8 +17,8 @@ from ntlbg_model.backbone.vision import merge_grid
 from ntlbg_model.backbone.vision_cache import VisionCache
 from ntlbg_model.config import ModelConfig, RichPointsConfig, SelectionConfig, TemporalConfig
 from ntlbg_model.learning.joint import Questions, draw_batch, gated_prompt, selection_terms
+from ntlbg_model.modeling.connector import Connector, build_connector
 from ntlbg_model.selection.selector import NTLBGSelector
-from ntlbg_model.tokens.connector import Connector, build_connector
 
 WEIGHTS = "ntlbg.safetensors"
 OPTIONS = "ntlbg_config.json"

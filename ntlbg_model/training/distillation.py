@@ -22,8 +22,8 @@ from ntlbg_model.backbone.positions import sparse_positions
 from ntlbg_model.backbone.prompt import Prompt
 from ntlbg_model.backbone.vision import merge_grid
 from ntlbg_model.config import PAIR
-from ntlbg_model.data.records import Question
-from ntlbg_model.model import NTLBGModel
+from ntlbg_model.modeling.model import NTLBGModel
+from ntlbg_model.records import Question
 from ntlbg_model.selection.scoring import VideoCache
 from ntlbg_model.selection.vision_blocks import merged_tokens, small_pairs
 

@@ -9,7 +9,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import generation_positions
 from ntlbg_model.backbone.video_prompt import VideoPrompt
-from ntlbg_model.model import NTLBGModel
+from ntlbg_model.modeling.model import NTLBGModel
 
 
 @dataclass(frozen=True, kw_only=True)

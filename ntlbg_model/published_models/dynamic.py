@@ -10,10 +10,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ntlbg_model.config import Architecture
 from ntlbg_model.geometry.pixel_limits import CELL, PixelLimits
-from ntlbg_model.native.frames import preprocessing, transform_of
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.patches import cells
-from ntlbg_model.native.prompt import chat_template
+from ntlbg_model.published_models.frames import preprocessing, transform_of
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.patches import cells
+from ntlbg_model.published_models.prompt import chat_template
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import PAIR, SelectionConfig, VideoConfig
 from ntlbg_model.learning.joint import draw
-from ntlbg_model.model import NTLBGModel
+from ntlbg_model.modeling.model import NTLBGModel
 from ntlbg_model.selection.index import VideoIndex
 from ntlbg_model.selection.scoring import FrameScorer
 from ntlbg_model.selection.select import select_pairs

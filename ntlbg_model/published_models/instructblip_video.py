@@ -13,12 +13,12 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTr
 
 from ntlbg_model.backbone.prompt import Scoring
 from ntlbg_model.config import Architecture
-from ntlbg_model.data.records import Question
 from ntlbg_model.geometry.published_size import FRAMES_AT_ONCE
-from ntlbg_model.native.frames import check_fits, preprocessing, transform_of
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.prompt import chat_template, native_prompt, spoken
-from ntlbg_model.native.sample import NativeSample
+from ntlbg_model.published_models.frames import check_fits, preprocessing, transform_of
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.prompt import chat_template, native_prompt, spoken
+from ntlbg_model.published_models.sample import NativeSample
+from ntlbg_model.records import Question
 from ntlbg_model.safe_loading import WITHOUT_CODE
 
 QUESTIONS = "qformer_tokenizer"

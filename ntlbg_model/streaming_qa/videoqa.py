@@ -10,12 +10,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ntlbg_model.asking.asked import QuestionError, asked, prompt_of
-from ntlbg_model.asking.looking import Looker, needs_frames
-from ntlbg_model.asking.stages import Stages
-from ntlbg_model.asking.watched import KEPT_BYTES, Progress, WatchedVideo, WatchedVideos
-from ntlbg_model.backbone.checkpoint import Device, best_device, load_for_answers
-from ntlbg_model.backbone.generation import generate
 from ntlbg_model.backbone.model import Backbone, answer_logits
 from ntlbg_model.backbone.prompt import Prompt, speaks_in_turns
 from ntlbg_model.backbone.video_prompt import VideoPrompt
@@ -28,9 +22,20 @@ from ntlbg_model.config import (
     SelectionConfig,
     VideoConfig,
 )
-from ntlbg_model.data.collate import Sample, collate
 from ntlbg_model.geometry.visual_tokens import layout_of
-from ntlbg_model.model import NTLBGModel, model_of
+from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.checkpoint import Device, best_device, load_for_answers
+from ntlbg_model.modeling.generation import generate
+from ntlbg_model.modeling.model import NTLBGModel, model_of
+from ntlbg_model.streaming_qa.frame_choice import Looker, needs_frames
+from ntlbg_model.streaming_qa.question import QuestionError, asked, prompt_of
+from ntlbg_model.streaming_qa.stages import Stages
+from ntlbg_model.streaming_qa.streamed_video import (
+    KEPT_BYTES,
+    Progress,
+    WatchedVideo,
+    WatchedVideos,
+)
 
 __all__ = ["Answer", "NTLBGVideoQA", "QuestionError", "default_config"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ntlbg_model.data.collate import Sample
+from ntlbg_model.inputs.collate import Sample
 
 
 @dataclass(frozen=True, kw_only=True)

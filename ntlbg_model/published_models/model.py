@@ -12,11 +12,11 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from ntlbg_model.backbone.prompt import Scoring
 from ntlbg_model.config import Architecture
-from ntlbg_model.data.collate import gather_pairs
-from ntlbg_model.data.records import Question
-from ntlbg_model.native.frames import FrameTransform, preprocessing, transform_of
-from ntlbg_model.native.prompt import Words, chat_template
-from ntlbg_model.native.sample import NativeSample
+from ntlbg_model.inputs.collate import gather_pairs
+from ntlbg_model.published_models.frames import FrameTransform, preprocessing, transform_of
+from ntlbg_model.published_models.prompt import Words, chat_template
+from ntlbg_model.published_models.sample import NativeSample
+from ntlbg_model.records import Question
 
 NOT_A_WORD = -1
 """Where the video goes in a row of token ids."""

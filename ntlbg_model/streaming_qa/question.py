@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from ntlbg_model.backbone.prompt import Prompt, Scoring, build_prompt, speaks_in_turns
-from ntlbg_model.data.records import Question
+from ntlbg_model.records import Question
 
 
 class QuestionError(ValueError):

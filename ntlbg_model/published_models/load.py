@@ -23,11 +23,11 @@ from ntlbg_model.backbone import attention as kernels
 from ntlbg_model.backbone.model import BackboneError
 from ntlbg_model.config import Architecture, ModelConfig
 from ntlbg_model.geometry.published_size import architecture_of
-from ntlbg_model.native.instructblip_video import InstructBlipVideo
-from ntlbg_model.native.llava import Llava
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.qwen3_vl import Qwen3Vl
-from ntlbg_model.native.video_llama3 import VideoLlama3
+from ntlbg_model.published_models.instructblip_video import InstructBlipVideo
+from ntlbg_model.published_models.llava import Llava
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.qwen3_vl import Qwen3Vl
+from ntlbg_model.published_models.video_llama3 import VideoLlama3
 from ntlbg_model.safe_loading import (
     DATA_ALONE,
     UNREADABLE,

@@ -17,7 +17,7 @@ from ntlbg_model.backbone.exported import base_of
 from ntlbg_model.backbone.model import CLASSES, TINY, Backbone, BackboneError, load_backbone
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import ModelConfig
-from ntlbg_model.model import OPTIONS, NTLBGModel
+from ntlbg_model.modeling.model import OPTIONS, NTLBGModel
 from ntlbg_model.safe_loading import (
     DATA_ALONE,
     UNREADABLE,

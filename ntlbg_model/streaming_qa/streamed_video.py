@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ntlbg_model.asking.stages import Stages
 from ntlbg_model.config import PAIR
 from ntlbg_model.data.stream import FrameBlock, blocks
 from ntlbg_model.data.timeline import Indices, Timeline, VideoError, scan
 from ntlbg_model.data.video import candidate_indices, decode_frames, entry_key, save_whole
 from ntlbg_model.selection.features import pair_statistics
+from ntlbg_model.streaming_qa.stages import Stages
 
 KEPT_BYTES = 64 * 1024**2
 """All candidate frames of a video are kept where they are no more than this."""

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ntlbg_model.backbone.prompt import Scoring
 from ntlbg_model.config import Architecture
-from ntlbg_model.data.records import Question
 from ntlbg_model.geometry.published_size import FRAME_TOKENS, FRAMES_AT_ONCE
-from ntlbg_model.native.frames import check_fits
-from ntlbg_model.native.model import NativeModel
-from ntlbg_model.native.prompt import native_prompt
-from ntlbg_model.native.sample import NativeSample
+from ntlbg_model.published_models.frames import check_fits
+from ntlbg_model.published_models.model import NativeModel
+from ntlbg_model.published_models.prompt import native_prompt
+from ntlbg_model.published_models.sample import NativeSample
+from ntlbg_model.records import Question
 
 TURNS: Mapping[Architecture, str] = MappingProxyType(
     {

@@ -1,0 +1,1 @@
+"""Batches of prompts: candidates, points and collation."""

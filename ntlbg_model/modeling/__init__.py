@@ -1,0 +1,1 @@
+"""The model as one module: base, connector, selector, checkpoints."""
