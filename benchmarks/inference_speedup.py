@@ -34,7 +34,7 @@ import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.attention import available, register
-from ntlbg_model.backbone.model import Backbone, answer_logits
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention, vision_features
 from ntlbg_model.config import PAIR, SelectionConfig, VideoConfig
@@ -45,7 +45,9 @@ from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.data.needles.write import encode
 from ntlbg_model.data.video import read_frames
 from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.checkpoint import Device, best_device, load_for_answers
+from ntlbg_model.modeling.load import backbone_of
 from ntlbg_model.records import Question
 from ntlbg_model.selection.features import features_of
 from ntlbg_model.selection.select import select_pairs
@@ -86,7 +88,7 @@ def build(shape: str) -> Backbone:
         model = Qwen2VLForConditionalGeneration(config).eval()
     torch.set_default_dtype(torch.float32)
     use_batched_attention(model.model.visual)
-    return Backbone(model=model.requires_grad_(False), tokenizer=words)
+    return backbone_of(model.requires_grad_(False), words)
 
 
 def seven_b(ids: Qwen2VLConfig, layers: int = 28, depth: int = 32) -> Qwen2VLConfig:

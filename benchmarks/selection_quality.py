@@ -30,9 +30,10 @@ from quality.methods import LEARNED, ORACLE, Select, Similarity, fixed_methods, 
 from quality.training import Batches, Item, Learned, choices, items_of, train_reader, train_selector
 from quality.verdicts import Answered, endpoint, print_table
 
-from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec
+from ntlbg_model.modeling.load import load_backbone
 
 READER_VIDEOS = 101
 SELECTOR_VIDEOS = (202, 303)

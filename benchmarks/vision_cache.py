@@ -21,12 +21,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as functional
 
-from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision_cache import MIB, VisionCache
 from ntlbg_model.config import PAIR, ModelConfig
 from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.answers import answer_logits
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.records import Question
 
 STEPS = ("every pair computed", "all pairs remembered")

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ntlbg_model.backbone.model import Backbone, answer_logits
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import PAIR, Config
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.geometry.visual_tokens import layout_of
 from ntlbg_model.inputs.collate import Sample, collate, gather_pairs
 from ntlbg_model.inputs.points import PointReader
+from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.video_selection import VideoSelector
 from ntlbg_model.published_models.model import NativeModel
 from ntlbg_model.published_models.sample import NativeSample

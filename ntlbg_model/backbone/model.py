@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -19,14 +19,10 @@ from transformers import (
 
 from ntlbg_model.backbone import attention as kernels
 from ntlbg_model.backbone.liger import use_liger
-from ntlbg_model.backbone.video_prompt import VideoPrompt, next_token_logits
-from ntlbg_model.backbone.vision import CHUNK, use_batched_attention
-from ntlbg_model.backbone.vision_cache import MIB, VisionCache
+from ntlbg_model.backbone.vision import use_batched_attention
+from ntlbg_model.backbone.vision_cache import VisionCache
 from ntlbg_model.config import Architecture, ModelConfig
-from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH
 from ntlbg_model.geometry.published_size import architecture_of
-from ntlbg_model.modeling.connector import build_connector
-from ntlbg_model.modeling.model import NTLBGModel, connector_options
 from ntlbg_model.safe_loading import (
     DATA_ALONE,
     UNREADABLE,
@@ -60,17 +56,13 @@ class Backbone:
     """A Qwen2-VL or Qwen2.5-VL, perhaps with adapters, and its tokenizer."""
 
     model: nn.Module
-    """What is trained: a `Qwen2VLForConditionalGeneration`, the peft model around it, or the
-    `NTLBGModel` around either where options add parts."""
+    """The module to train: `base` itself, the peft model around it, or a module around either that
+    adds parts."""
+    base: PreTrainedModel
+    """The Qwen2-VL or Qwen2.5-VL itself."""
     tokenizer: Any
     vision_cache: VisionCache = field(default_factory=VisionCache)
     """Features of pairs seen before; keeps nothing unless told to."""
-
-    @property
-    def base(self) -> PreTrainedModel:
-        """The Qwen2-VL or Qwen2.5-VL itself."""
-        inner = self.model.base if isinstance(self.model, NTLBGModel) else self.model
-        return inner.get_base_model() if isinstance(inner, PeftModel) else inner
 
     @property
     def visual(self) -> nn.Module:
@@ -95,66 +87,21 @@ class Backbone:
         return rate
 
 
-def answer_logits(
-    backbone: Backbone,
-    prompt: VideoPrompt,
-    wrapped: nn.Module | None = None,
-    features: Tensor | None = None,
-) -> Tensor:
-    """Logits [B, vocabulary] in float32 of the token after each prompt.
-
-    `wrapped` is the model inside a data-parallel wrapper, whose forward must be the one that runs.
-    `features` are the vision features [pairs of all rows, h w, hidden] where they are known.
-    """
-    model = wrapped or backbone.model
-    if isinstance(backbone.model, NTLBGModel):
-        logits: Tensor = model(prompt, features)
-        return logits
-    if features is None:
-        features = backbone.vision_cache.features(backbone.visual, prompt)
-    return next_token_logits(model, prompt, features.flatten(0, 1))
+def _widen_trained(model: nn.Module) -> None:
+    for weight in model.parameters():
+        if weight.requires_grad and weight.dtype in (torch.float16, torch.bfloat16):
+            weight.data = weight.data.float()
 
 
-def load_backbone(
-    config: ModelConfig,
-    *,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    attention: kernels.Attention,
-    seed: int = 0,
-    vision_chunk: int = CHUNK,
-    to_spread: bool = False,
-    copy: str | None = None,
-) -> Backbone:
-    """The base model of `config.base_model` with what `config.tuning` trains made trainable.
-
-    'tiny' is the checkpoint in this package; anything else is a local folder or a hub name.
-    Adapters and connectors are float32 and initialised from `seed`. What is tuned itself is float32
-    whatever `dtype`: bf16 weights lose small updates, and a GradScaler takes no fp16 gradients.
-    `vision_chunk` frame pairs go through a frozen tower together. What is `to_spread` over devices
-    stays on the host until then, but for the tower. `copy` is a folder that is read in the place of
-    `base_model`, whose name stays what is written down.
-    Raises BackboneError where there is no such model or it is none of `CLASSES`.
-    """
-    source = copy or (str(TINY) if config.base_model == "tiny" else config.base_model)
-    kernels.register()
-    model, tokenizer = _pretrained(source, config.base_model, dtype, kernels.available(attention))
-    if copy is not None:
-        # Adapters name their base by this.
-        model.name_or_path = model.config._name_or_path = config.base_model
-    return assembled(model, tokenizer, config, device, seed, vision_chunk, to_spread)
-
-
-def assembled(
+def tuned(
     model: PreTrainedModel,
-    tokenizer: Any,
     config: ModelConfig,
     device: torch.device | str,
     seed: int = 0,
-    vision_chunk: int = CHUNK,
     to_spread: bool = False,
-) -> Backbone:
-    """A base model made ready as `load_backbone` says; without a tokenizer it cannot be asked."""
+) -> nn.Module:
+    """Make a base model ready for its device, with what `config.tuning` trains made trainable: the
+    model itself, or the adapters around it."""
     use_batched_attention(model.model.visual)
     if config.liger:
         use_liger(model, device)
@@ -165,38 +112,15 @@ def assembled(
         model.model.visual.requires_grad_(config.vision == "trained")
         _widen_trained(model)
     (model.model.visual if to_spread else model).to(device)
-    tuned = _with_adapters(model, config, seed) if config.tuning == "lora" else model
-    cache = VisionCache(config.vision_cache_mib * MIB, vision_chunk)
-    whole = _with_connector(tuned, model, config, seed, cache)
-    return Backbone(model=whole, tokenizer=tokenizer, vision_cache=cache)
+    trained: nn.Module = _with_adapters(model, config, seed) if config.tuning == "lora" else model
+    return trained
 
 
-def _widen_trained(model: nn.Module) -> None:
-    for weight in model.parameters():
-        if weight.requires_grad and weight.dtype in (torch.float16, torch.bfloat16):
-            weight.data = weight.data.float()
-
-
-def _with_connector(
-    tuned: nn.Module,
-    base: PreTrainedModel,
-    config: ModelConfig,
-    seed: int,
-    cache: VisionCache,
-) -> nn.Module:
-    """`tuned` as it is where no option adds anything, so that its checkpoints stay plain ones."""
-    hidden = base.config.text_config.hidden_size
-    connector = build_connector(config, hidden, CONTEXT_WIDTH, seed)
-    if connector is None:
-        return tuned
-    connector.requires_grad_(config.tuning != "none").to(base.device)
-    options = {"connector": connector_options(config, hidden, CONTEXT_WIDTH)}
-    return NTLBGModel(tuned, connector, options=options, vision_cache=cache)
-
-
-def _pretrained(
+def pretrained(
     source: str, name: str, dtype: torch.dtype, attention: kernels.Attention
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the weights and the tokenizer in `source`, which options call `name`. Raises
+    BackboneError where there is no such model or it is none of `CLASSES`."""
     try:
         check_checkpoint(source)
         config = AutoConfig.from_pretrained(source, **WITHOUT_CODE)

@@ -14,9 +14,10 @@ from transformers.utils import CONFIG_NAME
 
 from ntlbg_model.backbone.attention import Attention, available, register
 from ntlbg_model.backbone.exported import base_of
-from ntlbg_model.backbone.model import CLASSES, TINY, Backbone, BackboneError, load_backbone
+from ntlbg_model.backbone.model import CLASSES, TINY, Backbone, BackboneError
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import ModelConfig
+from ntlbg_model.modeling.load import backbone_of, load_backbone
 from ntlbg_model.modeling.model import OPTIONS, NTLBGModel
 from ntlbg_model.safe_loading import (
     DATA_ALONE,
@@ -72,7 +73,7 @@ def load_for_answers(source: str, device: Device, base: str | None = None) -> Ba
             raise ValueError("only what was added to a base model; say which base it is")
         found = _loaded(str(base), device) if bare else _without_parts(source, folder, device, base)
         model = NTLBGModel.from_pretrained(found.model, folder).eval()
-    return Backbone(model=model, tokenizer=found.tokenizer)
+    return backbone_of(model, found.tokenizer)
 
 
 def _without_parts(source: str, folder: Path, device: Device, base: str | None) -> Backbone:
@@ -104,7 +105,7 @@ def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
                 "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
             )
             model = PeftModel.from_pretrained(backbone.model, str(folder))
-    return Backbone(model=model.eval(), tokenizer=backbone.tokenizer)
+    return backbone_of(model.eval(), backbone.tokenizer)
 
 
 def _tuned(folder: Path, device: Device, base: str | None) -> Backbone:
@@ -128,7 +129,7 @@ def _tuned(folder: Path, device: Device, base: str | None) -> Backbone:
         )
     use_batched_attention(model.model.visual)
     model.requires_grad_(False).to(device.name)
-    return Backbone(model=model, tokenizer=words)
+    return backbone_of(model, words)
 
 
 @contextmanager

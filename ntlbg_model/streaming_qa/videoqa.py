@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ntlbg_model.backbone.model import Backbone, answer_logits
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import Prompt, speaks_in_turns
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
@@ -24,6 +24,7 @@ from ntlbg_model.config import (
 )
 from ntlbg_model.geometry.visual_tokens import layout_of
 from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.checkpoint import Device, best_device, load_for_answers
 from ntlbg_model.modeling.generation import generate
 from ntlbg_model.modeling.model import NTLBGModel, model_of

@@ -14,10 +14,11 @@ from transformers import (
 )
 
 from ntlbg_model.backbone import attention as kernels
-from ntlbg_model.backbone.model import Backbone, assembled
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.footprint.shapes import Shape, shape_of
 from ntlbg_model.geometry.step_shape import Attention, Step
+from ntlbg_model.modeling.load import assembled
 from ntlbg_model.tracing.quantised import quantise
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer
 
 from ntlbg_model.backbone.beside import weights_beside
-from ntlbg_model.backbone.model import Backbone, answer_logits
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import Config
 from ntlbg_model.inputs.candidates import Candidates
 from ntlbg_model.learning.finite import (
@@ -25,6 +25,7 @@ from ntlbg_model.learning.finite import (
 from ntlbg_model.learning.joint import Questions
 from ntlbg_model.learning.loss_schedule import loss_weights
 from ntlbg_model.learning.loss_terms import PREFIX, TermMeans
+from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.model import NTLBGModel, save_plain
 from ntlbg_model.modeling.video_selection import video_seed
 from ntlbg_model.training.sampling import MixtureSampler, Share

@@ -10,6 +10,7 @@ from small_qwen import random_model
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.data.video import Frames
+from ntlbg_model.modeling.load import backbone_of
 from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 
@@ -24,7 +25,7 @@ def backbone() -> Backbone:
     model = random_model()
     use_batched_attention(model.model.visual)
     model.model.visual.requires_grad_(False)
-    return Backbone(model=model, tokenizer=architecture.tokenizer())
+    return backbone_of(model, architecture.tokenizer())
 
 
 @pytest.fixture

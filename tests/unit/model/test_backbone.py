@@ -6,7 +6,7 @@ from small_qwen import question, random_model
 from transformers import Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.attention import register
-from ntlbg_model.backbone.model import Backbone, BackboneError, answer_logits, load_backbone
+from ntlbg_model.backbone.model import Backbone, BackboneError
 from ntlbg_model.backbone.positions import batch_positions, generation_positions, sparse_positions
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import (
@@ -19,6 +19,8 @@ from ntlbg_model.backbone.vision import (
 )
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.inputs.collate import Sample, collate, gather_pairs
+from ntlbg_model.modeling.answers import answer_logits
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.tiny_base import architecture
 
 STAR = "what colour is the star that flashed?"

@@ -10,7 +10,7 @@ import torch
 from small_qwen import question
 from transformers import TrainerCallback
 
-from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.config import (
     Config,
@@ -27,7 +27,9 @@ from ntlbg_model.evaluation import evaluate
 from ntlbg_model.geometry.connector_size import CONTEXT_WIDTH, connector_bytes, connector_parameters
 from ntlbg_model.inputs.collate import collate
 from ntlbg_model.inputs.points import cell_context
+from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.connector import build_connector
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of, saved_options
 from ntlbg_model.records import Prediction, Question
 from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer

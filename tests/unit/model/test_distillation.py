@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_qwen import question
 
-from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import sparse_positions
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import vision_features
@@ -12,6 +12,7 @@ from ntlbg_model.config import ModelConfig
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.sampling import sample_video
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.training.distillation import attention_over_pairs, teacher_layers
 

@@ -9,7 +9,7 @@ from small_qwen import question, random_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ntlbg_model.backbone.model import Backbone, answer_logits
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import (
     Config,
@@ -21,6 +21,8 @@ from ntlbg_model.config import (
 from ntlbg_model.data.video import Frames
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.learning.finite import NonFiniteLossError, refusal, what_is_not_finite
+from ntlbg_model.modeling.answers import answer_logits
+from ntlbg_model.modeling.load import backbone_of
 from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NTLBGTrainer, build_trainer
@@ -49,7 +51,7 @@ def loud(dtype: torch.dtype) -> Backbone:
     with torch.no_grad():
         model.model.language_model.layers[0].mlp.down_proj.weight *= 1e5
     model.model.visual.requires_grad_(False)
-    return Backbone(model=model.to(dtype), tokenizer=architecture.tokenizer())
+    return backbone_of(model.to(dtype), architecture.tokenizer())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -157,4 +159,4 @@ def quiet() -> Backbone:
     for layer in model.model.language_model.layers:
         layer.self_attn.attention_dropout = 0.1
     model.model.visual.requires_grad_(False)
-    return Backbone(model=model, tokenizer=architecture.tokenizer())
+    return backbone_of(model, architecture.tokenizer())

@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
 
 from ntlbg_model.backbone.attention import available
-from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import Config, EvaluationConfig, ModelConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.longvideobench import read_longvideobench
 from ntlbg_model.data.needles.plan import NeedlesSpec
@@ -19,6 +19,7 @@ from ntlbg_model.data.needles.vocabulary import VOCABULARY
 from ntlbg_model.data.needles.write import write_needles
 from ntlbg_model.data.video import Frames, read_frames
 from ntlbg_model.evaluation import evaluate, moment_recall
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.video_selection import VideoSelector
 from ntlbg_model.records import Prediction, Question
 from ntlbg_model.selection.image_text import EncoderError, load_encoder

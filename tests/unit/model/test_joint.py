@@ -10,7 +10,7 @@ import torch
 from small_qwen import question, random_model
 from transformers import TrainerCallback
 
-from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
+from ntlbg_model.backbone.model import Backbone, BackboneError
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import (
@@ -31,7 +31,7 @@ from ntlbg_model.evaluation import evaluate
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.learning.loss_schedule import AUXILIARY
 from ntlbg_model.modeling.checkpoint import Device, load_for_answers
-from ntlbg_model.modeling.load import load_variant
+from ntlbg_model.modeling.load import backbone_of, load_backbone, load_variant
 from ntlbg_model.modeling.model import NTLBGModel
 from ntlbg_model.modeling.selector_attached import with_selector
 from ntlbg_model.modeling.video_selection import VideoSelector
@@ -223,7 +223,7 @@ def test_what_was_saved_picks_the_same_pairs(tmp_path: Path, frames: Reader, tun
     read = load_for_answers(str(tmp_path / "checkpoint-6"), cpu, "tiny")
     assert default_config(read).selection == options.selection
     kept = []
-    for backbone in (Backbone(model=run.model.eval(), tokenizer=read.tokenizer), read):
+    for backbone in (backbone_of(run.model.eval(), read.tokenizer), read):
         selector = VideoSelector(options.video, options.selection, 0, backbone)
         pixels = torch.from_numpy(frames(question(0)).pixels.copy())
         kept.append([selector.pairs("v0", pixels, text) for text in TEXTS])
@@ -239,7 +239,7 @@ def test_refined_picks_answer_and_draws_train(tmp_path: Path, frames: Reader):
         run.train()
     assert losses(runs[0]) == losses(runs[1])
     words = loaded(refined).tokenizer
-    backbones = [Backbone(model=run.model.eval(), tokenizer=words) for run in runs]
+    backbones = [backbone_of(run.model.eval(), words) for run in runs]
     pixels = torch.from_numpy(frames(question(0)).pixels.copy())
     picks = [
         VideoSelector(options.video, options.selection, 0, backbone).pairs("v0", pixels, TEXTS[0])
@@ -275,7 +275,7 @@ def test_a_learned_selection_without_a_selector_is_refused(frames: Reader):
     options = config()
     model = random_model()
     use_batched_attention(model.model.visual)
-    plain = Backbone(model=model, tokenizer=architecture.tokenizer())
+    plain = backbone_of(model, architecture.tokenizer())
     with pytest.raises(ValueError, match="has no selector"):
         VideoSelector(options.video, options.selection, 0, plain)
 

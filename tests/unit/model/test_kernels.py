@@ -9,10 +9,12 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone import attention, liger
 from ntlbg_model.backbone.gate import use_gated_attention
-from ntlbg_model.backbone.model import Backbone, BackboneError, answer_logits, load_backbone
+from ntlbg_model.backbone.model import Backbone, BackboneError
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.config import ModelConfig
 from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.answers import answer_logits
+from ntlbg_model.modeling.load import load_backbone
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

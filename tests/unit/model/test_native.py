@@ -12,7 +12,7 @@ from small_native import BILLIONS, DEVIATION, MEAN, SIDES, save_native
 from small_qwen import question
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from ntlbg_model.backbone.model import BackboneError, load_backbone
+from ntlbg_model.backbone.model import BackboneError
 from ntlbg_model.config import (
     Architecture,
     Config,
@@ -31,7 +31,7 @@ from ntlbg_model.data.video import FrameCache
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import Step, load_of, run_footprint
 from ntlbg_model.geometry.published_size import video_size
-from ntlbg_model.modeling.load import load_variant
+from ntlbg_model.modeling.load import load_backbone, load_variant
 from ntlbg_model.published_models.dynamic import DynamicModel
 from ntlbg_model.published_models.frames import transform_of
 from ntlbg_model.published_models.instructblip_video import InstructBlipVideo

@@ -25,11 +25,12 @@ from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import
 )
 from transformers.video_utils import VideoMetadata
 
-from ntlbg_model.backbone.model import BackboneError, load_backbone
+from ntlbg_model.backbone.model import BackboneError
 from ntlbg_model.config import Architecture, Config, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import Step, load_of, run_footprint
 from ntlbg_model.geometry.pixel_limits import PairPixelLimits, PixelLimits
 from ntlbg_model.geometry.published_size import PIXELS, architecture_of, video_size
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.published_models import instructblip_video, qwen3_vl, video_llama3
 from ntlbg_model.published_models.dynamic import DynamicModel, pixel_limits
 from ntlbg_model.published_models.load import load_native

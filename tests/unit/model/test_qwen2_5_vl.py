@@ -8,7 +8,7 @@ import torch
 from small_qwen import question
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from ntlbg_model.backbone.model import Backbone, BackboneError, answer_logits, load_backbone
+from ntlbg_model.backbone.model import Backbone, BackboneError
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.video_points import VideoPoints
 from ntlbg_model.backbone.vision import patchify, vision_features
@@ -23,8 +23,10 @@ from ntlbg_model.config import (
 )
 from ntlbg_model.data.video import Frames
 from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.checkpoint import Device, load_for_answers
 from ntlbg_model.modeling.generation import generate
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.selector_attached import with_selector
 from ntlbg_model.records import Question
 from ntlbg_model.selection.vision_blocks import block_features

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from small_qwen import question
 from torch.multiprocessing import spawn
 
-from ntlbg_model.backbone.model import Backbone, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import (
     Config,
     EvaluationConfig,
@@ -25,6 +25,7 @@ from ntlbg_model.config import (
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.footprint import Offload
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.records import Question
 from ntlbg_model.training import DTYPES, build_trainer
 

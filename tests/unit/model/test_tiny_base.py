@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
 
-from ntlbg_model.backbone.model import TINY, Backbone, answer_logits
+from ntlbg_model.backbone.model import TINY, Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.data.needles.plan import NeedlesSpec, VideoPlan
@@ -16,6 +16,7 @@ from ntlbg_model.data.needles.questions import questions
 from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.data.needles.vocabulary import HELD_OUT, VOCABULARY
 from ntlbg_model.inputs.collate import Sample, collate
+from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.tiny_base import architecture, vision_stage
 from ntlbg_model.tiny_base.build import Recipe, build
 from ntlbg_model.tiny_base.examples import (

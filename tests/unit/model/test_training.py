@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from small_qwen import question, random_model
 from transformers import TrainerCallback
 
-from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.vision import use_batched_attention
 from ntlbg_model.config import (
@@ -29,6 +29,8 @@ from ntlbg_model.config import (
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.learning.finite import NonFiniteLossError
+from ntlbg_model.modeling.answers import answer_logits
+from ntlbg_model.modeling.load import backbone_of, load_backbone
 from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NoTrainingDataError, NTLBGTrainer, build_trainer
@@ -57,7 +59,7 @@ def fresh() -> Backbone:
     model = random_model()
     use_batched_attention(model.model.visual)
     model.model.visual.requires_grad_(False)
-    return Backbone(model=model, tokenizer=architecture.tokenizer())
+    return backbone_of(model, architecture.tokenizer())
 
 
 @pytest.fixture

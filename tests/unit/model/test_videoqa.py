@@ -13,7 +13,7 @@ import pytest
 import torch
 from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
-from ntlbg_model.backbone.model import Backbone, BackboneError, load_backbone
+from ntlbg_model.backbone.model import Backbone, BackboneError
 from ntlbg_model.backbone.prompt import TURN
 from ntlbg_model.config import (
     Config,
@@ -33,6 +33,7 @@ from ntlbg_model.data.timeline import scan
 from ntlbg_model.data.video import FrameCache, VideoError
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.model import NTLBGModel
 from ntlbg_model.modeling.selector_attached import with_selector
 from ntlbg_model.records import Prediction

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_qwen import question
 
-from ntlbg_model.backbone.model import Backbone, answer_logits, load_backbone
+from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
 from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
@@ -26,7 +26,8 @@ from ntlbg_model.config import (
 from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.inputs.collate import Sample, collate
-from ntlbg_model.modeling.load import load_variant
+from ntlbg_model.modeling.answers import answer_logits
+from ntlbg_model.modeling.load import load_backbone, load_variant
 from ntlbg_model.modeling.selector_attached import with_selector
 from ntlbg_model.records import Prediction, Question
 from ntlbg_model.training import NTLBGTrainer, build_trainer

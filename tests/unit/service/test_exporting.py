@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from ntlbg_model.backbone.exported import base_of
-from ntlbg_model.backbone.model import load_backbone
 from ntlbg_model.config import Config
 from ntlbg_model.modeling.checkpoint import best_device, load_for_answers
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.model import save_plain
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Work, to_json

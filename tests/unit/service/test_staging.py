@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from ntlbg_model.backbone.model import TINY, load_backbone
+from ntlbg_model.backbone.model import TINY
 from ntlbg_model.config import DatasetConfig, ModelConfig
 from ntlbg_model.data.longvideobench import ANNOTATIONS, VIDEOS, DatasetError
+from ntlbg_model.modeling.load import load_backbone
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import LaunchSpec, Stage, Work
 from ntlbg_service.runner.checkpoints import Place
