@@ -35,7 +35,7 @@ from ntlbg_model.data.video import FrameCache  # noqa: E402
 from ntlbg_model.modeling.load import load_variant  # noqa: E402
 from ntlbg_model.training import build_trainer  # noqa: E402
 from ntlbg_service.runner.callback import ReportCallback  # noqa: E402
-from ntlbg_service.runner.checkpoints import Checkpoints, Place  # noqa: E402
+from ntlbg_service.runner.checkpoints import Checkpoints, WorkerRank  # noqa: E402
 from ntlbg_service.storage.layout import AttemptKeys  # noqa: E402
 from ntlbg_service.storage.local import LocalStorage  # noqa: E402
 from tests.end_to_end.conftest import render  # noqa: E402
@@ -109,7 +109,7 @@ def train(config: Config, root: Path, way: type[ReportCallback], slow: float) ->
             device="cpu",
             precision="fp32",
             gradient_checkpointing=False,
-            callbacks=[way(lambda *_: None, stepped, Checkpoints(storage, KEYS, Place()))],
+            callbacks=[way(lambda *_: None, stepped, Checkpoints(storage, KEYS, WorkerRank()))],
         )
         began = time.perf_counter()
         trainer.train()

@@ -10,7 +10,7 @@ What is timed:
 - `submit`: `client.submit` of a suite that is planned already, into a ledger with the whole queue:
   until all of its runs are durable. `whole submit`: the same from the suite's file on: read,
   resolved, fitted, planned, its data checked, submitted.
-- `status`: what `ntlbg status SUITE` asks for: what the name means, and the `standings` of the
+- `status`: what `ntlbg status SUITE` asks for: what the name means, and the `run_statuses` of the
   suite's runs, some of them running. `status of all`: the same for one suite after another.
 - `cycle`: one whole step of the controller, all reading of ledger and storage and all writing
   included: where all GPUs are taken (`full`); where the runs on 32 GPUs have just ended, so that
@@ -53,7 +53,7 @@ from ntlbg_service.cli.targets import targets_of  # noqa: E402
 from ntlbg_service.ledger.database import open_database  # noqa: E402
 from ntlbg_service.ledger.ledger import Ledger  # noqa: E402
 from ntlbg_service.process.workspace import Workspace  # noqa: E402
-from ntlbg_service.results.run_status import standings  # noqa: E402
+from ntlbg_service.results.run_status import run_statuses  # noqa: E402
 from ntlbg_service.storage.local import LocalStorage  # noqa: E402
 from ntlbg_service.submission import Prepared, submit  # noqa: E402
 from tests.databases import postgres_server  # noqa: E402
@@ -182,7 +182,7 @@ class Bench:
     def _look(self, key: str) -> None:
         found = targets_of(self.ledger, key)
         assert found.suite is not None
-        assert standings(self.ledger, self.storage, self.ledger.current_runs(found.suite))
+        assert run_statuses(self.ledger, self.storage, self.ledger.current_runs(found.suite))
 
     def _lives(self, controller: Process) -> None:
         """While the controller works, the client submits as much as has ended."""

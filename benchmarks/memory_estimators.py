@@ -62,7 +62,7 @@ def real_steps() -> Iterator[Row]:
         depth, tiny = depth_of(case), case.model.base_model == "tiny"
         if step.precision != "fp32" or step.attention != "sdpa" or step.accumulation > 1:
             continue
-        standing, peak = measured(case, step)
+        run_status, peak = measured(case, step)
         counts = _counted(case, step)
         yield Row(
             name=name if tiny else f"{name}, 2 blocks",
@@ -70,7 +70,7 @@ def real_steps() -> Iterator[Row]:
             reference=peak / GIB,
             predictions={
                 # Of blocks, what stands is counted on the model, for every tool alike.
-                "tracer": traced(case, step) if tiny else predicted(case, step, standing) / GIB,
+                "tracer": traced(case, step) if tiny else predicted(case, step, run_status) / GIB,
                 "closed form": closed_form(case, step) if tiny else None,
                 "deepspeed": deepspeed(counts, step),
                 "deepspeed+": deepspeed_informed(counts, step),

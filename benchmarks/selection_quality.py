@@ -27,7 +27,15 @@ from typing import Any
 import torch
 from quality.footage import Clip, test_clips, training_clips
 from quality.methods import LEARNED, ORACLE, Select, Similarity, fixed_methods, recall
-from quality.training import Batches, Item, Learned, choices, items_of, train_reader, train_selector
+from quality.training import (
+    Batches,
+    CacheEntry,
+    Learned,
+    choices,
+    items_of,
+    train_reader,
+    train_selector,
+)
 from quality.verdicts import Answered, endpoint, print_table
 
 from ntlbg_model.backbone.model import Backbone
@@ -93,7 +101,7 @@ def test_set(backbone: Backbone, setting: Setting, seed: int, work: Path | None)
 
 @torch.no_grad()
 def answers(
-    batches: Batches, reader: Any, items: list[Item], select: Select, count: int
+    batches: Batches, reader: Any, items: list[CacheEntry], select: Select, count: int
 ) -> list[Answered]:
     """Every question answered from one selection."""
     found = []

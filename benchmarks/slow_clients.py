@@ -32,22 +32,22 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.monitoring.port import Port
 from ntlbg_service.monitoring.sampling import Sampler
-from ntlbg_service.monitoring.vitals import Vitals
+from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.storage.local import LocalStorage
 folder, files = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 ledger = Ledger(open_database(f"sqlite:///{folder / 'ledger.db'}"), time.time)
 sampler = Sampler(ledger, LocalStorage(folder / "storage"), lambda: (), {})
 said = []
-vitals = Vitals()
-port = Port("127.0.0.1", 0, vitals, sampler, said.append)
+loop_metrics = LoopMetrics()
+port = Port("127.0.0.1", 0, loop_metrics, sampler, said.append)
 port.open()
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 print(port.url, flush=True)
 failed, looks, most = 0, 0, 0
 while not ended.wait(0.005):
-    vitals.beat()
+    loop_metrics.beat()
     looks += 1
     try:
         with open(folder / "ledger.db", "rb"):

@@ -136,10 +136,10 @@ def measured(case: Config, step: Step) -> tuple[int, int]:
     _optimizer_step(batch, step, autocast, optimizer)
     states = [v for s in optimizer.state.values() for v in s.values() if v.numel() > 1]
     inputs = (batch.prompt.pixels, batch.prompt.input_ids)
-    standing = sum(t.nbytes for t in (*model.parameters(), *model.buffers(), *states, *inputs))
+    run_status = sum(t.nbytes for t in (*model.parameters(), *model.buffers(), *states, *inputs))
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         _optimizer_step(batch, step, autocast, optimizer)
-    return standing, standing + highest(found)
+    return run_status, run_status + highest(found)
 
 
 def measured_answers(case: Config, step: Step, new_tokens: int) -> tuple[int, int]:
@@ -150,7 +150,7 @@ def measured_answers(case: Config, step: Step, new_tokens: int) -> tuple[int, in
     model = batch.backbone.model.eval()
     half = half_of(step) if case.training.max_steps > 0 else None
     inputs = (batch.prompt.pixels, batch.prompt.input_ids)
-    standing = sum(t.nbytes for t in (*model.parameters(), *model.buffers(), *inputs))
+    run_status = sum(t.nbytes for t in (*model.parameters(), *model.buffers(), *inputs))
 
     def answer() -> None:
         if new_tokens:
@@ -163,17 +163,17 @@ def measured_answers(case: Config, step: Step, new_tokens: int) -> tuple[int, in
         answer()
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
             answer()
-    return standing, standing + highest(found)
+    return run_status, run_status + highest(found)
 
 
-def predicted_answers(case: Config, step: Step, new_tokens: int, standing: int) -> int:
+def predicted_answers(case: Config, step: Step, new_tokens: int, run_status: int) -> int:
     """The peak of the same answers, from their trace."""
     if new_tokens:
         recorder = record_generation(case, step, depth_of(case), new_tokens)
     else:
         recorder = record_answers(case, step, depth_of(case))
     highest = max(sum(items.values()) for items in peaks_of(recorder).phases.values())
-    return int(standing + highest) - sum(block.size for block in recorder.inputs)
+    return int(run_status + highest) - sum(block.size for block in recorder.inputs)
 
 
 def _optimizer_step(
@@ -198,22 +198,22 @@ def highest(found: profile) -> int:
     return highest
 
 
-def predicted(case: Config, step: Step, standing: int) -> int:
+def predicted(case: Config, step: Step, run_status: int) -> int:
     """The peak of the same step, from its trace."""
     recorder = record_step(case, step, depth_of(case))
     peaks = peaks_of(recorder)
     highest = max(sum(items.values()) for items in peaks.phases.values())
     kept = sum(block.size for block in recorder.blocks if block.kind == "kept")
     inputs = sum(block.size for block in recorder.inputs)
-    return int(standing + kept + highest) - inputs
+    return int(run_status + kept + highest) - inputs
 
 
 def compared(
-    name: str, standing: int, real: int, predict: Callable[[int], int]
+    name: str, run_status: int, real: int, predict: Callable[[int], int]
 ) -> dict[str, str | float]:
     """One row, printed."""
-    found = predict(standing)
-    of_total, of_dynamic = found / real - 1, (found - real) / (real - standing)
+    found = predict(run_status)
+    of_total, of_dynamic = found / real - 1, (found - real) / (real - run_status)
     print(
         f"{name:38} {real / MIB:12.2f} {found / MIB:10.2f} "
         f"{100 * of_total:+9.3f} % {100 * of_dynamic:+9.3f} %",

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from ntlbg_model.config import Config
 
 
-def unbuilt(config: Config) -> list[str]:
+def unsupported(config: Config) -> list[str]:
     """Options of a config that ask for something not built yet, as `path = value`."""
     return [f"{path} = {value!r}" for path, value in _unbuilt(config)]
 
 
-def used_beside(config: Config) -> list[str]:
+def zero3_incompatible(config: Config) -> list[str]:
     """Options by which weights are used outside the step that all workers take together, as
     `path = value`: with them the model cannot be spread (ZeRO-3)."""
     found: list[tuple[str, object]] = []

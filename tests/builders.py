@@ -8,7 +8,7 @@ from pathlib import Path
 from ntlbg_model.config import Config, DataConfig, DatasetConfig, ModelConfig, TrainingConfig
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.fitting.fit import Fit, fit
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.hardware.profiles import CPU, NodeShape
@@ -118,7 +118,7 @@ class Service:
         self.controller = Controller(
             effects=Effects(ledger=self.ledger, storage=self.storage, executor=self.executor),
             workspace=self.workspace,
-            ground=Ground(inventory=Inventory(name="laptop", groups=(group,))),
+            ground=ClusterView(inventory=Inventory(name="laptop", groups=(group,))),
             clock=Ticks(),
         )
 

@@ -18,14 +18,14 @@ from typing import Any
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.controller.lease import Lease
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import LaunchSpec, to_json
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.executors.simulated import SimulatedExecutor, finishes
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.fault_points import FaultPoints
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
@@ -106,10 +106,10 @@ class Leading:
                 ledger=ledger.under(self.lease.term),
                 storage=self.storage,
                 executor=self.executor,
-                door=Door(leads=self.lease.check),
+                door=FaultPoints(leads=self.lease.check),
             ),
             workspace=workspace,
-            ground=Ground(inventory=inventory),
+            ground=ClusterView(inventory=inventory),
             clock=time.monotonic,
             keep=KEPT,
         )

@@ -21,9 +21,9 @@ SELECTOR = SelectionConfig(
     contour="learned",
     rank=32,
     query_rank=16,
-    stand_out=1.5,
-    beside_peaks=0.4,
-    quiet_cells="typical",
+    min_prominence=1.5,
+    suppress_secondary_peaks=0.4,
+    empty_cell_policy="typical",
 )
 """Chosen, as the selector's training was, on other videos than the test's: docs/findings.md."""
 WHOLE = 0.06
@@ -32,7 +32,7 @@ SHOWN = 0.5
 
 
 @dataclass(frozen=True)
-class Item:
+class CacheEntry:
     """A question with its clip."""
 
     clip: Clip
@@ -59,7 +59,7 @@ class Batches:
             self._features[clip.video_id] = pooled(clip.tokens).half()
         return self._features[clip.video_id]
 
-    def batch(self, items: Sequence[Item], chosen: Sequence[Tensor]) -> Batch:
+    def batch(self, items: Sequence[CacheEntry], chosen: Sequence[Tensor]) -> Batch:
         """Questions with the pairs chosen for each."""
         rows = [item.clip.tokens[pairs] for item, pairs in zip(items, chosen, strict=True)]
         tokens, mask = pad(rows)
@@ -76,13 +76,13 @@ class Batches:
         )
 
 
-def items_of(clips: Sequence[Clip]) -> list[Item]:
+def items_of(clips: Sequence[Clip]) -> list[CacheEntry]:
     """Every question of every clip."""
-    return [Item(clip, ask) for clip in clips for ask in clip.asks]
+    return [CacheEntry(clip, ask) for clip in clips for ask in clip.asks]
 
 
 def choices(
-    items: Sequence[Item], methods: dict[str, Select], budgets: Sequence[int]
+    items: Sequence[CacheEntry], methods: dict[str, Select], budgets: Sequence[int]
 ) -> dict[str, list[Tensor]]:
     """Each method's pairs for each item, at one of the budgets at random."""
     rng = random.Random(0)
@@ -120,7 +120,7 @@ def train_reader(
 
 
 def _mixed(
-    items: Sequence[Item],
+    items: Sequence[CacheEntry],
     places: Sequence[int],
     chosen: dict[str, list[Tensor]],
     budgets: Sequence[int],
@@ -160,14 +160,14 @@ class Learned:
     def __call__(self, clip: Clip, ask: Ask, count: int) -> Tensor:
         """Pairs [count], ascending."""
         against = self._similarity(clip, ask.text).unsqueeze(0)
-        scored = scored_rows(self._selector, self._batches, [Item(clip, ask)], count, against)
+        scored = scored_rows(self._selector, self._batches, [CacheEntry(clip, ask)], count, against)
         return self._selector.select(scored, count).pairs[0]
 
 
 def scored_rows(
     selector: NTLBGSelector,
     batches: Batches,
-    items: Sequence[Item],
+    items: Sequence[CacheEntry],
     count: int,
     against: Tensor,
 ) -> Scored:
@@ -213,7 +213,7 @@ def train_selector(
     return selector.eval().requires_grad_(False)
 
 
-def _relevance(batches: Batches, reader: Reader, items: Sequence[Item]) -> Tensor:
+def _relevance(batches: Batches, reader: Reader, items: Sequence[CacheEntry]) -> Tensor:
     """Share [items, P] of each pair of a whole video in what spoke for the right answer.
 
     It is the gradient of the answer's log-probability with respect to the attention logit of the

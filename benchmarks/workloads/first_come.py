@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.scheduling.board import Ask, ask_of, has_room
+from ntlbg_service.domain.scheduling.board import ResourceRequest, has_room, request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
 
 
@@ -17,9 +17,11 @@ class Free:
         self.host = [node.host_memory_gib for node in cluster.nodes]
         places = {node.name: index for index, node in enumerate(cluster.nodes)}
         for held in running:
-            self.take(ask_of(held.placement.fit), [places[name] for name in held.placement.nodes])
+            self.take(
+                request_of(held.placement.fit), [places[name] for name in held.placement.nodes]
+            )
 
-    def spot(self, ask: Ask) -> tuple[int, ...] | None:
+    def spot(self, ask: ResourceRequest) -> tuple[int, ...] | None:
         """The first nodes of one group with room now."""
         groups: dict[int, list[int]] = {}
         for index, node in enumerate(self.nodes):
@@ -31,7 +33,7 @@ class Free:
                     return tuple(members)
         return None
 
-    def take(self, ask: Ask, spot: Sequence[int], sign: int = 1) -> None:
+    def take(self, ask: ResourceRequest, spot: Sequence[int], sign: int = 1) -> None:
         """Take a spot, or give it back with sign -1."""
         for index in spot:
             self.gpus[index] -= sign * ask.need.gpus
@@ -45,7 +47,7 @@ def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> 
     with no regard for it.
     """
     free, waiting, now = Free(cluster), list(jobs), 0.0
-    ends: list[tuple[float, int, Ask, tuple[int, ...]]] = []
+    ends: list[tuple[float, int, ResourceRequest, tuple[int, ...]]] = []
     intervals: list[Interval] = []
     while waiting:
         left: list[Job] = []
@@ -71,17 +73,19 @@ def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> 
     return intervals
 
 
-def first_spot(job: Job, free: Free) -> tuple[Fit, Ask, tuple[int, ...]] | None:
+def first_spot(job: Job, free: Free) -> tuple[Fit, ResourceRequest, tuple[int, ...]] | None:
     """A job's first fit that is free now, and where."""
     for fit in job.fits:
-        ask = ask_of(fit)
+        ask = request_of(fit)
         spot = free.spot(ask)
         if spot is not None:
             return fit, ask, spot
     return None
 
 
-def _until_next_end(ends: list[tuple[float, int, Ask, tuple[int, ...]]], free: Free) -> float:
+def _until_next_end(
+    ends: list[tuple[float, int, ResourceRequest, tuple[int, ...]]], free: Free
+) -> float:
     now = ends[0][0]
     while ends and ends[0][0] == now:
         _, _, ask, spot = heapq.heappop(ends)

@@ -12,7 +12,7 @@ from ntlbg_model.backbone.model import Backbone
 NAME = "visual"
 
 
-def stand_beside(backbone: Backbone) -> None:
+def replicate_tower(backbone: Backbone) -> None:
     """Take the tower out of what wraps, spreads and saves the model. It answers by its name."""
     owner: nn.Module = backbone.base.model
     tower = owner._modules.pop(NAME)

@@ -48,15 +48,15 @@ class SelectionConfig:
     """Rank of the question's precision matrix (used with query 'learned')."""
     learned_floor: bool = False
     """Learn the uniform floor for each question, starting at uniform_floor (query 'learned')."""
-    stand_out: float = 1.5
+    min_prominence: float = 1.5
     """Least mass, in multiples of the even share, at which the best pair of a time cell is kept; a
     cell in which nothing stands out keeps its middle pair (query 'learned'). 0: always the best."""
-    beside_peaks: float = 0.0
-    """Second condition on the best pair of a time cell, beside stand_out (query 'learned'): its
-    share of the softmax over scores, floor aside, in multiples of an even share among the effective
-    number of pairs (one over the sum of squares). Where one moment answers, lesser peaks are
-    look-alikes; where many do, each counts. 0: no such condition."""
-    quiet_cells: Literal["middle", "typical"] = "middle"
+    suppress_secondary_peaks: float = 0.0
+    """Second condition on the best pair of a time cell, beside min_prominence (query 'learned'):
+    its share of the softmax over scores, floor aside, in multiples of an even share among the
+    effective number of pairs (one over the sum of squares). Where one moment answers, lesser peaks
+    are look-alikes; where many do, each counts. 0: no such condition."""
+    empty_cell_policy: Literal["middle", "typical"] = "middle"
     """What a cell in which nothing stands out keeps (query 'learned'): its middle pair, or the most
     typical one, of least self-information, which is no burst."""
     rank: int = 16
@@ -90,8 +90,8 @@ class SelectionConfig:
         )
         at_least("rank", self.rank, 1)
         at_least("query_rank", self.query_rank, 1)
-        at_least("stand_out", self.stand_out, 0)
-        at_least("beside_peaks", self.beside_peaks, 0)
+        at_least("min_prominence", self.min_prominence, 0)
+        at_least("suppress_secondary_peaks", self.suppress_secondary_peaks, 0)
         check(
             self.query == "none" or self.method == "ntlbg",
             f"query 'learned' needs method 'ntlbg', got {self.method!r}",

@@ -169,13 +169,13 @@ class NTLBGSelector(nn.Module):
         present = scores > -torch.inf
         lift = scored.mass.detach() * present.sum(-1, keepdim=True)
         share = floored(scores / config.temperature, 0, present)
-        beside = share.square().sum(-1, keepdim=True) * config.beside_peaks
-        return (lift >= config.stand_out) & (share >= beside)
+        beside = share.square().sum(-1, keepdim=True) * config.suppress_secondary_peaks
+        return (lift >= config.min_prominence) & (share >= beside)
 
     def _quiet(self, scored: Scored, cells: Tensor, count: int) -> Tensor:
         """The pair [B, count] that stands for a cell in which none stands out."""
         present = scored.scores > -torch.inf
-        if self._config.quiet_cells == "middle":
+        if self._config.empty_cell_policy == "middle":
             return middles(present, cells, count)
         ordinary = (-scored.information.detach()).masked_fill(~present, -torch.inf)
         return pick(ordinary, cells, count)

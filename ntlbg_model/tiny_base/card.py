@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from ntlbg_model.data.needles.plan import Split
-from ntlbg_model.tiny_base.measure import Figures
+from ntlbg_model.tiny_base.measure import LedgerStats
 
 TEXT = """# tiny: a 2 M-parameter Qwen2-VL
 
@@ -37,7 +37,7 @@ def write_card(
     minutes: float,
     videos: int,
     kept: int,
-    figures: Mapping[Split, Figures],
+    figures: Mapping[Split, LedgerStats],
 ) -> None:
     """README.md of the checkpoint: how it was made, and what it can do."""
     text = TEXT.format(
@@ -52,7 +52,7 @@ def write_card(
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _table(split: str, figures: Figures) -> str:
+def _table(split: str, figures: LedgerStats) -> str:
     kinds = list(next(iter(figures.values())))
     lines = [f"| {split} | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
     for selection, row in figures.items():

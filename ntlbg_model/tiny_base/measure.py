@@ -14,7 +14,7 @@ from ntlbg_model.tiny_base.examples import SELECTIONS, selected, training_video
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.tiny_base.packing import PackedVideo, packed_logits
 
-Figures = dict[str, dict[str, float]]
+LedgerStats = dict[str, dict[str, float]]
 """By selection: accuracy of each category, 'all', and 'recall' of the flashes."""
 
 
@@ -25,7 +25,7 @@ def measure(
     spec: NeedlesSpec,
     kept: int,
     selections: Sequence[str] = SELECTIONS,
-) -> Figures:
+) -> LedgerStats:
     """Accuracy among the options on every question of a set, `kept` pairs a video."""
     model.eval()
     hits: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in selections}

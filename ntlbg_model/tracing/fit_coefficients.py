@@ -123,8 +123,8 @@ def reserve(shape: Shape, tuning: str, step: Step, answers: bool) -> float:
         asked = replace(step, micro_batch=batch, questions=batch)
         long, short = case(shape, kept, tuning), case(shape, SHORTER[kept], tuning)
         served = _answers if answers else _steps
-        found, standing = served(shape, short, long, asked)
-        moving = found.allocated - standing
+        found, run_status = served(shape, short, long, asked)
+        moving = found.allocated - run_status
         shares.append((found.needed - found.allocated) / moving)
     return max(shares)
 

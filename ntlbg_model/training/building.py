@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from ntlbg_model.backbone.beside import stand_beside
+from ntlbg_model.backbone.beside import replicate_tower
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import Offload
@@ -101,7 +101,7 @@ def build_trainer(
         deepspeed=settings,
     )
     if settings is not None and zero_stage == 3:
-        stand_beside(backbone)
+        replicate_tower(backbone)
         spread(backbone.model, settings, DTYPES[precision])
     return NTLBGTrainer(
         config,

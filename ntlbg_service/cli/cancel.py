@@ -19,6 +19,6 @@ def command(target: str, mine: bool, workspace: Workspace) -> None:
     processes; the wish is kept until it is done, whatever is killed meanwhile.
     """
     from ntlbg_service.cli.wanting import want
-    from ntlbg_service.domain.states import Wanted
+    from ntlbg_service.domain.states import DesiredState
 
-    want(workspace, target, Wanted.CANCEL, "is stopped, then cancelled", mine)
+    want(workspace, target, DesiredState.CANCEL, "is stopped, then cancelled", mine)

@@ -36,7 +36,7 @@ def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace
     from ntlbg_service.cli.ground import choose_inventory
     from ntlbg_service.cli.options import open_ledger
     from ntlbg_service.domain.errors import UserError, nearest
-    from ntlbg_service.process.wakeup import poke
+    from ntlbg_service.process.wakeup import notify
 
     names = [found.name for found in choose_inventory(inventory, None, thorough=False).nodes()]
     if node not in names:
@@ -44,7 +44,7 @@ def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace
     ledger = open_ledger(workspace)
     fresh = ledger.drain(node, actor(), reason)
     left = sum(node in attempt.nodes for attempt in ledger.active_attempts())
-    poke(workspace.wake)
+    notify(workspace.wake)
     still = f"{left} run{'s' * (left > 1)} there to end" if left else "nothing runs there"
     click.echo(f"{node}: {'drained' if fresh else 'was drained already'}; {still}")
 
@@ -57,14 +57,14 @@ def undrain(node: str, workspace: Workspace) -> None:
     from ntlbg_service.cli.acting import actor
     from ntlbg_service.cli.targets import existing_ledger
     from ntlbg_service.domain.errors import UserError, nearest
-    from ntlbg_service.process.wakeup import poke
+    from ntlbg_service.process.wakeup import notify
 
     ledger = existing_ledger(workspace)
     if not ledger.undrain(node, actor()):
         known = list(ledger.drained())
         hint = nearest(node, known) if known else "no node is"
         raise UserError(f"cluster undrain: '{node}' is not drained; {hint}")
-    poke(workspace.wake)
+    notify(workspace.wake)
     click.echo(f"{node}: runs may start there again")
 
 

@@ -15,15 +15,15 @@ from ntlbg_service.cli.notify import notify_options, read_states, read_webhook
 from ntlbg_service.cli.options import caps_option, open_ledger, read_caps, workspace_options
 from ntlbg_service.cli.staging import stage_options
 from ntlbg_service.cli.words import FILE
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.process.redaction import redacted
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
     from ntlbg_service.controller.service import Service
-    from ntlbg_service.monitoring.snapshot import Ask
-    from ntlbg_service.process.wakeup import Wake
+    from ntlbg_service.monitoring.snapshot import HealthCheck
+    from ntlbg_service.process.wakeup import Wakeup
 
 BUSY_SECONDS = 1.0
 """How often it looks while something runs."""
@@ -50,14 +50,14 @@ IDLE_SECONDS = 5.0
 @click.option(
     "--silent",
     type=click.FloatRange(min=5.0),
-    default=Patience.silent,
+    default=Timeouts.silent,
     show_default=True,
     help="Seconds without a heartbeat after which a run is stopped as hung, and goes on anew.",
 )
 @click.option(
     "--stalled",
     type=click.FloatRange(min=5.0),
-    default=Patience.stalled,
+    default=Timeouts.stalled,
     show_default=True,
     help="The same for one that beats, but has done no step and given no answer.",
 )
@@ -105,7 +105,7 @@ def command(
     from ntlbg_service.controller.service import Service
     from ntlbg_service.estimates.trace_cache import open_estimates
     from ntlbg_service.executors.choice import executor
-    from ntlbg_service.process.wakeup import Wake
+    from ntlbg_service.process.wakeup import Wakeup
     from ntlbg_service.results.peak_memory import read_calibrations
     from ntlbg_service.storage.local import LocalStorage
     from ntlbg_service.tracking import Tracker
@@ -125,7 +125,7 @@ def command(
         ground=choose_ground(inventory, parallel, estimates, executor_name),
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
-        patience=Patience(silent=silent, stalled=stalled),
+        patience=Timeouts(silent=silent, stalled=stalled),
         keep=keep or None,
         caps=limits,
         webhook=webhook,
@@ -134,22 +134,24 @@ def command(
     )
     with ExitStack() as stack:
         if port is not None:
-            from ntlbg_service.monitoring.asks import asks_of
+            from ntlbg_service.monitoring.health_checks import health_checks
 
-            asks = asks_of(storage, os.environ, executor_name)
+            asks = health_checks(storage, os.environ, executor_name)
             stack.enter_context(_watched(service, asks, host, port))
-        serve(service, Wake(workspace.wake, ledger.news()), until_idle)
+        serve(service, Wakeup(workspace.wake, ledger.news()), until_idle)
 
 
 @contextmanager
-def _watched(service: "Service", asks: "Mapping[str, Ask]", host: str, port: int) -> Iterator[None]:
+def _watched(
+    service: "Service", asks: "Mapping[str, HealthCheck]", host: str, port: int
+) -> Iterator[None]:
     """The port, open while the service steps."""
     from ntlbg_service.monitoring.port import Port
     from ntlbg_service.monitoring.sampling import Sampler
 
     nodes = lambda: service.ground.inventory.nodes()  # noqa: E731 - the nodes change
     sampler = Sampler(service.ledger, service.storage, nodes, asks)
-    opened = Port(host, port, service.vitals, sampler, _say)
+    opened = Port(host, port, service.loop_metrics, sampler, _say)
     opened.open()
     _say(f"health and metrics on {opened.url}")
     try:
@@ -158,7 +160,7 @@ def _watched(service: "Service", asks: "Mapping[str, Ask]", host: str, port: int
         opened.close()
 
 
-def serve(service: "Service", wake: "Wake", until_idle: bool) -> None:
+def serve(service: "Service", wake: "Wakeup", until_idle: bool) -> None:
     """Step until a signal or, where that is asked for, until nothing is left."""
     known: bool | None = None
     with _told_to_stop(wake) as told:
@@ -179,7 +181,7 @@ def serve(service: "Service", wake: "Wake", until_idle: bool) -> None:
 
 
 @contextmanager
-def _told_to_stop(wake: "Wake") -> Iterator[list[int]]:
+def _told_to_stop(wake: "Wakeup") -> Iterator[list[int]]:
     """Holds the signal once SIGTERM or Ctrl-C came; the step in progress is finished first."""
     told: list[int] = []
 

@@ -11,13 +11,13 @@ from ntlbg_service.cli.options import read_caps
 from ntlbg_service.cli.progress import Progress
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller.lease import Lease
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.states import TERMINAL
 from ntlbg_service.executors.choice import executor
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
-from ntlbg_service.process.wakeup import Wake, poke
+from ntlbg_service.process.wakeup import Wakeup, notify
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker
@@ -29,7 +29,7 @@ def drive(
     ledger: Ledger,
     workspace: Workspace,
     suite_key: str,
-    ground: Ground,
+    ground: ClusterView,
     environment: Mapping[str, str],
     at_end: Callable[[], None] = lambda: None,
 ) -> bool:
@@ -55,14 +55,14 @@ def drive(
         webhook=read_webhook(environment.get(NOTIFY), NOTIFY),
         notify_on=read_states(environment.get(NOTIFY_ON, "").split(), NOTIFY_ON),
     )
-    poke(workspace.wake)
+    notify(workspace.wake)
     with Progress(ledger, storage, suite_key) as progress, terminable():
         try:
-            _until_ended(service, progress, Wake(workspace.wake, ledger.news()))
+            _until_ended(service, progress, Wakeup(workspace.wake, ledger.news()))
             at_end()
             if not service.leads:
                 ledger.post("suite_finished", suite_key)  # With what `at_end` wrote.
-                poke(workspace.wake)
+                notify(workspace.wake)
             else:
                 service.flush()
             return service.leads
@@ -73,7 +73,7 @@ def drive(
             service.resign()
 
 
-def _until_ended(service: Service, progress: Progress, wake: Wake) -> None:
+def _until_ended(service: Service, progress: Progress, wake: Wakeup) -> None:
     watching = False
     while not _ended(service):
         service.step()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ntlbg_service.domain.scheduling.caps import Caps
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Attempt, Run
-    from ntlbg_service.results.run_status import Standing
+    from ntlbg_service.results.run_status import RunStatus
     from ntlbg_service.storage.local import Storage
 
 
@@ -41,13 +41,13 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
     from ntlbg_service.cli.console import new_console
     from ntlbg_service.cli.explanation import print_settings, say
     from ntlbg_service.domain.states import RunState
-    from ntlbg_service.results.run_status import standing
+    from ntlbg_service.results.run_status import run_status
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     chosen = run_of(ledger, run)
-    seen = standing(ledger, storage, chosen)
+    seen = run_status(ledger, storage, chosen)
     console = new_console()
     _print_head(console, chosen, seen)
     if chosen.state is RunState.QUEUED:
@@ -61,7 +61,7 @@ def command(run: str, inventory: "Path | None", caps: "Path | None", workspace: 
         say(console, 2, f"{_when(event.time)}  {event.kind}: {event.message}")
 
 
-def _print_head(console: "Console", run: "Run", seen: "Standing") -> None:
+def _print_head(console: "Console", run: "Run", seen: "RunStatus") -> None:
     from rich.text import Text
 
     from ntlbg_service.cli.explanation import say
@@ -98,7 +98,7 @@ def _print_attempt(
     console: "Console",
     ledger: "Ledger",
     storage: "Storage",
-    seen: "Standing",
+    seen: "RunStatus",
     attempt: "Attempt",
     run: "Run",
 ) -> None:
@@ -128,7 +128,7 @@ def _print_attempt(
 
 
 def _read(
-    storage: "Storage", seen: "Standing", attempt: "Attempt", config: "Mapping[str, Any]"
+    storage: "Storage", seen: "RunStatus", attempt: "Attempt", config: "Mapping[str, Any]"
 ) -> list[str]:
     """What storage says of an attempt, or why it says nothing."""
     from ntlbg_service.domain.errors import InfrastructureError, in_one_line
@@ -140,7 +140,7 @@ def _read(
 
 
 def _measured(
-    storage: "Storage", seen: "Standing", attempt: "Attempt", config: "Mapping[str, Any]"
+    storage: "Storage", seen: "RunStatus", attempt: "Attempt", config: "Mapping[str, Any]"
 ) -> list[str]:
     """What this attempt took of memory and time, beside what was predicted."""
     from ntlbg_service.domain.launch import Heartbeat, StagedNode

@@ -18,8 +18,8 @@ def print_explanation(plan: Plan, row: PlannedVariant, runs: Sequence[RunKey]) -
     say(console, 0, Text(f"{row.variant.group}/{row.variant.name}", style="bold"))
     if row.variant.description:
         say(console, 0, row.variant.description)
-    if row.unbuilt:
-        say(console, 1, f"not built yet: {', '.join(row.unbuilt)}")
+    if row.unsupported:
+        say(console, 1, f"not built yet: {', '.join(row.unsupported)}")
     used: dict[int, Fit] = {}
     for key in runs:
         fit = plan.intervals[key].placement.fit

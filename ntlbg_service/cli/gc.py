@@ -13,7 +13,7 @@ from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ntlbg_service.maintenance.garbage_collection import Litter
+    from ntlbg_service.maintenance.garbage_collection import Reclaimable
 
 
 @click.command(short_help="Give back disk that nobody needs.")
@@ -46,12 +46,12 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     """
     from ntlbg_service.cli.byte_words import bytes_in_words
     from ntlbg_service.cli.targets import existing_ledger
-    from ntlbg_service.maintenance.garbage_collection import Found, find_litter
+    from ntlbg_service.maintenance.garbage_collection import Found, find_reclaimable
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
-    looked = find_litter(ledger, storage, workspace, keep=keep, days=days, note=_say)
+    looked = find_reclaimable(ledger, storage, workspace, keep=keep, days=days, note=_say)
     found = looked if dry_run else Found(tuple(filter(_deleted, looked.litter)), looked.unclear)
     if as_json:
         rows = {"found": _rows(found.litter), "unclear": _rows(found.unclear)}
@@ -71,11 +71,11 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     click.echo(f"{total} would be freed; nothing was deleted" if dry_run else f"{total} freed")
 
 
-def _deleted(litter: "Litter") -> bool:
-    from ntlbg_service.storage.local import take_away
+def _deleted(litter: "Reclaimable") -> bool:
+    from ntlbg_service.storage.local import delete_atomically
 
     try:
-        take_away(litter.path)
+        delete_atomically(litter.path)
     except OSError as error:
         _say(f"{litter.path}: not deleted: {error.strerror or error}")
         return False
@@ -86,7 +86,7 @@ def _say(words: str) -> None:
     click.echo(f"ntlbg: {in_one_line(words)}", err=True)
 
 
-def _list(found: "Sequence[Litter]") -> None:
+def _list(found: "Sequence[Reclaimable]") -> None:
     """A line for each thing of a run, largest first; caches are only counted."""
     from ntlbg_service.cli.byte_words import bytes_in_words
 
@@ -96,7 +96,7 @@ def _list(found: "Sequence[Litter]") -> None:
             click.echo(f"{litter.kind}: {litter.run}: {litter.path.name} ({size}): {litter.why}")
 
 
-def _rows(found: "Sequence[Litter]") -> list[dict[str, Any]]:
+def _rows(found: "Sequence[Reclaimable]") -> list[dict[str, Any]]:
     return [
         {
             "kind": each.kind,

@@ -11,7 +11,7 @@ import click
 from ntlbg_service.cli.words import FILE
 
 if TYPE_CHECKING:
-    from ntlbg_service.controller.oom_fallback import Ground
+    from ntlbg_service.controller.oom_fallback import ClusterView
     from ntlbg_service.domain.fitting.estimates import Estimates
     from ntlbg_service.domain.hardware.inventory import Inventory
     from ntlbg_service.domain.hardware.profile import Profile
@@ -68,41 +68,41 @@ def choose_ground(
     hopeful: bool = False,
     thorough: bool = True,
     holds: bool = True,
-) -> "Ground":
+) -> "ClusterView":
     """The nodes of an inventory file, else those there now for an executor: read anew, where they
     are a cluster's. `holds`: GPUs that cannot be used are kept from runs. The other options are
     those of `choose_inventory`."""
     from ntlbg_service.config_files.loader import load_inventory
-    from ntlbg_service.controller.oom_fallback import Ground
+    from ntlbg_service.controller.oom_fallback import ClusterView
     from ntlbg_service.domain.fitting.estimates import CLOSED_FORM
     from ntlbg_service.executors.choice import chosen
     from ntlbg_service.executors.job_client import JobClient
     from ntlbg_service.nodes.inventory import inventory_of, ray_ids_of, read_nodes
     from ntlbg_service.nodes.readings import NodeReadings
-    from ntlbg_service.nodes.survey import Seen, Survey
+    from ntlbg_service.nodes.survey import InventoryRefresher, NodeSnapshot
 
     kinds = known_kinds()
     estimates = estimates or CLOSED_FORM
     if file:
-        return Ground(inventory=load_inventory(file, kinds), estimates=estimates)
+        return ClusterView(inventory=load_inventory(file, kinds), estimates=estimates)
     on_cluster = chosen(os.environ, executor) != "local"
     environment = os.environ if on_cluster else {}
     client = JobClient(os.environ.get("RAY_ADDRESS", "")) if on_cluster else None
     readings = NodeReadings(client, os.environ, holds=holds) if client and thorough else None
 
-    def read() -> Seen:
+    def read() -> NodeSnapshot:
         nodes = read_nodes(environment, client, readings)
         if readings is not None:
-            readings.keep_off({str(node.ray_id): node.kept_off(kinds) for node in nodes})
-        return Seen(inventory_of(nodes, slots, kinds, hopeful), ray_ids_of(nodes, kinds))
+            readings.keep_off({str(node.ray_id): node.quarantined(kinds) for node in nodes})
+        return NodeSnapshot(inventory_of(nodes, slots, kinds, hopeful), ray_ids_of(nodes, kinds))
 
     first = read()
     if holds and not on_cluster:
         _hide_unusable(kinds)
     if readings is not None and readings.unheld:
         readings.read()
-    survey = Survey(read, time.monotonic) if on_cluster else None
-    return Ground(
+    survey = InventoryRefresher(read, time.monotonic) if on_cluster else None
+    return ClusterView(
         inventory=first.inventory, estimates=estimates, ray_ids=first.ray_ids, survey=survey
     )
 

@@ -101,9 +101,9 @@ def _ended(attempt: "Attempt") -> bool:
 
 def print_log(storage: "Storage", keys: AttemptKeys, place: int) -> int:
     """Print an attempt's log from a byte on, without its colours and secrets; says where it ends
-    now. Raises DamagedError."""
+    now. Raises CorruptRecordError."""
     from ntlbg_service.domain.control_characters import COLOUR
-    from ntlbg_service.storage.errors import DamagedError
+    from ntlbg_service.storage.errors import CorruptRecordError
     from ntlbg_service.storage.files import opened
 
     output, held = RedactedBytes(sys.stdout.buffer), b""
@@ -119,8 +119,8 @@ def print_log(storage: "Storage", keys: AttemptKeys, place: int) -> int:
                 output.write(text + escape + begun if whole else text)
     except FileNotFoundError:
         return place
-    except DamagedError as error:
-        raise DamagedError(f"storage: {keys.log}: {error}") from None
+    except CorruptRecordError as error:
+        raise CorruptRecordError(f"storage: {keys.log}: {error}") from None
     output.write(held)
     output.flush()
     return place

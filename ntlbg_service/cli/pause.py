@@ -19,6 +19,6 @@ def command(target: str, mine: bool, workspace: Workspace) -> None:
     stays in the queue and does not start.
     """
     from ntlbg_service.cli.wanting import want
-    from ntlbg_service.domain.states import Wanted
+    from ntlbg_service.domain.states import DesiredState
 
-    want(workspace, target, Wanted.PAUSE, "is stopped, then paused", mine)
+    want(workspace, target, DesiredState.PAUSE, "is stopped, then paused", mine)

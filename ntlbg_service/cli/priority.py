@@ -21,7 +21,7 @@ def command(target: str, priority: int, mine: bool, workspace: Workspace) -> Non
     """
     from ntlbg_service.cli.targets import existing_ledger, targets_of
     from ntlbg_service.domain.states import TERMINAL
-    from ntlbg_service.process.wakeup import poke
+    from ntlbg_service.process.wakeup import notify
 
     who = actor()
     ledger = existing_ledger(workspace)
@@ -35,4 +35,4 @@ def command(target: str, priority: int, mine: bool, workspace: Workspace) -> Non
         before = ledger.prioritise(run.run_id, priority, who)
         change = f"priority {before} -> {priority}" if before != priority else "had it already"
         click.echo(f"{run.label}  {run.run_id}  {run.state}  {change}")
-    poke(workspace.wake)
+    notify(workspace.wake)

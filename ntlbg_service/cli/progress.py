@@ -13,7 +13,7 @@ from ntlbg_service.domain.states import TERMINAL, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import RunSummary
-from ntlbg_service.results.run_status import Standing, standings
+from ntlbg_service.results.run_status import RunStatus, run_statuses
 from ntlbg_service.storage.local import Storage
 
 AROUND = 5
@@ -37,7 +37,7 @@ class Progress:
             if self._console.is_terminal
             else None
         )
-        self._known: dict[RunSummary, Standing] = {}
+        self._known: dict[RunSummary, RunStatus] = {}
         self._said: dict[str, str] = {}
         self._started = time.monotonic()
 
@@ -73,10 +73,10 @@ class Progress:
         """One line beside the table."""
         self._console.print(f"{self._elapsed()}  {text}", highlight=False)
 
-    def _standings(self, runs: Sequence[RunSummary]) -> list[Standing]:
+    def _standings(self, runs: Sequence[RunSummary]) -> list[RunStatus]:
         """Where runs are; those that do not run are looked up once for each change."""
         fresh = [run for run in runs if run.state is RunState.RUNNING or run not in self._known]
-        looked = dict(zip(fresh, standings(self._ledger, self._storage, fresh), strict=True))
+        looked = dict(zip(fresh, run_statuses(self._ledger, self._storage, fresh), strict=True))
         self._known = {run: looked.get(run) or self._known[run] for run in runs}
         return list(self._known.values())
 
@@ -90,7 +90,7 @@ class Progress:
         names = " and ".join(keys) if len(keys) <= 2 else f"{len(keys)} suites"
         return f"{names}: {done} of {sum(counts.values())} runs ended, {self._elapsed()}"
 
-    def _lines(self, seen: list[Standing]) -> None:
+    def _lines(self, seen: list[RunStatus]) -> None:
         for each in seen:
             doing = each.doing
             told = doing.split(" (")[0]

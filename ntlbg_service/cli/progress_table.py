@@ -7,7 +7,7 @@ from rich.table import Table
 
 from ntlbg_service.cli.plan_words import duration
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.results.run_status import Standing
+from ntlbg_service.results.run_status import RunStatus
 
 SHOWN_FIRST = (
     RunState.RUNNING,
@@ -22,7 +22,7 @@ NAMED = 6
 
 
 def table_of(
-    seen: Sequence[Standing],
+    seen: Sequence[RunStatus],
     title: str,
     rows: int,
     *,
@@ -53,7 +53,7 @@ def table_of(
     return table
 
 
-def _cells(each: Standing) -> tuple[str, ...]:
+def _cells(each: RunStatus) -> tuple[str, ...]:
     attempt = each.attempt
     return (
         str(attempt.number) if attempt else "-",
@@ -65,7 +65,7 @@ def _cells(each: Standing) -> tuple[str, ...]:
     )
 
 
-def _memory(each: Standing) -> str:
+def _memory(each: RunStatus) -> str:
     if each.attempt is None:
         return "-"
     predicted = each.attempt.fit.predicted_gib

@@ -15,6 +15,6 @@ from ntlbg_service.process.workspace import Workspace
 def command(target: str, mine: bool, workspace: Workspace) -> None:
     """Let RUN, or every run of SUITE that has not ended, go on after `ntlbg pause`."""
     from ntlbg_service.cli.wanting import want
-    from ntlbg_service.domain.states import Wanted
+    from ntlbg_service.domain.states import DesiredState
 
-    want(workspace, target, Wanted.RUN, "", mine)
+    want(workspace, target, DesiredState.RUN, "", mine)

@@ -8,7 +8,7 @@ from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import max_hours_option, workspace_options
 from ntlbg_service.cli.targets import existing_ledger
 from ntlbg_service.cli.words import PRIORITY
-from ntlbg_service.process.wakeup import poke
+from ntlbg_service.process.wakeup import notify
 from ntlbg_service.process.workspace import Workspace
 
 
@@ -45,5 +45,5 @@ def command(
     for run in runs:
         repetition = ledger.requeue(run.run_id, who, priority, max_hours)
         click.echo(f"{run.label}  {run.run_id}  {run.state}: queued again as {repetition}")
-    poke(workspace.wake)
+    notify(workspace.wake)
     click.echo(f"Queued; {who_drives(ledger)}" if runs else "Nothing to repeat.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.listing import RunFilter
     from ntlbg_service.ledger.records import Event, RunSummary
-    from ntlbg_service.results.run_status import Standing
+    from ntlbg_service.results.run_status import RunStatus
 
 SHOWN = 200
 """Runs that are shown where no suite is named and nobody says how many."""
@@ -78,7 +78,7 @@ def command(
     beginning, or GROUP/VARIANT:SEED. What is not shown is counted in a last line; with --json that
     line goes to stderr.
     """
-    from ntlbg_service.results.run_status import standings
+    from ntlbg_service.results.run_status import run_statuses
     from ntlbg_service.storage.local import LocalStorage
 
     if target is None and not workspace.ledger_exists:
@@ -90,7 +90,7 @@ def command(
     if planned:
         _print_planned(ledger, shown.runs, as_json)
     else:
-        seen = standings(ledger, LocalStorage(workspace.storage), shown.runs)
+        seen = run_statuses(ledger, LocalStorage(workspace.storage), shown.runs)
         told = ledger.events_by_run([run.run_id for run in shown.runs]) if events else {}
         if as_json:
             refused = {entry.run_id: entry.error for entry in ledger.refused()}
@@ -114,7 +114,7 @@ def command(
 
 
 def _print_suites(
-    seen: "Sequence[Standing]",
+    seen: "Sequence[RunStatus]",
     counts: "Mapping[str, Mapping[RunState, int]]",
     told: "Mapping[str, Sequence[Event]]",
 ) -> None:
@@ -190,14 +190,14 @@ def _counts(runs: "Sequence[RunSummary]") -> "dict[str, Mapping[RunState, int]]"
     return dict(found)
 
 
-def _by_suite(seen: "Sequence[Standing]") -> "dict[str, list[Standing]]":
-    suites: dict[str, list[Standing]] = {}
+def _by_suite(seen: "Sequence[RunStatus]") -> "dict[str, list[RunStatus]]":
+    suites: dict[str, list[RunStatus]] = {}
     for each in seen:
         suites.setdefault(each.run.suite_key, []).append(each)
     return suites
 
 
-def _lines(members: "Sequence[Standing]") -> list[str]:
+def _lines(members: "Sequence[RunStatus]") -> list[str]:
     rows = [
         (
             f"{each.run.group}/{each.run.variant}:{each.run.seed}",
@@ -217,7 +217,7 @@ def _lines(members: "Sequence[Standing]") -> list[str]:
     ]
 
 
-def _why(each: "Standing") -> str:
+def _why(each: "RunStatus") -> str:
     """What is not said by the state."""
     if each.staging:
         return each.doing.removeprefix("staging, ")
@@ -225,8 +225,8 @@ def _why(each: "Standing") -> str:
     return as_is.removeprefix(": ")
 
 
-def _row(standing: "Standing", events: "Sequence[Event]") -> dict[str, Any]:
-    run, attempt = standing.run, standing.attempt
+def _row(run_status: "RunStatus", events: "Sequence[Event]") -> dict[str, Any]:
+    run, attempt = run_status.run, run_status.attempt
     return {
         "suite": run.suite_key,
         "run": run.label,
@@ -236,26 +236,26 @@ def _row(standing: "Standing", events: "Sequence[Event]") -> dict[str, Any]:
         "variant": run.variant,
         "seed": run.seed,
         "state": run.state.value,
-        "staging": standing.staging or None,
+        "staging": run_status.staging or None,
         "reason": run.reason,
-        "unread": standing.unread or None,
+        "unread": run_status.unread or None,
         "wanted": run.wanted.value,
         "priority": run.priority,
         "excluded_nodes": list(run.excluded),
         "not_before": run.not_before or None,
-        "attempts": len(standing.attempts),
+        "attempts": len(run_status.attempts),
         "max_hours": run.max_hours,
-        "hours_used": standing.hours.used if run.max_hours else None,
+        "hours_used": run_status.hours.used if run.max_hours else None,
         "on": attempt.fit.profile if attempt else None,
-        "step": standing.step,
-        "steps": standing.steps,
+        "step": run_status.step,
+        "steps": run_status.steps,
         "submitted_at": run.created_at,
         "changed_at": run.updated_at,
-        "peak_mib": standing.peak_mib,
+        "peak_mib": run_status.peak_mib,
         "predicted_mib": attempt.fit.predicted_gib * 1024 if attempt else None,
-        "seconds_per_step": standing.pace,
-        "training_seconds_left": standing.training_left,
-        "heartbeat_age_seconds": standing.heartbeat_age,
+        "seconds_per_step": run_status.pace,
+        "training_seconds_left": run_status.training_left,
+        "heartbeat_age_seconds": run_status.heartbeat_age,
         "events": [
             {"time": event.time, "kind": event.kind, "who": event.who, "message": event.message}
             for event in events

@@ -19,7 +19,7 @@ from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.words import FILE, PRIORITY
 from ntlbg_service.domain.commands import command as named
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.process.wakeup import poke
+from ntlbg_service.process.wakeup import notify
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def command(
     ledger = open_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     submission = submit(ledger, storage, prepared, again, priority, max_hours)
-    poke(workspace.wake)
+    notify(workspace.wake)
     if as_json:
         click.echo(json.dumps(_as_json(ledger, prepared, submission), indent=1))
         return

@@ -42,14 +42,14 @@ def command(by: str, since: str | None, as_json: bool, workspace: Workspace) -> 
     from ntlbg_service.cli.moments import moment
     from ntlbg_service.cli.targets import existing_ledger
     from ntlbg_service.domain.usage import added, usage
-    from ntlbg_service.results.gpu_time import read_spells
+    from ntlbg_service.results.gpu_time import read_attempt_intervals
     from ntlbg_service.storage.local import LocalStorage
 
     begin = None if since is None else moment(since, "--since", time.time())
     ledger = existing_ledger(workspace)
     now = ledger.now()
-    spells = read_spells(ledger, LocalStorage(workspace.storage), begin)
-    rows = usage(spells, By(by), now, begin)
+    attempt_intervals = read_attempt_intervals(ledger, LocalStorage(workspace.storage), begin)
+    rows = usage(attempt_intervals, By(by), now, begin)
     total = added(rows.values())
     if as_json:
         found = {

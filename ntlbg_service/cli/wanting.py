@@ -8,8 +8,8 @@ import click
 from ntlbg_service.cli.acting import actor, allowed
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.targets import existing_ledger, targets_of
-from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
-from ntlbg_service.process.wakeup import poke
+from ntlbg_service.domain.states import TERMINAL, DesiredState, RunState
+from ntlbg_service.process.wakeup import notify
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ntlbg_service.ledger.records import RunSummary
 
 
-def want(workspace: Workspace, target: str, wanted: Wanted, doing: str, mine: bool) -> None:
+def want(workspace: Workspace, target: str, wanted: DesiredState, doing: str, mine: bool) -> None:
     """Ask for `wanted` of a run, or of each run of a suite that has not ended.
 
     `doing`: what happens to a run whose wish a controller has to fulfil, for example 'is stopped'.
@@ -36,16 +36,16 @@ def want(workspace: Workspace, target: str, wanted: Wanted, doing: str, mine: bo
     waits = False
     for run in runs:
         state = ledger.request(run.run_id, wanted, who)
-        pending = state is RunState.RUNNING and wanted is not Wanted.RUN
+        pending = state is RunState.RUNNING and wanted is not DesiredState.RUN
         waits |= pending
         click.echo(f"{run.label}  {run.run_id}  {doing if pending else _now(state, wanted)}")
-    poke(workspace.wake)
+    notify(workspace.wake)
     if waits:
         click.echo(f"Stopping is a controller's work; {who_drives(ledger)}")
 
 
-def _now(state: RunState, wanted: Wanted) -> str:
-    return "paused" if (state, wanted) == (RunState.QUEUED, Wanted.PAUSE) else state.value
+def _now(state: RunState, wanted: DesiredState) -> str:
+    return "paused" if (state, wanted) == (RunState.QUEUED, DesiredState.PAUSE) else state.value
 
 
 def repeatable(ledger: "Ledger", target: str, states: Collection[RunState]) -> list["RunSummary"]:

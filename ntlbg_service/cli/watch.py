@@ -29,7 +29,7 @@ def command(suite: str | None, once: bool, workspace: Workspace) -> None:
     from ntlbg_service.cli.progress import Progress
     from ntlbg_service.cli.progress_table import NAMED, table_of
     from ntlbg_service.ledger.listing import RunFilter
-    from ntlbg_service.results.run_status import standings
+    from ntlbg_service.results.run_status import run_statuses
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
@@ -38,7 +38,7 @@ def command(suite: str | None, once: bool, workspace: Workspace) -> None:
     most = SHOWN if key is None else None
     if once:
         chosen = RunFilter(suite=key)
-        seen = standings(ledger, storage, ledger.listed(chosen, most))
+        seen = run_statuses(ledger, storage, ledger.listed(chosen, most))
         keys = list(dict.fromkeys(each.run.suite_key for each in seen))
         title = ", ".join(keys) if len(keys) <= NAMED else f"{len(keys)} suites"
         counts = ledger.count(chosen)

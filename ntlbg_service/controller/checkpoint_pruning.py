@@ -11,7 +11,7 @@ from ntlbg_service.results.attempts import checkpoints_by_value
 
 
 @dataclass
-class Tidying:
+class CheckpointPruner:
     """Looks anew at a run only when an attempt of it has committed more than before."""
 
     effects: Effects

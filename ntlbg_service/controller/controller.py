@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 
-from ntlbg_service.controller.checkpoint_pruning import Tidying
+from ntlbg_service.controller.checkpoint_pruning import CheckpointPruner
 from ntlbg_service.controller.effects import Effects
-from ntlbg_service.controller.error_isolation import Trouble
-from ntlbg_service.controller.finalizing import Endings
-from ntlbg_service.controller.oom_fallback import Ground
-from ntlbg_service.controller.stall_detection import Pulse
+from ntlbg_service.controller.error_isolation import ErrorIsolation
+from ntlbg_service.controller.finalizing import AttemptFinalizer
+from ntlbg_service.controller.oom_fallback import ClusterView
+from ntlbg_service.controller.stall_detection import StallDetector
 from ntlbg_service.controller.starting import Starter
 from ntlbg_service.domain.launch import ExitRecord, Work
 from ntlbg_service.domain.liveness.gang import NOT_UP, overdue, roll_back
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.recovery import UNLIMITED, Decision, Hours
 from ntlbg_service.domain.scheduling.caps import Caps
-from ntlbg_service.domain.states import Wanted
+from ntlbg_service.domain.states import DesiredState
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results.attempt_outcome import keys_of
 from ntlbg_service.results.attempts import hours_of, read_exit, signs_of_life
-from ntlbg_service.storage.local import StorageAwayError
+from ntlbg_service.storage.local import StorageUnavailableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,14 @@ class Controller:
 
     effects: Effects
     workspace: Workspace
-    ground: Ground
+    ground: ClusterView
     """Where runs may go."""
     clock: Callable[[], float]
     """Monotonic seconds."""
     keep: int | None = None
     """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
     suite_key: str | None = None
-    patience: Patience = field(default_factory=Patience)
+    patience: Timeouts = field(default_factory=Timeouts)
     caps: Caps = field(default_factory=Caps)
     """How many GPUs whoever may hold at once."""
     alive: Callable[[], None] = lambda: None
@@ -50,20 +50,20 @@ class Controller:
     """Told how many seconds a look at the queue took, starts not counted."""
 
     @cached_property
-    def _trouble(self) -> Trouble:
-        return Trouble(self.alive)
+    def _trouble(self) -> ErrorIsolation:
+        return ErrorIsolation(self.alive)
 
     @cached_property
-    def _pulse(self) -> Pulse:
-        return Pulse(self.clock)
+    def _pulse(self) -> StallDetector:
+        return StallDetector(self.clock)
 
     @cached_property
-    def _tidying(self) -> Tidying:
-        return Tidying(self.effects, self.keep)
+    def _tidying(self) -> CheckpointPruner:
+        return CheckpointPruner(self.effects, self.keep)
 
     @cached_property
-    def _endings(self) -> Endings:
-        return Endings(self.effects, self.ground)
+    def _endings(self) -> AttemptFinalizer:
+        return AttemptFinalizer(self.effects, self.ground)
 
     @cached_property
     def _starter(self) -> Starter:
@@ -83,8 +83,8 @@ class Controller:
         """One reconciliation. False when every run it drives has ended.
 
         It looks at every active attempt, since one that another suite's killed controller left
-        behind holds a place; it starts only runs of its own. Raises DeposedError where another
-        leads; what else goes wrong with one attempt is noted and does not touch the others.
+        behind holds a place; it starts only runs of its own. Raises LeadershipLostError where
+        another leads; what else goes wrong with one attempt is noted and does not touch the others.
         """
         with _left_alone():
             return self._step()
@@ -102,8 +102,8 @@ class Controller:
         self._endings.begin()
         for attempt in active:
             if attempt.run_id in runs:  # Else another leads by now, and has ended it.
-                self._trouble.despite(self._look, runs[attempt.run_id], attempt)
-        self._trouble.despite(self._endings.write)
+                self._trouble.run(self._look, runs[attempt.run_id], attempt)
+        self._trouble.run(self._endings.write)
         self._starter.place()
         for said in self._trouble.fresh():
             self.effects.note(said)
@@ -122,7 +122,7 @@ class Controller:
     def _look(self, run: Run, attempt: Attempt) -> None:
         try:
             self._see_to(run, attempt)
-        except StorageAwayError:
+        except StorageUnavailableError:
             folder = keys_of(attempt).folder
             self._pulse.forget(folder, work_of(folder))
             raise
@@ -139,7 +139,7 @@ class Controller:
         record = record or read_exit(self.effects.storage, keys)
         if record is not None:
             self._endings.close(run, attempt, record)
-        elif run.wanted is not Wanted.RUN:
+        elif run.wanted is not DesiredState.RUN:
             self._endings.withdraw(run, attempt, f"{run.wanted} was asked for")
         elif status is LaunchStatus.ENDED:
             self._endings.lost(run, attempt, "the driver ended without an exit record")
@@ -164,7 +164,7 @@ class Controller:
             # Its process still holds the device: the place is free when it is gone.
             if still > self.patience.lingers:
                 self.effects.stop(keys)
-        elif run.wanted is not Wanted.RUN:
+        elif run.wanted is not DesiredState.RUN:
             self._endings.withdraw(run, attempt, f"{run.wanted} was asked for")
         elif not signs and (back := self._gang_rolls_back(attempt, still)):
             self._endings.roll_back(run, attempt, back, NOT_UP)

@@ -10,10 +10,15 @@ from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt, Run
-from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.fault_points import FaultPoints
 from ntlbg_service.storage.claims import read_claim
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, DamagedError, Storage, take_away
+from ntlbg_service.storage.local import (
+    AlreadyWrittenError,
+    CorruptRecordError,
+    Storage,
+    delete_atomically,
+)
 
 NOBODY = {"pid": 0, "started": 0.0}
 """The claim of an attempt that no process may carry any more."""
@@ -54,7 +59,7 @@ class Effects:
     ledger: Ledger
     storage: Storage
     executor: Executor
-    door: Door = field(default_factory=Door)
+    door: FaultPoints = field(default_factory=FaultPoints)
     note: Callable[[str], None] = lambda _: None
     """Told in one line what was done."""
 
@@ -72,7 +77,7 @@ class Effects:
             )
             for each in starting
         ]
-        attempts = self.door.through("start", lambda: self.ledger.start_attempts(wanted))
+        attempts = self.door.ledger_effect("start", lambda: self.ledger.start_attempts(wanted))
         by_id = {each.run.run_id: each for each in starting}
         for attempt in attempts:
             each = by_id[attempt.run_id]
@@ -83,32 +88,32 @@ class Effects:
         """Put specs into storage, from where they are launched."""
         fresh = {AttemptKeys(spec.run_id, spec.attempt).spec: to_json(spec) for spec in specs}
         if fresh:
-            self.door.outside("spec", lambda: self.storage.put_all(fresh))
+            self.door.external_effect("spec", lambda: self.storage.put_all(fresh))
 
     def launch(self, spec: LaunchSpec) -> None:
         """Tell the executor of a spec that is in storage."""
-        self.door.outside("launch", lambda: self.executor.launch(spec))
+        self.door.external_effect("launch", lambda: self.executor.launch(spec))
 
     def drop(self, marker: CheckpointMarker) -> None:
         """Delete a checkpoint; its marker stays and says that it was. Where that does not go, its
         run goes on all the same."""
         path = self.storage.path(marker.path)
         try:
-            self.door.outside("drop", lambda: take_away(path))
+            self.door.external_effect("drop", lambda: delete_atomically(path))
         except OSError as error:
             self.note(f"{path}: not deleted: {error.strerror or error}")
 
     def stop(self, keys: AttemptKeys) -> None:
         """End a launch for good: also one whose process has not claimed its attempt yet."""
-        self.door.outside("stop", lambda: self.executor.stop(keys))
+        self.door.external_effect("stop", lambda: self.executor.stop(keys))
         if read_claim(self.storage, keys) is None and not self._bar(keys):
-            self.door.outside("stop", lambda: self.executor.stop(keys))
+            self.door.external_effect("stop", lambda: self.executor.stop(keys))
 
     def _bar(self, keys: AttemptKeys) -> bool:
         """Claim an attempt for nobody, so that a process that comes late ends at once."""
         try:
-            self.door.outside("bar", lambda: self.storage.put(keys.process, NOBODY))
-        except (AlreadyWrittenError, DamagedError):
+            self.door.external_effect("bar", lambda: self.storage.put(keys.process, NOBODY))
+        except (AlreadyWrittenError, CorruptRecordError):
             return False
         return True
 
@@ -119,7 +124,7 @@ class Effects:
             End(attempt=each.attempt, state=state, run_state=becomes, measured=each.measured)
             for each in ended
         ]
-        self.door.through("end", lambda: self.ledger.end_attempts(ends))
+        self.door.ledger_effect("end", lambda: self.ledger.end_attempts(ends))
         for each in ended:
             self.note(f"{each.run.label}: attempt {each.attempt.number} {state} [{becomes}]")
 
@@ -138,7 +143,7 @@ class Effects:
         given_up = RunState.LOST if failure is FailureClass.INFRASTRUCTURE else RunState.FAILED
         told = decision.retry or decision.failure is not None
         wait = decision.wait_seconds
-        becomes = self.door.through(
+        becomes = self.door.ledger_effect(
             "end",
             lambda: self.ledger.end_attempt(
                 attempt,

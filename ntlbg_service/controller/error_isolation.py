@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TypeVarTuple
 
 from ntlbg_service.domain.errors import NtlbgError, in_one_line
-from ntlbg_service.ledger.transactions import DeposedError
+from ntlbg_service.ledger.transactions import LeadershipLostError
 
 What = TypeVarTuple("What")
 
 
 @dataclass
-class Trouble:
+class ErrorIsolation:
     """Errors of one step of a controller: each is noted when it begins, not every second."""
 
     alive: Callable[[], None]
@@ -25,8 +25,8 @@ class Trouble:
         """A step begins."""
         self._before, self._now = self._now, set()
 
-    def despite(self, act: Callable[[*What], None], *what: *What) -> None:
-        """Do something; what goes wrong is kept. Raises DeposedError where another leads.
+    def run(self, act: Callable[[*What], None], *what: *What) -> None:
+        """Do something; what goes wrong is kept. Raises LeadershipLostError where another leads.
 
         A fault of the code is told like any other trouble: it is met again with every look at the
         same run, and a controller that it ends serves nobody.
@@ -34,7 +34,7 @@ class Trouble:
         self.alive()
         try:
             act(*what)
-        except DeposedError:
+        except LeadershipLostError:
             raise
         except NtlbgError as error:
             self._now.add(str(error))

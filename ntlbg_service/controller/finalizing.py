@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ntlbg_service.controller.effects import Effects, Ended
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.launch import ExitRecord
 from ntlbg_service.domain.recovery import Decision, FailureClass, decide
 from ntlbg_service.domain.states import AttemptState
@@ -13,11 +13,11 @@ from ntlbg_service.results.attempts import hours_of, read_exit
 
 
 @dataclass
-class Endings:
+class AttemptFinalizer:
     """Ends attempts by what their exit records say, or without one by what was seen."""
 
     effects: Effects
-    ground: Ground
+    ground: ClusterView
     _finished: list[Ended] = field(default_factory=list)
     """Attempts seen to have finished in this step, which are not written yet."""
 
@@ -89,7 +89,7 @@ class Endings:
         """An attempt ended without finishing: decide how its run goes on, if it does."""
         storage = self.effects.storage
         if failure is FailureClass.INFRASTRUCTURE:
-            self.ground.doubt()
+            self.ground.invalidate()
         attempts = self.effects.ledger.attempts_of(run.run_id)
         fits = (run.next_fit,) if run.next_fit else run.fits
         decision = decide(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ntlbg_service.ledger.leadership import Written
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.transactions import DeposedError, Term
+from ntlbg_service.ledger.transactions import LeadershipLostError, Term
 from ntlbg_service.storage.claims import claim_of_this_process, lives
 
 LEASE_SECONDS = 30.0
@@ -89,14 +89,14 @@ class Lease:
         return self.term is not None
 
     def check(self) -> None:
-        """Raise DeposedError where another leads by now. Else nobody takes the lead by time alone
-        until nearly the whole lease is over."""
+        """Raise LeadershipLostError where another leads by now. Else nobody takes the lead by time
+        alone until nearly the whole lease is over."""
         now = self.clock()
         if self.term is not None and self._checked is not None and now - self._checked < A_MOMENT:
             return
         if self.term is None or not self._still(self.term):
             self.term = self._checked = None
-            raise DeposedError(f"{in_words(self.holder)} leads no more")
+            raise LeadershipLostError(f"{in_words(self.holder)} leads no more")
         self._checked = now
 
     def _still(self, term: Term) -> bool:
@@ -105,7 +105,7 @@ class Lease:
             return self.ledger.holds(term)
         return self._renew()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Stop leading; the next takes over at once."""
         if self.term is not None:
             self.ledger.resign(self.term)

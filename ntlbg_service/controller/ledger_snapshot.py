@@ -14,7 +14,7 @@ A_SECOND = 1 / 3600
 """Least hours that something running is thought to need."""
 
 
-class Seen:
+class LedgerSnapshot:
     """One look at the ledger: who submitted what, what runs, which nodes are drained."""
 
     def __init__(self, ledger: Ledger, caps: Caps) -> None:

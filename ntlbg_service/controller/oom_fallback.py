@@ -6,25 +6,25 @@ from dataclasses import dataclass, field
 from ntlbg_model.config import Config
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.fitting.ladder import Rung, next_fit
+from ntlbg_service.domain.fitting.ladder import OomFallback, next_fit
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.hardware.profiles import Place
+from ntlbg_service.domain.hardware.profiles import DeviceOffer
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.scheduling.board import Board, ask_of
+from ntlbg_service.domain.scheduling.board import ReservationTable, request_of
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.nodes.survey import Survey, changed
+from ntlbg_service.nodes.survey import InventoryRefresher, changed
 
 
 @dataclass(kw_only=True)
-class Ground:
+class ClusterView:
     """Where runs may go, asked for what would hold one."""
 
     inventory: Inventory
     estimates: Estimates = CLOSED_FORM
     ray_ids: Mapping[str, str] = field(default_factory=dict)
     """Ray's id of every node by its name; empty where the inventory is not one of Ray's."""
-    survey: Survey | None = None
+    survey: InventoryRefresher | None = None
     """Reads the nodes anew; None for those of a file and of this machine, which stay."""
 
     def look_again(self) -> str:
@@ -36,10 +36,10 @@ class Ground:
         self.inventory, self.ray_ids = seen
         return changed(before, {node.name for node in self.inventory.nodes()})
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Something was lost that may have been a node: they are read anew at the next look."""
         if self.survey is not None:
-            self.survey.doubt()
+            self.survey.invalidate()
 
     def gone(self, names: tuple[str, ...]) -> list[str]:
         """Which of these nodes Ray has no more."""
@@ -52,10 +52,10 @@ class Ground:
 
     def holds(self, fits: tuple[Fit, ...], excluded: frozenset[str]) -> bool:
         """Whether the nodes, all of them free, could hold one of these fits."""
-        board = Board(self.inventory.nodes())
-        return any(board.find(ask_of(fit, excluded)) is not None for fit in fits)
+        board = ReservationTable(self.inventory.nodes())
+        return any(board.find(request_of(fit, excluded)) is not None for fit in fits)
 
-    def climb(self, run: Run, attempt: Attempt) -> Rung | None:
+    def climb(self, run: Run, attempt: Attempt) -> OomFallback | None:
         """The next settings of a run that the runner can run and some node holds."""
         if run.work is Work.SWEEP:
             return None  # Its trials have fits of their own, made before it was launched.
@@ -63,12 +63,12 @@ class Ground:
         excluded = frozenset(run.excluded)
         rung = self._next(config, attempt.fit)
         while rung is not None:
-            if rung.fit.unbuilt is None and self.holds((rung.fit,), excluded):
+            if rung.fit.unsupported is None and self.holds((rung.fit,), excluded):
                 return rung
             rung = self._next(config, rung.fit)
         return None
 
-    def _next(self, config: Config, failed: Fit) -> Rung | None:
+    def _next(self, config: Config, failed: Fit) -> OomFallback | None:
         groups = self.inventory.groups
         alike = [group for group in groups if self._kind(group) == failed.profile]
         if not alike:
@@ -87,5 +87,5 @@ class Ground:
     def _kind(self, group: NodeGroup) -> str:
         return self.inventory.profile_of(group).name
 
-    def _place(self, group: NodeGroup) -> Place:
-        return Place(self.inventory.profile_of(group), group.shape, group.most)
+    def _place(self, group: NodeGroup) -> DeviceOffer:
+        return DeviceOffer(self.inventory.profile_of(group), group.shape, group.most)

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from ntlbg_service.controller import Controller
 from ntlbg_service.controller.effects import Effects
 from ntlbg_service.controller.lease import Lease, in_words
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.executors.contract import Executor
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.transactions import DeposedError, Term
-from ntlbg_service.monitoring.vitals import Vitals
+from ntlbg_service.ledger.transactions import LeadershipLostError, Term
+from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.notifications.notifier import ALL, Notifier
 from ntlbg_service.notifications.webhook import Webhook
-from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.fault_points import FaultPoints
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.local import Storage
 from ntlbg_service.tracking import Tracker
@@ -38,7 +38,7 @@ class Service:
     executor: Executor
     tracker: Tracker
     workspace: Workspace
-    ground: Ground
+    ground: ClusterView
     lease: Lease
     clock: Callable[[], float]
     """Monotonic seconds."""
@@ -52,12 +52,12 @@ class Service:
     """In which states."""
     suite_key: str | None = None
     """Only the runs of this suite are started."""
-    patience: Patience = field(default_factory=Patience)
+    patience: Timeouts = field(default_factory=Timeouts)
     note: Callable[[str], None] = lambda _: None
     """Told in one line what happens."""
-    knock: Callable[[str], None] = lambda _: None
-    """The door's (`Door.knock`)."""
-    vitals: Vitals = field(default_factory=Vitals)
+    at_point: Callable[[str], None] = lambda _: None
+    """The door's (`FaultPoints.at_point`)."""
+    loop_metrics: LoopMetrics = field(default_factory=LoopMetrics)
     """What it leaves for those who watch it."""
     _term: Term | None = field(default=None, init=False)
     _troubles: dict[str, float] = field(default_factory=dict, init=False)
@@ -65,18 +65,18 @@ class Service:
 
     def step(self) -> bool:
         """Lead one step where it leads. False when it leads and every run it drives has ended."""
-        with self.vitals.step():
+        with self.loop_metrics.step():
             going = self._step()
-        self.vitals.leads, self.vitals.renewed_at = self.leads, self.lease.renewed_at
+        self.loop_metrics.leads, self.loop_metrics.renewed_at = self.leads, self.lease.renewed_at
         return going
 
     def _step(self) -> bool:
         try:
             if not self.lease.hold():
                 return True
-            self._take_office()
+            self._start_term()
             going = self._work()
-        except DeposedError as error:
+        except LeadershipLostError as error:
             self.lease.term = None
             self.note(str(error))
         except InfrastructureError as error:
@@ -115,7 +115,7 @@ class Service:
         waited for a moment, and the next controller tells them what is left."""
         try:
             told = self.publisher.flush()
-        except DeposedError as error:
+        except LeadershipLostError as error:
             self.lease.term = None
             self.note(str(error))
             return False
@@ -136,15 +136,15 @@ class Service:
     def resign(self) -> None:
         """Stop leading; where the ledger does not answer, the lease ends by itself."""
         with suppress(InfrastructureError):
-            self.lease.give_back()
+            self.lease.release()
 
-    def _take_office(self) -> None:
+    def _start_term(self) -> None:
         term = self.lease.term
         if term is None or term == self._term:
             return
         ledger = self.ledger.under(term)
         ledger.pass_on_notices(self.webhook is not None)
-        door = Door(knock=self.knock, leads=self.lease.check)
+        door = FaultPoints(at_point=self.at_point, leads=self.lease.check)
         self.controller = Controller(
             effects=Effects(
                 ledger=ledger,
@@ -160,8 +160,8 @@ class Service:
             suite_key=self.suite_key,
             patience=self.patience,
             caps=self.caps,
-            alive=self.vitals.beat,
-            decided=self.vitals.decided,
+            alive=self.loop_metrics.beat,
+            decided=self.loop_metrics.decided,
         )
         self.publisher = Publisher(
             ledger,
@@ -176,7 +176,7 @@ class Service:
         self.notifier = self._notifier(ledger, door)
         self._term = term
 
-    def _notifier(self, ledger: Ledger, door: Door) -> Notifier | None:
+    def _notifier(self, ledger: Ledger, door: FaultPoints) -> Notifier | None:
         if self.webhook is None:
             return None
         return Notifier(ledger, self.webhook, self.clock, self.notify_on, door, self.note)

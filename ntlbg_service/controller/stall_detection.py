@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Pulse:
+class StallDetector:
     """Remembers since when each sign has been as it is."""
 
     clock: Callable[[], float]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ntlbg_service.controller.effects import Effects, Starting
-from ntlbg_service.controller.error_isolation import Trouble
-from ntlbg_service.controller.finalizing import Endings
-from ntlbg_service.controller.ledger_snapshot import Seen
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.error_isolation import ErrorIsolation
+from ntlbg_service.controller.finalizing import AttemptFinalizer
+from ntlbg_service.controller.ledger_snapshot import LedgerSnapshot
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.controller.queue import Queue
 from ntlbg_service.controller.spec import here, launch_spec
 from ntlbg_service.domain.errors import UserError
@@ -21,7 +21,7 @@ from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results.attempt_outcome import keys_of
 from ntlbg_service.results.attempts import newest_checkpoint
-from ntlbg_service.storage.local import DamagedError
+from ntlbg_service.storage.local import CorruptRecordError
 from ntlbg_service.storage.records import read_record
 
 AT_ONCE = 32
@@ -35,15 +35,15 @@ class Starter:
 
     effects: Effects
     workspace: Workspace
-    ground: Ground
+    ground: ClusterView
     caps: Caps
     suite_key: str | None
     clock: Callable[[], float]
     """Monotonic seconds."""
     decided: Callable[[float], None]
     """Told how many seconds a look at the queue took, starts not counted."""
-    endings: Endings
-    trouble: Trouble
+    endings: AttemptFinalizer
+    trouble: ErrorIsolation
     _queue: Queue = field(default_factory=Queue)
 
     def place(self) -> None:
@@ -51,7 +51,7 @@ class Starter:
         began = self.clock()
         ledger = self.effects.ledger
         now = ledger.now()
-        seen = Seen(ledger, self.caps)
+        seen = LedgerSnapshot(ledger, self.caps)
         cluster = seen.cluster(self.ground.inventory.nodes())
         if not something_free(cluster):
             return
@@ -61,7 +61,7 @@ class Starter:
         decided = starts(jobs, cluster, now / 3600)
         self.decided(self.clock() - began)
         for first in range(0, len(decided), AT_ONCE):
-            self.trouble.despite(self._start, decided[first : first + AT_ONCE])
+            self.trouble.run(self._start, decided[first : first + AT_ONCE])
 
     def _start(self, decided: Sequence[Start]) -> None:
         """Start some: first all intents are written, then each is launched."""
@@ -89,14 +89,14 @@ class Starter:
         fresh: list[LaunchSpec] = []
         going: list[LaunchSpec] = []
         for run, attempt in started:
-            self.trouble.despite(self._prepare, run, attempt, fresh, going)
+            self.trouble.run(self._prepare, run, attempt, fresh, going)
         try:
             self.effects.write(fresh)
-        except DamagedError:  # Something lies in the way of one of them.
+        except CorruptRecordError:  # Something lies in the way of one of them.
             for run, attempt in started:
-                self.trouble.despite(self._write, run, attempt, fresh, going)
+                self.trouble.run(self._write, run, attempt, fresh, going)
         for spec in going:
-            self.trouble.despite(self.effects.launch, spec)
+            self.trouble.run(self.effects.launch, spec)
 
     def _write(
         self, run: Run, attempt: Attempt, fresh: list[LaunchSpec], going: list[LaunchSpec]
@@ -105,7 +105,7 @@ class Starter:
         for spec in [each for each in fresh if each.run_id == run.run_id]:
             try:
                 self.effects.write([spec])
-            except DamagedError as error:
+            except CorruptRecordError as error:
                 going.remove(spec)
                 self.endings.lost(run, attempt, str(error))
 
@@ -120,7 +120,7 @@ class Starter:
         try:
             spec = read_record(self.effects.storage, LaunchSpec, keys_of(attempt).spec)
             if spec is not None and (spec.run_id, spec.attempt) != (run.run_id, attempt.number):
-                raise DamagedError(f"storage: {keys_of(attempt).spec}: is of another attempt")
+                raise CorruptRecordError(f"storage: {keys_of(attempt).spec}: is of another attempt")
             if spec is None:
                 spec = launch_spec(run, attempt, self.workspace, self.ground.ray_ids)
                 fresh.append(spec)
@@ -132,7 +132,7 @@ class Starter:
             # What was submitted is not what this code runs, whoever tries it again.
             state, failure = AttemptState.FAILED, FailureClass.USER
             self.endings.recover(run, attempt, state, failure, str(error), None)
-        except DamagedError as error:
+        except CorruptRecordError as error:
             self.endings.lost(run, attempt, str(error))
         else:
             going.append(spec)

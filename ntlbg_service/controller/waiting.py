@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from ntlbg_service.controller.ledger_snapshot import Seen
+from ntlbg_service.controller.ledger_snapshot import LedgerSnapshot
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.scheduling.cluster import Cluster, Job
 from ntlbg_service.domain.scheduling.waiting import Wait, full_caps, wait_of, words_of_wait
-from ntlbg_service.domain.states import Wanted
+from ntlbg_service.domain.states import DesiredState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Run
 
@@ -20,7 +20,7 @@ def reasons_to_wait(
     words = list(_held_back(ledger, run))
     ids = [each.run_id for each in ledger.in_queue(math.inf)]
     waiting = ledger.waiting([*ids, *({run.run_id} - set(ids))])
-    seen = Seen(ledger, caps)
+    seen = LedgerSnapshot(ledger, caps)
     cluster = seen.cluster(nodes)
     jobs = {run_id: seen.job_of(waiting[run_id]) for run_id in [*ids, *(waiting.keys() - set(ids))]}
     mine = jobs[run.run_id]
@@ -43,7 +43,7 @@ def _labels(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, str]:
 def _held_back(ledger: Ledger, run: Run) -> list[str]:
     """Why no place is looked for now."""
     words = []
-    if run.wanted is Wanted.PAUSE:
+    if run.wanted is DesiredState.PAUSE:
         words.append(f"paused; 'ntlbg resume {run.run_id}' lets it go on")
     left = run.not_before - ledger.now()
     if left > 0:

@@ -200,7 +200,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whereabouts:
+class WorkerLocation:
     """Where a worker of an attempt is in fact, written when it starts."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = STRICT
@@ -238,7 +238,13 @@ class StagedNode:
 
 
 Record = (
-    ExitRecord | MetricLine | CheckpointMarker | Heartbeat | LaunchSpec | Whereabouts | StagedNode
+    ExitRecord
+    | MetricLine
+    | CheckpointMarker
+    | Heartbeat
+    | LaunchSpec
+    | WorkerLocation
+    | StagedNode
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.fitting.ladder import Rung
+from ntlbg_service.domain.fitting.ladder import OomFallback
 
 
 class FailureClass(StrEnum):
@@ -52,7 +52,7 @@ JITTER = 0.5
 """Share by which a wait is made longer or shorter, so that what was lost together does not come
 back together."""
 
-Climb = Callable[[], Rung | None]
+Climb = Callable[[], OomFallback | None]
 """The next settings after an out-of-memory; None where the ladder ends."""
 Holds = Callable[[frozenset[str]], bool]
 """Whether the run could still be placed without these nodes."""

@@ -37,7 +37,7 @@ class AttemptState(StrEnum):
     """Stopped by the service, for its run to go on in a new attempt or to end."""
 
 
-class Wanted(StrEnum):
+class DesiredState(StrEnum):
     """What a person wants of a run; the controller makes it so."""
 
     RUN = "run"
@@ -49,7 +49,7 @@ class Wanted(StrEnum):
     @property
     def verb(self) -> str:
         """What somebody who wants it does."""
-        return "resume" if self is Wanted.RUN else self.value
+        return "resume" if self is DesiredState.RUN else self.value
 
 
 TERMINAL = frozenset({RunState.FINISHED, RunState.FAILED, RunState.CANCELLED, RunState.LOST})

@@ -46,7 +46,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spell:
+class AttemptInterval:
     """One attempt as what it held and did."""
 
     run_id: str
@@ -111,16 +111,16 @@ class _Fate:
 
 
 def usage(
-    spells: Sequence[Spell], by: By, now: float, since: float | None = None
+    attempt_intervals: Sequence[AttemptInterval], by: By, now: float, since: float | None = None
 ) -> dict[str, Used]:
     """Hours of the attempts, added up; by name, who used most first.
 
     Only what lies between `since` and `now` counts, both Unix time. The steps of an attempt are
     taken to be equally long; where it is not known how far it came, all of it was gone on from.
     """
-    fates = _fates(spells)
-    found: dict[str, list[tuple[Spell, Used]]] = {}
-    for spell in spells:
+    fates = _fates(attempt_intervals)
+    found: dict[str, list[tuple[AttemptInterval, Used]]] = {}
+    for spell in attempt_intervals:
         used = _used(spell, fates[spell.run_id, spell.number], now, since)
         if used.hours > 0:
             found.setdefault(spell.of(by), []).append((spell, used))
@@ -146,7 +146,7 @@ def added(parts: Iterable[Used], runs: int | None = None) -> Used:
     )
 
 
-def _used(spell: Spell, fate: _Fate, now: float, since: float | None) -> Used:
+def _used(spell: AttemptInterval, fate: _Fate, now: float, since: float | None) -> Used:
     begin = spell.started if since is None else max(spell.started, since)
     end = now if spell.ended is None else min(spell.ended, now)
     hours = max(end - begin, 0.0) / 3600 * spell.gpus
@@ -165,11 +165,13 @@ def _used(spell: Spell, fate: _Fate, now: float, since: float | None) -> Used:
     )
 
 
-def _fates(spells: Sequence[Spell]) -> dict[tuple[str, int], _Fate]:
+def _fates(attempt_intervals: Sequence[AttemptInterval]) -> dict[tuple[str, int], _Fate]:
     """What became of each attempt's work, the newest first: who went on from it decides."""
-    heirs: dict[tuple[str, int], list[Spell]] = {}
+    heirs: dict[tuple[str, int], list[AttemptInterval]] = {}
     fates: dict[tuple[str, int], _Fate] = {}
-    for spell in sorted(spells, key=lambda each: (each.started, each.number), reverse=True):
+    for spell in sorted(
+        attempt_intervals, key=lambda each: (each.started, each.number), reverse=True
+    ):
         key = (spell.run_id, spell.number)
         fates[key] = _fate(spell, heirs.get(key, []), fates)
         if spell.origin is not None:
@@ -178,7 +180,9 @@ def _fates(spells: Sequence[Spell]) -> dict[tuple[str, int], _Fate]:
     return fates
 
 
-def _fate(spell: Spell, heirs: Sequence[Spell], fates: dict[tuple[str, int], _Fate]) -> _Fate:
+def _fate(
+    spell: AttemptInterval, heirs: Sequence[AttemptInterval], fates: dict[tuple[str, int], _Fate]
+) -> _Fate:
     if spell.state in (AttemptState.FINISHED, AttemptState.LAUNCHED):
         return _Fate(None, 1.0)
     counted = [heir for heir in heirs if fates[heir.run_id, heir.number].cause is None]
@@ -192,14 +196,14 @@ def _fate(spell: Spell, heirs: Sequence[Spell], fates: dict[tuple[str, int], _Fa
     return _Fate(fates[heirs[0].run_id, heirs[0].number].cause, _share(spell, max(steps)))
 
 
-def _share(spell: Spell, step: int) -> float:
+def _share(spell: AttemptInterval, step: int) -> float:
     """The part of an attempt up to a step that was gone on from."""
     if spell.steps is None or spell.steps <= spell.begun:
         return 1.0
     return min(max((step - spell.begun) / (spell.steps - spell.begun), 0.0), 1.0)
 
 
-def _cause(spell: Spell) -> str:
+def _cause(spell: AttemptInterval) -> str:
     """What ended an attempt."""
     stopped = spell.failure in (None, FailureClass.INTERRUPTED)
     if stopped and spell.run_state is RunState.CANCELLED:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.launch import Whereabouts
+from ntlbg_service.domain.launch import WorkerLocation
 from ntlbg_service.executors.nvml import compute_processes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -25,13 +25,13 @@ class DeviceHeldError(InfrastructureError):
     """What was stopped still holds memory of a GPU: its place is not free."""
 
 
-def workers_of(storage: Storage, keys: AttemptKeys) -> tuple[Whereabouts, ...]:
+def workers_of(storage: Storage, keys: AttemptKeys) -> tuple[WorkerLocation, ...]:
     """Where the workers of an attempt are or were, as they said when they began."""
-    found = [read_intact(storage, Whereabouts, key) for key in storage.keys(keys.workers)]
+    found = [read_intact(storage, WorkerLocation, key) for key in storage.keys(keys.workers)]
     return tuple(where for where in found if where is not None)
 
 
-def held_here(workers: Sequence[Whereabouts]) -> list[str]:
+def held_here(workers: Sequence[WorkerLocation]) -> list[str]:
     """What NVML of this machine says that these workers hold, in words."""
     import pynvml
 
@@ -56,7 +56,7 @@ def held_here(workers: Sequence[Whereabouts]) -> list[str]:
         pynvml.nvmlShutdown()
 
 
-def held_on_nodes(answer: Mapping[str, Any], workers: Sequence[Whereabouts]) -> list[str]:
+def held_on_nodes(answer: Mapping[str, Any], workers: Sequence[WorkerLocation]) -> list[str]:
     """What NVML of a cluster's nodes, as Ray's dashboard reports it, says that these workers
     hold. Of a node that is gone the dashboard still has the last report."""
     pids: dict[str, set[int]] = {}

@@ -12,7 +12,7 @@ from ntlbg_service.ledger.tables import attempts, launches, notices, outbox, run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Soundness:
+class IntegrityReport:
     """What a check found."""
 
     schema: str | None
@@ -29,17 +29,17 @@ class Soundness:
     """Each in one line; none in a sound ledger."""
 
 
-def check(engine: Engine) -> Soundness:
+def check(engine: Engine) -> IntegrityReport:
     """Look at a ledger; changes nothing. Raises InfrastructureError for a newer schema."""
     with engine.connect() as connection:
         schema = revision(connection)
         if schema != HEAD:
             words = "there is no ledger yet" if schema is None else f"schema {schema}, not {HEAD}"
-            return Soundness(schema=schema, runs={}, unsent=0, problems=(words,))
+            return IntegrityReport(schema=schema, runs={}, unsent=0, problems=(words,))
         states = select(runs.c.state, func.count()).group_by(runs.c.state).order_by(runs.c.state)
         waiting = select(func.count()).select_from(outbox).where(*WAITING)
         refused = select(func.count()).where(outbox.c.refused_at.is_not(None))
-        return Soundness(
+        return IntegrityReport(
             schema=schema,
             runs={row[0]: row[1] for row in connection.execute(states)},
             unsent=connection.execute(waiting).scalar_one(),

@@ -15,19 +15,19 @@ from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import (
     TERMINAL,
     AttemptState,
+    DesiredState,
     RunState,
     TransitionError,
-    Wanted,
     check_transition,
 )
-from ntlbg_service.ledger.lives import Lives, Move
+from ntlbg_service.ledger.lives import RunTransitions, Transition
 from ntlbg_service.ledger.records import Attempt, End, Measured
 from ntlbg_service.ledger.rows import fit_values
 from ntlbg_service.ledger.tables import attempts, runs
 from ntlbg_service.ledger.transactions import kept
 
 
-class Ending(Lives):
+class Ending(RunTransitions):
     """Ending attempts."""
 
     def end_attempt(
@@ -72,7 +72,7 @@ class Ending(Lives):
             became = []
             for end in ends:
                 row = held[end.attempt.run_id]
-                cancel = end.run_state is RunState.QUEUED and row.wanted == Wanted.CANCEL
+                cancel = end.run_state is RunState.QUEUED and row.wanted == DesiredState.CANCEL
                 became.append(RunState.CANCELLED if cancel else end.run_state)
                 check_transition(RunState(row.state), became[-1])
             self._close(connection, ends, now)
@@ -154,10 +154,10 @@ def _move(
 
 def _moves(
     ends: Sequence[End], became: Sequence[RunState], held: Mapping[str, Row[*tuple[Any, ...]]]
-) -> list[Move]:
+) -> list[Transition]:
     rows = [held[end.attempt.run_id] for end in ends]
     return [
-        Move(str(row.suite_key), row.run_id, RunState(row.state), state, end.reason)
+        Transition(str(row.suite_key), row.run_id, RunState(row.state), state, end.reason)
         for end, state, row in zip(ends, became, rows, strict=True)
     ]
 

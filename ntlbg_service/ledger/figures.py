@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.outbox import WAITING
 from ntlbg_service.ledger.tables import attempts, drains, leadership, outbox, runs
 from ntlbg_service.ledger.transactions import Transactions
@@ -21,7 +21,7 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class LedgerStats:
     """Counts, and ages in seconds; 0 where there is nothing to be old."""
 
     runs: Mapping[str, int]
@@ -51,7 +51,7 @@ class Figures:
 class Counting(Transactions):
     """The ledger in numbers."""
 
-    def figures(self) -> Figures:
+    def figures(self) -> LedgerStats:
         """Everything at one moment."""
         now = self._clock()
         with self._reading() as connection:
@@ -67,7 +67,7 @@ class Counting(Transactions):
             held = _held(connection)
             waiting, since = _waiting(connection, now)
             drained = frozenset(connection.execute(select(drains.c.node)).scalars())
-        return Figures(
+        return LedgerStats(
             runs={state.value: states.get(state.value, 0) for state in RunState},
             waiting=waiting,
             oldest_wait=max(0.0, now - since) if since is not None else 0.0,
@@ -121,7 +121,7 @@ def _waiting(connection: Connection, now: float) -> tuple[dict[str, int], float 
     counts = {"place": 0, "pause_after_failure": 0, "paused": 0}
     oldest: list[float] = []
     for wanted, held_back, number, since in connection.execute(query):
-        if wanted != Wanted.RUN.value:
+        if wanted != DesiredState.RUN.value:
             counts["paused"] += number
             continue
         counts["pause_after_failure" if held_back else "place"] += number

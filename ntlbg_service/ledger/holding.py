@@ -6,7 +6,7 @@ from sqlalchemy import Row, or_, select
 
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.domain.usage import Origin, Spell
+from ntlbg_service.domain.usage import AttemptInterval, Origin
 from ntlbg_service.ledger.tables import attempts, runs
 from ntlbg_service.ledger.transactions import Transactions
 from ntlbg_service.storage.layout import place_of
@@ -15,7 +15,7 @@ from ntlbg_service.storage.layout import place_of
 class Holding(Transactions):
     """Who held how many GPUs, from when to when."""
 
-    def spells(self, since: float | None = None) -> tuple[Spell, ...]:
+    def attempt_intervals(self, since: float | None = None) -> tuple[AttemptInterval, ...]:
         """Every attempt that had not ended before `since`, Unix time, oldest first."""
         fit = attempts.c.fit
         query = select(
@@ -36,9 +36,9 @@ class Holding(Transactions):
             return tuple(_spell_of(row, of[row.run_id]) for row in rows)
 
 
-def _spell_of(row: Row[*tuple[Any, ...]], run: Row[*tuple[Any, ...]]) -> Spell:
+def _spell_of(row: Row[*tuple[Any, ...]], run: Row[*tuple[Any, ...]]) -> AttemptInterval:
     place = place_of(row.resume_from) if row.resume_from else None
-    return Spell(
+    return AttemptInterval(
         run_id=row.run_id,
         number=row.number,
         user=run.submitter,

@@ -33,7 +33,8 @@ class Ledger(
         self._engine.dispose()
 
     def under(self, term: Term) -> "Ledger":
-        """The same ledger, which writes only as long as `term` holds; else it raises DeposedError.
+        """The same ledger, which writes only as long as `term` holds; else it raises
+        LeadershipLostError.
 
         Whether the term holds is checked in each writing transaction itself, and a new term waits
         for that transaction's end: no write of a deposed leader is ever seen.

@@ -18,7 +18,7 @@ GOING = tuple(state.value for state in RunState if state not in TERMINAL)
 """States of runs that have not ended."""
 
 
-class Move(NamedTuple):
+class Transition(NamedTuple):
     """A run's change of state."""
 
     suite_key: str
@@ -28,7 +28,7 @@ class Move(NamedTuple):
     reason: str
 
 
-class Lives(Outbox, Notices):
+class RunTransitions(Outbox, Notices):
     """Changing the state of runs."""
 
     def cancel(self, run_id: str, reason: str) -> None:
@@ -66,7 +66,7 @@ class Lives(Outbox, Notices):
         content = {"state": state_of_suite(counts).value, "runs": counts}
         self._note(connection, [(suite_key, None, content)])
 
-    def _note_moves(self, connection: Connection, moves: Sequence[Move]) -> None:
+    def _note_moves(self, connection: Connection, moves: Sequence[Transition]) -> None:
         """Keep changes of state for receivers, where there are any."""
         if not moves or not self._passes_on(connection):
             return
@@ -110,6 +110,6 @@ class Lives(Outbox, Notices):
             .where(runs.c.run_id == run_id)
             .values(state=new.value, reason=kept(reason), updated_at=self._clock())
         )
-        move = Move(str(row.suite_key), run_id, RunState(row.state), new, reason)
+        move = Transition(str(row.suite_key), run_id, RunState(row.state), new, reason)
         self._note_moves(connection, [move])
         return move.suite_key

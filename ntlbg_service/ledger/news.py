@@ -23,7 +23,7 @@ def announce(connection: Connection) -> None:
 
 
 class PostgresNews:
-    """Listens on a connection of its own (the contract is `wake.News`)."""
+    """Listens on a connection of its own (the contract is `wake.ChangeListener`)."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select
 
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.listing import in_pieces
 from ntlbg_service.ledger.lives import GOING
 from ntlbg_service.ledger.newest import among_newest
@@ -44,7 +44,7 @@ class Queries(Transactions):
         `queued`."""
         query = select(runs.c.run_id, runs.c.priority, runs.c.updated_at).where(
             runs.c.state == RunState.QUEUED.value,
-            runs.c.wanted == Wanted.RUN.value,
+            runs.c.wanted == DesiredState.RUN.value,
             runs.c.not_before <= now,
         )
         if suite_key is not None:
@@ -91,7 +91,7 @@ class Queries(Transactions):
         """Running runs that somebody wants stopped: cancelled or paused."""
         return self._runs(
             select(*RUN).where(
-                runs.c.state == RunState.RUNNING.value, runs.c.wanted != Wanted.RUN.value
+                runs.c.state == RunState.RUNNING.value, runs.c.wanted != DesiredState.RUN.value
             )
         )
 

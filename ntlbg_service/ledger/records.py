@@ -8,7 +8,7 @@ from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.run_identity import Identity
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class RunSummary:
     updated_at: float
     priority: int
     """Higher goes first."""
-    wanted: Wanted
+    wanted: DesiredState
     """What a person asked for last; the controller acts on it."""
     not_before: float
     """Unix time before which no attempt starts: the pause after a failure."""

@@ -11,7 +11,7 @@ from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.records import Attempt, Measured, OutboxEntry, Run, RunSummary, Waiting
 from ntlbg_service.ledger.tables import attempts, runs
 from ntlbg_service.storage.layout import key_of_checkpoint
@@ -94,7 +94,7 @@ def _summary(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
         "created_at": row.created_at,
         "updated_at": row.updated_at,
         "priority": row.priority,
-        "wanted": Wanted(row.wanted),
+        "wanted": DesiredState(row.wanted),
         "not_before": row.not_before,
         "excluded": tuple(row.excluded),
         "max_hours": row.max_hours,

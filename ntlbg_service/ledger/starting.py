@@ -11,13 +11,13 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.states import AttemptState, RunState, TransitionError
-from ntlbg_service.ledger.lives import Lives, Move
+from ntlbg_service.ledger.lives import RunTransitions, Transition
 from ntlbg_service.ledger.records import Attempt, NewAttempt, Run, launch_id
 from ntlbg_service.ledger.rows import fit_values
 from ntlbg_service.ledger.tables import attempts, launches, runs
 
 
-class Starting(Lives):
+class Starting(RunTransitions):
     """Starting attempts."""
 
     def start_attempt(
@@ -71,7 +71,7 @@ class Starting(Lives):
             )
             self._post_runs(connection, "run_started", suite_of)
             before, after = RunState.QUEUED, RunState.RUNNING
-            moves = [Move(key, run_id, before, after, "") for run_id, key in suite_of.items()]
+            moves = [Transition(key, run_id, before, after, "") for run_id, key in suite_of.items()]
             self._note_moves(connection, moves)
         return made
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from ntlbg_service.domain.run_identity import changes
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.ledger.database import insert_of
-from ntlbg_service.ledger.lives import Lives
+from ntlbg_service.ledger.lives import RunTransitions
 from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.operators import Operators
 from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
@@ -19,7 +19,7 @@ Slot = tuple[str, str, int]
 """Group, variant and seed: the newest run of each counts."""
 
 
-class Submitting(Lives, Operators):
+class Submitting(RunTransitions, Operators):
     """Taking in runs."""
 
     def submit(self, suite: NewSuite, new_runs: Sequence[NewRun]) -> Submission:

@@ -24,7 +24,7 @@ class Term:
     epoch: int
 
 
-class DeposedError(InfrastructureError):
+class LeadershipLostError(InfrastructureError):
     """Another leads since: nothing was written, and nothing more may be."""
 
 
@@ -81,12 +81,12 @@ class Transactions:
 
 
 def _hold(connection: Connection, term: Term) -> None:
-    """Keep the leadership as it is until the transaction ends. Raises DeposedError."""
+    """Keep the leadership as it is until the transaction ends. Raises LeadershipLostError."""
     query = select(leadership.c.holder, leadership.c.epoch).with_for_update(read=True)
     row = connection.execute(query).one()
     if (row.holder, row.epoch) != (term.holder, term.epoch):
         leader = row.holder or "nobody"
-        raise DeposedError(
+        raise LeadershipLostError(
             f"{term.holder} leads no more: its term was {term.epoch}, "
             f"now {leader} leads in term {row.epoch}"
         )

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, func, select, update
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.run_identity import Identity
-from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
-from ntlbg_service.ledger.lives import Lives
+from ntlbg_service.domain.states import TERMINAL, DesiredState, RunState
+from ntlbg_service.ledger.lives import RunTransitions
 from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.operators import Operators
 from ntlbg_service.ledger.tables import attempts, runs, suites
@@ -31,13 +31,13 @@ KEPT = (
 """What a repetition has from the run that it repeats."""
 
 
-class Wishes(Lives, Operators):
+class Wishes(RunTransitions, Operators):
     """Cancelling, pausing, resuming, moving and repeating runs: one's own, or as an operator.
 
     Each raises NotAllowedError for another's run, and changes nothing.
     """
 
-    def request(self, run_id: str, wanted: Wanted, who: str) -> RunState:
+    def request(self, run_id: str, wanted: DesiredState, who: str) -> RunState:
         """Note what a person wants of a run; says the state that it is in then.
 
         A queued run that is to be cancelled is cancelled at once; what runs is stopped by the
@@ -55,7 +55,7 @@ class Wishes(Lives, Operators):
             connection.execute(
                 update(runs).where(runs.c.run_id == run_id).values(wanted=wanted.value)
             )
-            if wanted is Wanted.CANCEL and state is RunState.QUEUED:
+            if wanted is DesiredState.CANCEL and state is RunState.QUEUED:
                 suite_key = self._cancel(connection, run_id, f"by {who}", who)
                 self._post_suite_end(connection, suite_key)
                 return RunState.CANCELLED
@@ -165,7 +165,7 @@ class Wishes(Lives, Operators):
         return row
 
 
-def _as_wished(run_id: str, state: RunState, wanted: Wanted) -> RunState:
-    if (state, wanted) == (RunState.CANCELLED, Wanted.CANCEL):
+def _as_wished(run_id: str, state: RunState, wanted: DesiredState) -> RunState:
+    if (state, wanted) == (RunState.CANCELLED, DesiredState.CANCEL):
         return state
     raise UserError(f"run {run_id} has ended: {state}")

@@ -18,7 +18,7 @@ from ntlbg_service.results.attempts import (
 )
 from ntlbg_service.storage.at_rest import holds_only_kept
 from ntlbg_service.storage.layout import RUNS, AttemptKeys, trials
-from ntlbg_service.storage.local import DOOMED, DamagedError, Storage
+from ntlbg_service.storage.local import DOOMED, CorruptRecordError, Storage
 
 DAY = 86400.0
 UNUSED_DAYS = 30.0
@@ -28,7 +28,7 @@ UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Litter:
+class Reclaimable:
     """One thing in a home that may go, or one that stays though nothing says what it is."""
 
     kind: str
@@ -44,13 +44,13 @@ class Litter:
 class Found:
     """What was found in a home."""
 
-    litter: tuple[Litter, ...]
+    litter: tuple[Reclaimable, ...]
     """What may go."""
-    unclear: tuple[Litter, ...]
+    unclear: tuple[Reclaimable, ...]
     """Checkpoints that are kept, since what they are cannot be read."""
 
 
-def find_litter(
+def find_reclaimable(
     ledger: Ledger,
     storage: Storage,
     workspace: Workspace,
@@ -70,13 +70,13 @@ def find_litter(
     before = clock() - days * DAY
     runs = str(storage.path(RUNS))
     doubtful = [each for each in ledger.run_ids() if not holds_only_kept(f"{runs}/{each}", keep)]
-    found: list[Litter] = []
+    found: list[Reclaimable] = []
     for some in in_pieces(doubtful):
         attempts = ledger.attempts_by_run(some)
         for run in ledger.summaries(some):
             try:
                 found += list(_of_run(storage, run, attempts[run.run_id], keep))
-            except (DamagedError, OSError) as error:
+            except (CorruptRecordError, OSError) as error:
                 note(f"run {run.run_id} is left alone: {error}")
     found += _unread("traces", workspace.home / "traces", before, days)
     if not ledger.active_attempts():
@@ -89,7 +89,7 @@ def find_litter(
 
 def _of_run(
     storage: Storage, run: RunSummary, attempts: Sequence[Attempt], keep: int
-) -> Iterator[Litter]:
+) -> Iterator[Reclaimable]:
     """Of a run, and of each trial of a sweep, with labels for people."""
     label = f"{run.suite_key}: {run.label}"
     yield from _of_attempts(storage, attempts, label, keep)
@@ -101,7 +101,7 @@ def _of_run(
 
 def _of_attempts(
     storage: Storage, attempts: Sequence[Attempt], run: str, keep: int
-) -> Iterator[Litter]:
+) -> Iterator[Reclaimable]:
     active = {each.number for each in attempts if each.state is AttemptState.LAUNCHED}
     by_checkpoint = checkpoints_by_value(storage, attempts)
     for unneeded in superfluous(list(by_checkpoint), active=active, keep=keep):
@@ -116,7 +116,7 @@ def _of_attempts(
 
 def _uncommitted(
     storage: Storage, attempt: Attempt, committed: set[str], run: str
-) -> Iterator[Litter]:
+) -> Iterator[Reclaimable]:
     """Folders of an attempt that has ended which no marker stands for."""
     keys = AttemptKeys(attempt.run_id, attempt.number)
     markers = storage.keys(keys.markers)
@@ -148,18 +148,18 @@ def _may_be_the_model(storage: Storage, attempt: Attempt, name: str, known: bool
     return not known or keys.checkpoint(record.steps) == f"{keys.work}/{name}"
 
 
-def _litter(kind: str, path: Path, why: str, run: str, attempt: int) -> Litter:
-    return Litter(
+def _litter(kind: str, path: Path, why: str, run: str, attempt: int) -> Reclaimable:
+    return Reclaimable(
         kind=kind, path=path, size=size_of(path), why=why, run=f"{run}, attempt {attempt}"
     )
 
 
-def _unread(kind: str, folder: Path, before: float, days: float) -> Iterator[Litter]:
+def _unread(kind: str, folder: Path, before: float, days: float) -> Iterator[Reclaimable]:
     for path in _files(folder):
         stat = path.stat()
         if max(stat.st_atime, stat.st_mtime) < before:
             why = f"not read for {days:g} days"
-            yield Litter(kind=kind, path=path, size=stat.st_size, why=why)
+            yield Reclaimable(kind=kind, path=path, size=stat.st_size, why=why)
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -8,18 +8,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from ntlbg_model import __version__
-from ntlbg_service.ledger.figures import Figures
+from ntlbg_service.ledger.figures import LedgerStats
 from ntlbg_service.ledger.schema import HEAD
+from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.monitoring.snapshot import Snapshot
-from ntlbg_service.monitoring.vitals import Vitals
 
 
 class SnapshotCollector(Collector):
     """Renders the newest snapshot whenever it is scraped. What was not seen is left out."""
 
-    def __init__(self, newest: Callable[[], Snapshot | None], vitals: Vitals) -> None:
+    def __init__(self, newest: Callable[[], Snapshot | None], loop_metrics: LoopMetrics) -> None:
         self._newest = newest
-        self._vitals = vitals
+        self._vitals = loop_metrics
 
     def collect(self) -> Iterator[Metric]:
         """Every family that something is known of."""
@@ -49,16 +49,16 @@ def _build() -> Metric:
     return info
 
 
-def _lead(vitals: Vitals) -> Iterator[Metric]:
-    yield _gauge("ntlbg_leads", "Whether this controller leads.", float(vitals.leads))
-    age = vitals.clock() - vitals.beat_at
+def _lead(loop_metrics: LoopMetrics) -> Iterator[Metric]:
+    yield _gauge("ntlbg_leads", "Whether this controller leads.", float(loop_metrics.leads))
+    age = loop_metrics.clock() - loop_metrics.beat_at
     yield _gauge("ntlbg_loop_age_seconds", "Since the controller's loop last did anything.", age)
-    if vitals.leads and vitals.renewed_at is not None:
-        age = vitals.clock() - vitals.renewed_at
+    if loop_metrics.leads and loop_metrics.renewed_at is not None:
+        age = loop_metrics.clock() - loop_metrics.renewed_at
         yield _gauge("ntlbg_lease_age_seconds", "Since this leader's lease was renewed.", age)
 
 
-def _ledger(figures: Figures) -> Iterator[Metric]:
+def _ledger(figures: LedgerStats) -> Iterator[Metric]:
     runs = GaugeMetricFamily("ntlbg_runs", "Runs by state.", labels=["state"])
     for state, number in figures.runs.items():
         runs.add_metric([state], number)

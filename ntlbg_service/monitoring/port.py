@@ -12,8 +12,8 @@ from prometheus_client.exposition import choose_encoder
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.monitoring.connections import BoundedServer
 from ntlbg_service.monitoring.exposition import SnapshotCollector
+from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.monitoring.sampling import Sampler
-from ntlbg_service.monitoring.vitals import Vitals
 from ntlbg_service.process.redaction import redacted
 
 STUCK_SECONDS = 300.0
@@ -33,19 +33,19 @@ class Port:
         self,
         host: str,
         port: int,
-        vitals: Vitals,
+        loop_metrics: LoopMetrics,
         sampler: Sampler,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`note` is told what goes wrong with clients. Raises UserError where the address cannot be
         had."""
-        self._vitals = vitals
+        self._vitals = loop_metrics
         self._sampler = sampler
-        registry = vitals.registry
-        registry.register(SnapshotCollector(lambda: sampler.newest, vitals))
+        registry = loop_metrics.registry
+        registry.register(SnapshotCollector(lambda: sampler.newest, loop_metrics))
         ProcessCollector(registry=registry)
         try:
-            self._server = BoundedServer((host, port), _handler(self), note, vitals.clock)
+            self._server = BoundedServer((host, port), _handler(self), note, loop_metrics.clock)
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"controller --host {host} --port {port}: {error}; --port chooses another"

@@ -9,9 +9,9 @@ from statistics import median
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.fitting.calibration import Peak
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.ledger.figures import Figures
+from ntlbg_service.ledger.figures import LedgerStats
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.monitoring.snapshot import Ask, Ratio, Snapshot, asked, gpus_of
+from ntlbg_service.monitoring.snapshot import HealthCheck, Ratio, Snapshot, asked, gpus_of
 from ntlbg_service.results.peak_memory import read_peaks
 from ntlbg_service.storage.local import Storage
 
@@ -27,7 +27,7 @@ class Sampler:
     ledger: Ledger
     storage: Storage
     nodes: Callable[[], Sequence[Node]]
-    asks: Mapping[str, Ask]
+    asks: Mapping[str, HealthCheck]
     """What has to answer beside the database, by name."""
     clock: Callable[[], float] = time.monotonic
     every: float = EVERY_SECONDS
@@ -67,7 +67,7 @@ class Sampler:
                 self.newest = Snapshot(taken_at=self.clock(), troubles={"monitoring": words})
             self._stopped.wait(self.every)
 
-    def _figures(self) -> tuple[Figures | None, str]:
+    def _figures(self) -> tuple[LedgerStats | None, str]:
         try:
             return self.ledger.figures(), ""
         except InfrastructureError as error:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.ledger.figures import Figures, Held
+from ntlbg_service.ledger.figures import Held, LedgerStats
 
-Ask = Callable[[], None]
+HealthCheck = Callable[[], None]
 """Returns where something answers; raises InfrastructureError or OSError where not."""
 
 
@@ -39,7 +39,7 @@ class Snapshot:
     """By the monotonic clock of the process."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What did not answer, by name, in words: empty where it did."""
-    figures: Figures | None = None
+    figures: LedgerStats | None = None
     """None where the database did not answer."""
     gpus: Mapping[str, Gpus] = field(default_factory=dict)
     """By kind."""
@@ -52,12 +52,12 @@ class Snapshot:
         return bool(self.troubles) and not any(self.troubles.values())
 
 
-def asked(asks: Mapping[str, Ask]) -> dict[str, str]:
+def asked(asks: Mapping[str, HealthCheck]) -> dict[str, str]:
     """What each said, in words; empty where it answered."""
     return {name: _trouble(ask) for name, ask in asks.items()}
 
 
-def _trouble(ask: Ask) -> str:
+def _trouble(ask: HealthCheck) -> str:
     try:
         ask()
     except (InfrastructureError, OSError) as error:

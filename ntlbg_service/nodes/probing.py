@@ -16,7 +16,7 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.job_client import ENDED, ClusterAwayError, JobClient
 from ntlbg_service.nodes import probe
 from ntlbg_service.nodes.marked import answer_in, last_words
-from ntlbg_service.storage.local import take_away
+from ntlbg_service.storage.local import delete_atomically
 
 JOB_SECONDS = 150.0
 """How long the job may take: its driver starts, then every node runs a task."""
@@ -38,7 +38,7 @@ def left_in(storage: Path) -> Iterator[str]:
     try:
         yield token
     finally:
-        take_away(folder)
+        delete_atomically(folder)
         with suppress(OSError):  # Somebody may have begun to use them.
             for path in made:
                 path.rmdir()

@@ -11,7 +11,7 @@ EVERY_SECONDS = 30.0
 """How old what was read may become."""
 
 
-class Seen(NamedTuple):
+class NodeSnapshot(NamedTuple):
     """What was read."""
 
     inventory: Inventory
@@ -20,17 +20,17 @@ class Seen(NamedTuple):
 
 
 @dataclass
-class Survey:
+class InventoryRefresher:
     """Reads the nodes when what was read is old or in doubt."""
 
-    read: Callable[[], Seen]
+    read: Callable[[], NodeSnapshot]
     """Raises InfrastructureError where the cluster does not answer."""
     clock: Callable[[], float]
     """Monotonic seconds."""
     every: float = EVERY_SECONDS
     _read_at: float | None = field(default=None, init=False)
 
-    def newer(self) -> Seen | None:
+    def newer(self) -> NodeSnapshot | None:
         """The nodes as they are; None while what was read last still counts, or where the cluster
         does not answer."""
         now = self.clock()
@@ -42,7 +42,7 @@ class Survey:
         except InfrastructureError:
             return None  # Whatever asks it for more says so.
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Have them read anew at the next look."""
         self._read_at = None
 

@@ -14,7 +14,7 @@ from ntlbg_service.domain.notice import Notice
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.notifications.webhook import UndeliveredError, Webhook
-from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.fault_points import FaultPoints
 
 FIRST_WAIT_SECONDS = 5.0
 """Pause after a receiver did not take something; each further one in a row doubles it."""
@@ -29,7 +29,7 @@ LAST_SECONDS = 10.0
 ALL = frozenset(RunState)
 
 
-class Flight:
+class DeliveryBatch:
     """Some pieces of news on their way."""
 
     def __init__(self, webhook: Webhook, news: Sequence[Notice]) -> None:
@@ -65,10 +65,10 @@ class Notifier:
     """Monotonic seconds."""
     states: Collection[RunState] = ALL
     """News of runs and suites in other states is dropped."""
-    door: Door = field(default_factory=Door)
+    door: FaultPoints = field(default_factory=FaultPoints)
     note: Callable[[str], None] = lambda _: None
     """Told in one line what does not work."""
-    _flight: Flight | None = field(default=None, init=False)
+    _flight: DeliveryBatch | None = field(default=None, init=False)
     _quiet_until: float = field(default=float("-inf"), init=False)
     _failures: int = field(default=0, init=False)
     _trouble: str = field(default="", init=False)
@@ -86,7 +86,7 @@ class Notifier:
         if self.clock() >= self._quiet_until:
             news = self._wanted()
             if news:
-                self._flight = Flight(self.webhook, news)
+                self._flight = DeliveryBatch(self.webhook, news)
 
     def flush(self, seconds: float = LAST_SECONDS) -> bool:
         """Send all, for a while at most. False where something stays for later."""
@@ -107,7 +107,7 @@ class Notifier:
             self.ledger.notices_delivered(unwanted)
         return [notice for notice in news if notice.state in self.states]
 
-    def _strike_off(self, flight: Flight) -> None:
+    def _strike_off(self, flight: DeliveryBatch) -> None:
         keys = []
         while True:
             try:
@@ -116,9 +116,11 @@ class Notifier:
                 break
         if keys:
             self._failures = 0
-            self.door.through(f"notified {len(keys)}", lambda: self.ledger.notices_delivered(keys))
+            self.door.ledger_effect(
+                f"notified {len(keys)}", lambda: self.ledger.notices_delivered(keys)
+            )
 
-    def _look_back(self, flight: Flight) -> None:
+    def _look_back(self, flight: DeliveryBatch) -> None:
         if flight.failed is None:
             self._trouble = ""
             return

@@ -1,7 +1,7 @@
 """The one door that every side effect of a controller goes through.
 
 A controller may be killed at any instant. What matters is what was done by then, so it is enough to
-end it just before and just after each effect: `knock` is called there, by name, and tests let it
+end it just before and just after each effect: `at_point` is called there, by name, and tests let it
 raise or end the process.
 """
 
@@ -17,25 +17,26 @@ def _silent(_: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
+class FaultPoints:
     """Passes effects on, one after another."""
 
-    knock: Callable[[str], None] = _silent
+    at_point: Callable[[str], None] = _silent
     """Called with `before NAME` and `after NAME`."""
     leads: Callable[[], None] = lambda: None
-    """Raises DeposedError where another leads. Asked before what the ledger cannot refuse."""
+    """Raises LeadershipLostError where another leads. Asked before what the ledger cannot
+    refuse."""
 
-    def through(self, name: str, act: Callable[[], Done]) -> Done:
+    def ledger_effect(self, name: str, act: Callable[[], Done]) -> Done:
         """An effect that its receiver refuses from a deposed leader: a write of the ledger."""
-        self.knock(f"before {name}")
+        self.at_point(f"before {name}")
         done = act()
-        self.knock(f"after {name}")
+        self.at_point(f"after {name}")
         return done
 
-    def outside(self, name: str, act: Callable[[], Done]) -> Done:
+    def external_effect(self, name: str, act: Callable[[], Done]) -> Done:
         """An effect on what knows no terms: processes, storage."""
-        self.knock(f"before {name}")
+        self.at_point(f"before {name}")
         self.leads()
         done = act()
-        self.knock(f"after {name}")
+        self.at_point(f"after {name}")
         return done

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-def poke(path: Path) -> None:
+def notify(path: Path) -> None:
     """Tell the controller that there is news; silent where nobody waits."""
     with contextlib.suppress(OSError):
         pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
@@ -22,7 +22,7 @@ def poke(path: Path) -> None:
             os.close(pipe)
 
 
-class News(Protocol):
+class ChangeListener(Protocol):
     """What tells of news from other machines."""
 
     def open(self) -> bool:
@@ -38,10 +38,10 @@ class News(Protocol):
         """Listen no more."""
 
 
-class Wake:
+class Wakeup:
     """The waiting end."""
 
-    def __init__(self, path: Path, news: News | None = None) -> None:
+    def __init__(self, path: Path, news: ChangeListener | None = None) -> None:
         self._path = path
         self._news = news
         self._own, self._alarm = os.pipe()

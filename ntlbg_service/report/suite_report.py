@@ -25,7 +25,7 @@ from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, Va
 from ntlbg_service.report.strips import FrameStrip
 from ntlbg_service.results.attempts import Results, damage, read_results
 from ntlbg_service.storage.layout import AttemptKeys, report
-from ntlbg_service.storage.local import LocalStorage, StorageAwayError
+from ntlbg_service.storage.local import LocalStorage, StorageUnavailableError
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _find(
             try:
                 results = read_results(storage, attempts, datasets)
                 damaged = [words for keys in newest for words in damage(storage, keys, datasets)]
-            except StorageAwayError as error:
+            except StorageUnavailableError as error:
                 found.append(_Found(run, attempts, Results(), unread=in_one_line(str(error))))
             else:
                 found.append(_Found(run, attempts, results, tuple(damaged)))

@@ -27,7 +27,7 @@ from ntlbg_service.domain.retention import Checkpoint
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.files import read_whole
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import DamagedError, Storage
+from ntlbg_service.storage.local import CorruptRecordError, Storage
 from ntlbg_service.storage.records import (
     damaged_lines,
     read_intact,
@@ -59,7 +59,7 @@ def config_of_checkpoint(folder: Path) -> Config | None:
         if parent.name.startswith("attempt-") and spec.is_file():
             try:
                 found = json.loads(read_whole(spec))
-            except (DamagedError, ValueError, RecursionError) as error:
+            except (CorruptRecordError, ValueError, RecursionError) as error:
                 raise UserError(f"{spec}: cannot be read: {str(error)[:200]}") from None
             if not isinstance(found, dict):
                 raise UserError(f"{spec}: is no launch spec")
@@ -75,9 +75,9 @@ def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:
         if record is None:
             return None
         if (record.run_id, record.attempt) != (keys.run_id, keys.attempt):
-            raise DamagedError(f"storage: {keys.exit}: is of another attempt")
+            raise CorruptRecordError(f"storage: {keys.exit}: is of another attempt")
         return replace(record, message=in_one_line(record.message))
-    except DamagedError as error:
+    except CorruptRecordError as error:
         return ExitRecord(
             run_id=keys.run_id,
             attempt=keys.attempt,
@@ -132,7 +132,7 @@ def damaged_objects(storage: Storage, keys: AttemptKeys) -> tuple[str, ...]:
     for key, one in ((keys.exit, ExitRecord), (keys.heartbeat, Heartbeat)):
         try:
             read_record(storage, one, key)
-        except DamagedError:
+        except CorruptRecordError:
             found.append(key)
     return tuple(f"{_short(key)} is damaged" for key in found)
 
@@ -189,7 +189,7 @@ def _marker(storage: Storage, keys: AttemptKeys, key: str) -> CheckpointMarker |
         return None
     try:
         work, place = storage.path(keys.work), storage.path(folder)
-    except DamagedError:
+    except CorruptRecordError:
         return None
     # Older homes have further folders below Ray's own. A link of the attempt's leads elsewhere.
     own = work.as_posix().endswith(f"/{keys.work}") and place.is_relative_to(work)

@@ -56,12 +56,12 @@ def _peak_mib(storage: "Storage", attempt: "Attempt") -> float | None:
     from ntlbg_service.ledger.records import Measured
     from ntlbg_service.results.attempts import read_exit
     from ntlbg_service.storage.layout import AttemptKeys
-    from ntlbg_service.storage.local import StorageAwayError
+    from ntlbg_service.storage.local import StorageUnavailableError
 
     if attempt.measured != Measured():
         return attempt.measured.peak_mib
     try:
         record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
-    except StorageAwayError:  # What cannot be read teaches nothing.
+    except StorageUnavailableError:  # What cannot be read teaches nothing.
         return None
     return record.peak_memory_mib if record else None

@@ -7,7 +7,7 @@ from ntlbg_service.domain.errors import InfrastructureError, in_one_line
 from ntlbg_service.domain.launch import Heartbeat, MetricLine, Work
 from ntlbg_service.domain.liveness.pace import seconds_left, seconds_per_step
 from ntlbg_service.domain.recovery import UNLIMITED, Hours
-from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
+from ntlbg_service.domain.states import TERMINAL, DesiredState, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run, RunSummary
 from ntlbg_service.results.attempts import damaged_objects, hours_of, read_exit
@@ -17,7 +17,7 @@ from ntlbg_service.storage.records import read_intact, read_records
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class RunStatus:
     """Where one run is."""
 
     run: RunSummary
@@ -73,7 +73,7 @@ class Standing:
 
     @property
     def _doing(self) -> str:
-        if self.run.state not in TERMINAL and self.run.wanted is not Wanted.RUN:
+        if self.run.state not in TERMINAL and self.run.wanted is not DesiredState.RUN:
             stopping = self.run.state is RunState.RUNNING
             return f"{self.run.wanted} asked for" if stopping else "paused"
         if self.run.state is not RunState.RUNNING:
@@ -103,7 +103,7 @@ class Standing:
         return f", writing the checkpoint of step {awaited}" if awaited else ""
 
 
-def standings(ledger: Ledger, storage: Storage, runs: Sequence[RunSummary]) -> list[Standing]:
+def run_statuses(ledger: Ledger, storage: Storage, runs: Sequence[RunSummary]) -> list[RunStatus]:
     """Where each of the runs is. Config and details are read only of those that run, or have a
     limit of hours."""
     attempts = ledger.attempts_by_run([run.run_id for run in runs])
@@ -111,7 +111,7 @@ def standings(ledger: Ledger, storage: Storage, runs: Sequence[RunSummary]) -> l
     return [
         _read(storage, whole[run.run_id], attempts[run.run_id])
         if run.run_id in whole
-        else Standing(run=run, attempts=attempts[run.run_id])
+        else RunStatus(run=run, attempts=attempts[run.run_id])
         for run in runs
     ]
 
@@ -121,32 +121,32 @@ def _in_storage(run: RunSummary) -> bool:
     return run.state is RunState.RUNNING or run.max_hours is not None
 
 
-def standing(ledger: Ledger, storage: Storage, run: RunSummary) -> Standing:
+def run_status(ledger: Ledger, storage: Storage, run: RunSummary) -> RunStatus:
     """Where a run is. Reads storage only for one that runs or has a limit of hours."""
-    return standings(ledger, storage, [run])[0]
+    return run_statuses(ledger, storage, [run])[0]
 
 
-def _read(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> Standing:
+def _read(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> RunStatus:
     """Where a run is; what cannot be read of it is said, and hides no other run."""
     try:
         return _standing(storage, run, attempts)
     except InfrastructureError as error:
-        return Standing(run=run, attempts=attempts, unread=in_one_line(str(error)))
+        return RunStatus(run=run, attempts=attempts, unread=in_one_line(str(error)))
 
 
-def _standing(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> Standing:
+def _standing(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> RunStatus:
     hours = hours_of(storage, run, attempts)
     if run.state is not RunState.RUNNING or not attempts:
-        return Standing(run=run, attempts=attempts, hours=hours)
+        return RunStatus(run=run, attempts=attempts, hours=hours)
     keys = AttemptKeys(run.run_id, attempts[-1].number)
     if run.work is Work.SWEEP:
         trials = _trials(storage, run, keys)
-        return Standing(run=run, attempts=attempts, trials=trials, hours=hours)
+        return RunStatus(run=run, attempts=attempts, trials=trials, hours=hours)
     rows = read_records(storage, MetricLine, keys.metrics)
     lines = [line for line in rows if "train/loss" in line.values]
     heartbeat = read_intact(storage, Heartbeat, keys.heartbeat)
     steps = [line.step for line in lines[-1:]] + ([heartbeat.step] if heartbeat else [])
-    return Standing(
+    return RunStatus(
         run=run,
         attempts=attempts,
         step=max(steps, default=0),

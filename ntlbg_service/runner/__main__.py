@@ -11,7 +11,7 @@ from ntlbg_service.process.redaction import redacted_output
 from ntlbg_service.storage.claims import claim_of_this_process
 from ntlbg_service.storage.homes import bound
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import AlreadyWrittenError, StorageAwayError
+from ntlbg_service.storage.local import AlreadyWrittenError, StorageUnavailableError
 
 
 def main(spec_path: Path) -> int:
@@ -23,7 +23,7 @@ def main(spec_path: Path) -> int:
     with redacted_output():
         try:
             return _carry(spec_path)
-        except StorageAwayError as error:
+        except StorageUnavailableError as error:
             print(f"the attempt ends without an exit record: {error}")
             return 1
 

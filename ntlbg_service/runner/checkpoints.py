@@ -24,7 +24,7 @@ BLOCK = 16 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class WorkerRank:
     """A worker among the nodes of its gang."""
 
     rank: int = 0
@@ -40,7 +40,7 @@ class Checkpoints:
     checkpoint to the next without one that counts.
     """
 
-    def __init__(self, storage: Storage, keys: AttemptKeys, place: Place) -> None:
+    def __init__(self, storage: Storage, keys: AttemptKeys, place: WorkerRank) -> None:
         self._storage = storage
         self._keys = keys
         self._place = place

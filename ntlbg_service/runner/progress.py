@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, MetricLine, to_json
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.runner.checkpoints import Checkpoints, Place
+from ntlbg_service.runner.checkpoints import Checkpoints, WorkerRank
 from ntlbg_service.runner.device import Device
 from ntlbg_service.runner.heartbeat import beating
 from ntlbg_service.runner.staging.staged import Staged
@@ -24,7 +24,7 @@ class Progress:
 
     spec: LaunchSpec
     storage: Storage
-    place: Place
+    place: WorkerRank
     device: Device
     steps: int = 0
     """Optimizer steps of the whole run."""

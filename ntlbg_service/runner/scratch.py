@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ntlbg_service.domain.launch import LaunchSpec
-from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.checkpoints import WorkerRank
 from ntlbg_service.storage.layout import AttemptKeys
 
 
-def folder_of(storage: str, keys: AttemptKeys, place: Place, root: Path | None = None) -> Path:
+def folder_of(storage: str, keys: AttemptKeys, place: WorkerRank, root: Path | None = None) -> Path:
     """Where the ranks of a node save: `ntlbg-RUN-ATTEMPT-NODE` on the node's disk for temporary
     files, with the run's id as a digest of it and its storage."""
     run = hashlib.sha256(f"{storage}:{keys.run_id}".encode()).hexdigest()[:16]
@@ -21,7 +21,7 @@ def folder_of(storage: str, keys: AttemptKeys, place: Place, root: Path | None =
 
 
 @contextmanager
-def scratch(spec: LaunchSpec, place: Place, root: Path | None = None) -> Iterator[Path]:
+def scratch(spec: LaunchSpec, place: WorkerRank, root: Path | None = None) -> Iterator[Path]:
     """The attempt's own folder: nothing of an earlier attempt is in it, and what a killed one left
     is removed. The node's first rank takes it away."""
     keys = AttemptKeys(spec.run_id, spec.attempt)

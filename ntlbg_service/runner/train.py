@@ -8,7 +8,7 @@ from ray.train import FailureConfig, RunConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ntlbg_service.domain.launch import ExitRecord, LaunchSpec, to_json
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.cluster import NoRayError, connection
 from ntlbg_service.runner.device import device_of, simulated_for
@@ -59,7 +59,7 @@ def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
         scaling_config=scaling_of(spec.fit, list(labels.values()), spec.nodes),
         # Peers wait in a collective while rank 0 waits for a checkpoint to be in storage: it is the
         # controller's patience that ends a gang that hangs.
-        torch_config=TorchConfig(backend=device.backend, timeout_s=int(Patience.stalled)),
+        torch_config=TorchConfig(backend=device.backend, timeout_s=int(Timeouts.stalled)),
         run_config=RunConfig(
             name="train",
             storage_path=str(storage.path(keys.folder)),

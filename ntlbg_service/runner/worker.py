@@ -14,11 +14,11 @@ from typing import Any
 
 from ntlbg_model.config import DatasetConfig
 from ntlbg_model.records import Prediction
-from ntlbg_service.domain.launch import FOLDER, LaunchSpec, Whereabouts, to_json
+from ntlbg_service.domain.launch import FOLDER, LaunchSpec, WorkerLocation, to_json
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.process.permissions import follow
-from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.checkpoints import WorkerRank
 from ntlbg_service.runner.device import device_of
 from ntlbg_service.runner.failures import classify
 from ntlbg_service.runner.heartbeat import peak_mib
@@ -65,9 +65,9 @@ def work(settings: dict[str, Any]) -> None:
         progress.end()
 
 
-def place_of(context: Any) -> Place:
+def place_of(context: Any) -> WorkerRank:
     """Where Ray Train has put this worker."""
-    return Place(
+    return WorkerRank(
         rank=context.get_world_rank(),
         local_rank=context.get_local_rank(),
         node_rank=context.get_node_rank(),
@@ -75,12 +75,12 @@ def place_of(context: Any) -> Place:
     )
 
 
-def whereabouts(place: Place) -> Whereabouts:
+def whereabouts(place: WorkerRank) -> WorkerLocation:
     """Where this worker is in fact."""
     import ray
 
     node = ray.get_runtime_context().get_node_id()
-    return Whereabouts(rank=place.rank, node=node, host=socket.gethostname(), pid=os.getpid())
+    return WorkerLocation(rank=place.rank, node=node, host=socket.gethostname(), pid=os.getpid())
 
 
 def _train_and_evaluate(spec: LaunchSpec, progress: Progress) -> None:

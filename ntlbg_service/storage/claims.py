@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from ntlbg_service.storage.errors import DamagedError
+from ntlbg_service.storage.errors import CorruptRecordError
 from ntlbg_service.storage.homes import is_elsewhere
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
@@ -100,7 +100,7 @@ def read_claim(storage: Storage, keys: AttemptKeys) -> Mapping[str, Any] | None:
     knows: the attempt was started, and no other process may carry it."""
     try:
         return storage.get(keys.process)
-    except DamagedError:
+    except CorruptRecordError:
         return {}
 
 

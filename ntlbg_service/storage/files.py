@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ntlbg_service.process.permissions import FILE
-from ntlbg_service.storage.errors import DamagedError
+from ntlbg_service.storage.errors import CorruptRecordError
 
 MOST_OF_AN_OBJECT = 64 * 1024**2
 """Bytes of a JSON object. The largest, the digests of a data set's files, have some MiB."""
@@ -23,20 +23,20 @@ IN_THE_WAY = (IsADirectoryError, NotADirectoryError, FileExistsError)
 
 
 def read_whole(path: Path) -> bytes:
-    """Return the content of a JSON object. Raises DamagedError, OSError."""
+    """Return the content of a JSON object. Raises CorruptRecordError, OSError."""
     with opened(path) as file:
         data = file.read(MOST_OF_AN_OBJECT + 1)
     if len(data) > MOST_OF_AN_OBJECT:
-        raise DamagedError(f"has more than {MOST_OF_AN_OBJECT // 1024**2} MiB")
+        raise CorruptRecordError(f"has more than {MOST_OF_AN_OBJECT // 1024**2} MiB")
     return data
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file, one that is too long as an empty one. Raises DamagedError, also
-    for a file that is too large, before any line, and OSError."""
+    """Yield the lines of a file, one that is too long as an empty one. Raises CorruptRecordError,
+    also for a file that is too large, before any line, and OSError."""
     with opened(path) as file:
         if os.fstat(file.fileno()).st_size > MOST_OF_LINES:
-            raise DamagedError(f"has more than {MOST_OF_LINES // 1024**2} MiB")
+            raise CorruptRecordError(f"has more than {MOST_OF_LINES // 1024**2} MiB")
         while line := file.readline(LONGEST_LINE):
             whole = line
             while len(line) == LONGEST_LINE and not line.endswith(b"\n"):
@@ -46,12 +46,13 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
-    """Open a regular file, which `flags` may create. Raises DamagedError for anything else."""
+    """Open a regular file, which `flags` may create. Raises CorruptRecordError for anything
+    else."""
     # Without O_NONBLOCK a pipe is opened when somebody opens its other end.
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, FILE)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise DamagedError("is no file")
+        raise CorruptRecordError("is no file")
     return os.fdopen(handle, "rb" if flags == os.O_RDONLY else "ab")
 
 

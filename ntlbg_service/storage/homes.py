@@ -6,7 +6,12 @@ import secrets
 from pathlib import Path
 
 from ntlbg_service.storage.layout import HOME
-from ntlbg_service.storage.local import AlreadyWrittenError, DamagedError, LocalStorage, Storage
+from ntlbg_service.storage.local import (
+    AlreadyWrittenError,
+    CorruptRecordError,
+    LocalStorage,
+    Storage,
+)
 
 
 def home_id(storage: Storage) -> str:
@@ -18,7 +23,7 @@ def home_id(storage: Storage) -> str:
         found = storage.get(HOME) or {}
     said = found.get("id")
     if not isinstance(said, str) or not re.fullmatch(r"[0-9A-Za-z_]{1,40}", said):
-        raise DamagedError(f"storage: {HOME}: has no id that this storage could be known by")
+        raise CorruptRecordError(f"storage: {HOME}: has no id that this storage could be known by")
     return said
 
 

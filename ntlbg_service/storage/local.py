@@ -16,10 +16,10 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.process.permissions import FILE, REFUSED, explained
 from ntlbg_service.storage.confined import confined
 from ntlbg_service.storage.errors import AlreadyWrittenError as AlreadyWrittenError
-from ntlbg_service.storage.errors import DamagedError as DamagedError
+from ntlbg_service.storage.errors import CorruptRecordError as CorruptRecordError
 from ntlbg_service.storage.errors import ForbiddenError as ForbiddenError
 from ntlbg_service.storage.errors import LeavesStorageError
-from ntlbg_service.storage.errors import StorageAwayError as StorageAwayError
+from ntlbg_service.storage.errors import StorageUnavailableError as StorageUnavailableError
 from ntlbg_service.storage.files import IN_THE_WAY, closed_by_owner, read_lines, read_whole
 from ntlbg_service.storage.layout import HOME
 
@@ -30,7 +30,7 @@ DOOMED = ".gone-"
 
 
 class Storage(Protocol):
-    """What the service asks of a place for results. All may raise StorageAwayError."""
+    """What the service asks of a place for results. All may raise StorageUnavailableError."""
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object once, durably; the same again is silent, another one raises."""
@@ -70,7 +70,7 @@ class LocalStorage:
     """Objects as files below `root`. Safe against a kill at any moment.
 
     A root that was there is never made again. Where it is gone the storage was moved or is not
-    mounted: all that is asked raises StorageAwayError.
+    mounted: all that is asked raises StorageUnavailableError.
     """
 
     def __init__(self, root: Path, home: str | None = None) -> None:
@@ -112,14 +112,15 @@ class LocalStorage:
 
     def age(self, key: str) -> float | None:
         """Seconds since an object was written, by this machine's clock and the file's time."""
-        gone = (FileNotFoundError, DamagedError)
+        gone = (FileNotFoundError, CorruptRecordError)
         with contextlib.suppress(*gone), _answering(key, FileNotFoundError):
             return max(0.0, time.time() - self.path(key).stat().st_mtime)
         self._look()
         return None
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """A JSON object, or None where there is none. Raises DamagedError for anything else."""
+        """A JSON object, or None where there is none. Raises CorruptRecordError for anything
+        else."""
         with _answering(key):
             try:
                 found = json.loads(read_whole(self.path(key)))
@@ -128,10 +129,10 @@ class LocalStorage:
                 return None
             except LeavesStorageError:
                 raise
-            except (DamagedError, ValueError, RecursionError) as error:
-                raise DamagedError(f"storage: {key} cannot be read: {error}") from None
+            except (CorruptRecordError, ValueError, RecursionError) as error:
+                raise CorruptRecordError(f"storage: {key} cannot be read: {error}") from None
         if not isinstance(found, dict):
-            raise DamagedError(f"storage: {key} is no JSON object")
+            raise CorruptRecordError(f"storage: {key} is no JSON object")
         return found
 
     def append(self, key: str, value: Mapping[str, Any]) -> None:
@@ -159,12 +160,12 @@ class LocalStorage:
                         yield _object(line)
         except FileNotFoundError:
             self._look()
-        except DamagedError:
+        except CorruptRecordError:
             yield None
 
     def keys(self, folder: str) -> list[str]:
         """Keys of the objects directly in a folder, sorted."""
-        gone = (FileNotFoundError, NotADirectoryError, DamagedError)
+        gone = (FileNotFoundError, NotADirectoryError, CorruptRecordError)
         with contextlib.suppress(*gone), _answering(folder, FileNotFoundError, NotADirectoryError):
             names = [found.name for found in self.path(folder).iterdir()]
             return sorted(f"{folder}/{name}" for name in names if not name.startswith("."))
@@ -180,16 +181,18 @@ class LocalStorage:
         return path
 
     def _look(self) -> None:
-        """Raise StorageAwayError where the root is gone, so that nothing in it is taken for
+        """Raise StorageUnavailableError where the root is gone, so that nothing in it is taken for
         missing."""
         if self._seen and not self.root.is_dir():
-            raise StorageAwayError(f"storage: {self.root} is gone: was it moved, or not mounted?")
+            raise StorageUnavailableError(
+                f"storage: {self.root} is gone: was it moved, or not mounted?"
+            )
         self._seen = self._seen or self.root.is_dir()
 
     def _check_home(self) -> None:
-        """Raise StorageAwayError where another home lies in place of this one."""
+        """Raise StorageUnavailableError where another home lies in place of this one."""
         if self.home is not None and (self.get(HOME) or {}).get("id") != self.home:
-            raise StorageAwayError(f"storage: {self.root} is another home by now")
+            raise StorageUnavailableError(f"storage: {self.root} is another home by now")
 
     def _make(self, folder: Path) -> None:
         """Make a folder below the root, step by step: a root that goes meanwhile is not made."""
@@ -244,8 +247,8 @@ def _answering(key: str, *passing: type[OSError]) -> Iterator[None]:
             raise
         why = f"storage: {key}: {explained(error)}"
         if isinstance(error, IN_THE_WAY) or _closed(error):
-            raise DamagedError(why) from error
-        kind = ForbiddenError if error.errno in REFUSED else StorageAwayError
+            raise CorruptRecordError(why) from error
+        kind = ForbiddenError if error.errno in REFUSED else StorageUnavailableError
         raise kind(why) from error
 
 
@@ -256,7 +259,7 @@ def _closed(error: OSError) -> bool:
 
 def _same(path: Path, data: bytes) -> bool:
     """Whether a file holds this JSON object already."""
-    with contextlib.suppress(DamagedError, ValueError, RecursionError):
+    with contextlib.suppress(CorruptRecordError, ValueError, RecursionError):
         there = read_whole(path)
         return there == data or bool(json.loads(there) == json.loads(data))
     return False
@@ -278,7 +281,7 @@ def _lines(value: Mapping[str, Any]) -> str:
     return "{\n " + ",\n ".join(rows) + "\n}"
 
 
-def take_away(path: Path) -> None:
+def delete_atomically(path: Path) -> None:
     """Delete a file or a folder, which no reader ever finds half gone. Gone already is no error.
     Of a link the link goes."""
     if path.is_dir() and not path.is_symlink():

@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from ntlbg_service.domain.errors import UserError, in_one_line
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.storage.local import DamagedError, Storage
+from ntlbg_service.storage.local import CorruptRecordError, Storage
 
 T = TypeVar("T")
 
 
 def read_record(storage: Storage, kind: type[T], key: str) -> T | None:
-    """The record of a key, None without one. Raises DamagedError."""
+    """The record of a key, None without one. Raises CorruptRecordError."""
     found = storage.get(key)
     return None if found is None else _parsed(kind, found, key)
 
@@ -21,7 +21,7 @@ def read_intact(storage: Storage, kind: type[T], key: str) -> T | None:
     """The same, and None also for one that is damaged: of signs of which the next will come."""
     try:
         return read_record(storage, kind, key)
-    except DamagedError:
+    except CorruptRecordError:
         return None
 
 
@@ -29,7 +29,7 @@ def read_records(storage: Storage, kind: type[T], key: str) -> Iterator[T]:
     """The records of an object of JSON lines. Lines that are none are left out, as is one that a
     kill has cut."""
     for row in storage.lines(key):
-        with suppress(DamagedError):
+        with suppress(CorruptRecordError):
             yield _parsed(kind, row, key)
 
 
@@ -41,14 +41,14 @@ def damaged_lines(storage: Storage, kind: type[T], key: str) -> int:
 def _is(kind: type[T], row: dict[str, Any], key: str) -> bool:
     try:
         _parsed(kind, row, key)
-    except DamagedError:
+    except CorruptRecordError:
         return False
     return True
 
 
 def _parsed(kind: type[T], found: dict[str, Any], key: str) -> T:
-    """Raises DamagedError, in one line."""
+    """Raises CorruptRecordError, in one line."""
     try:
         return parse(kind, found, key)
     except (UserError, RecursionError) as error:
-        raise DamagedError(f"storage: {in_one_line(str(error))}") from None
+        raise CorruptRecordError(f"storage: {in_one_line(str(error))}") from None

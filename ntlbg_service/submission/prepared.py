@@ -22,6 +22,6 @@ def as_built(row: PlannedVariant, fits: tuple[Fit, ...]) -> PlannedVariant:
     """A row with those of its `fits` that the runner can run; refused by name where it has none."""
     if row.refusal is not None:
         return row
-    built = tuple(fit for fit in fits if fit.unbuilt is None)
-    lacking = tuple(dict.fromkeys(fit.unbuilt for fit in fits if fit.unbuilt is not None))
-    return replace(row, fits=built) if built else replace(row, unbuilt=lacking)
+    built = tuple(fit for fit in fits if fit.unsupported is None)
+    lacking = tuple(dict.fromkeys(fit.unsupported for fit in fits if fit.unsupported is not None))
+    return replace(row, fits=built) if built else replace(row, unsupported=lacking)

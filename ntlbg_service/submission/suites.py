@@ -69,7 +69,7 @@ def _refusal(
     first = refused[0]
     more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
     hint = "; --skip-refused runs the others" if others else ""
-    kind = UserError if first.unbuilt else CapacityError
+    kind = UserError if first.unsupported else CapacityError
     return kind(
         f"{source}: {first.variant.group}/{first.variant.name}: {first.refusal}{more}{hint}"
     )

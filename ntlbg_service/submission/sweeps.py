@@ -105,7 +105,7 @@ class _Refused:
 
     def error(self, source: str, others: int) -> UserError | CapacityError:
         """That this is the first of points of which none can run."""
-        kind = UserError if self.row.unbuilt else CapacityError
+        kind = UserError if self.row.unsupported else CapacityError
         more = f" (and {others} more)" if others else ""
         return kind(f"{source}: no point can run here: {self.words}{more}")
 

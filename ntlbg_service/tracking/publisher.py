@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from ntlbg_service.domain.errors import NtlbgError, UserError, in_one_line
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import OutboxEntry
-from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.fault_points import FaultPoints
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.confined import LeavesStorageError
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import DamagedError, Storage, StorageAwayError
+from ntlbg_service.storage.local import CorruptRecordError, Storage, StorageUnavailableError
 from ntlbg_service.tracking import RefusedError, Tracker, TrackingError
 from ntlbg_service.tracking.recording import STATUS, Telling
 
@@ -63,7 +63,7 @@ class Publisher:
     workspace: Workspace
     clock: Callable[[], float]
     """Monotonic seconds."""
-    door: Door = field(default_factory=Door)
+    door: FaultPoints = field(default_factory=FaultPoints)
     note: Callable[[str], None] = lambda _: None
     """Told in one line what was set aside."""
     trouble: Callable[[str], None] = lambda _: None
@@ -133,7 +133,7 @@ class Publisher:
         for attempt in self.ledger.active_attempts():
             keys = AttemptKeys(attempt.run_id, attempt.number)
             count = self._lines.get(keys.folder, 0)
-            with suppress(StorageAwayError):  # Said where the run's entry is told.
+            with suppress(StorageUnavailableError):  # Said where the run's entry is told.
                 count = sum(1 for _ in self.storage.lines(keys.metrics))
             if count > self._lines.get(keys.folder, 0):
                 self._lines[keys.folder] = count
@@ -144,13 +144,13 @@ class Publisher:
         """Send one entry or set it aside; returns the failure after which it waits."""
         name = f"{entry.topic} {entry.id}"
         try:
-            self.door.outside(f"send {name}", lambda: self._tell(entry))
+            self.door.external_effect(f"send {name}", lambda: self._tell(entry))
         except (RefusedError, UserError) as error:
             self._set_aside(entry, str(error))
             return None
         except TrackingError as error:
             return self._wait(entry, error)
-        self.door.through(f"sent {name}", lambda: self.ledger.sent(entry))
+        self.door.ledger_effect(f"sent {name}", lambda: self.ledger.sent(entry))
         self._pauses.pop(entry.about, None)
         self._taken += 1
         return None
@@ -170,9 +170,9 @@ class Publisher:
             except RefusedError:
                 self.tracker.ask()
                 telling.tell(entry)
-        except (DamagedError, LeavesStorageError) as error:
+        except (CorruptRecordError, LeavesStorageError) as error:
             raise RefusedError(str(error)) from error
-        except StorageAwayError as error:
+        except StorageUnavailableError as error:
             raise TrackingError(str(error)) from error
         except NtlbgError:
             raise

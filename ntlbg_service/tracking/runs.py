@@ -21,7 +21,7 @@ KIND = "ntlbg.kind"
 """suite, run or trial; also on our experiments."""
 
 
-class Place(NamedTuple):
+class RunLocation(NamedTuple):
     """Where a run is in MLflow."""
 
     experiment: str
@@ -32,13 +32,13 @@ class RunIndex:
     """From the tag of a run of ours to its place, remembered until `forget`."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str], Place] = {}
+        self._places: dict[tuple[str, str], RunLocation] = {}
 
     def forget(self) -> None:
         """The store may have been replaced: look everything up anew."""
         self._places.clear()
 
-    def find(self, client: "MlflowClient", tag: str, value: str) -> Place | None:
+    def find(self, client: "MlflowClient", tag: str, value: str) -> RunLocation | None:
         """The oldest run with this tag, in any experiment of ours."""
         if (tag, value) not in self._places:
             ours = client.search_experiments(filter_string=tag_is(KIND, "suite"))
@@ -64,7 +64,7 @@ class RunIndex:
         name: str,
         tags: Mapping[str, str],
         started_at: float | None,
-    ) -> Place:
+    ) -> RunLocation:
         """The run with this tag, made if there is none; its tags take the values given."""
         others = {limits.key(key): limits.text(text) for key, text in tags.items()}
         wanted = {**others, **tags_of(tag, value)}
@@ -80,11 +80,11 @@ class RunIndex:
         return place
 
 
-def _place(run: "Run") -> Place:
+def _place(run: "Run") -> RunLocation:
     """The place of a run that MLflow answered with. Raises ValueError where it names none."""
     if not (run.info.experiment_id and run.info.run_id):
         raise ValueError("a run without an id")
-    return Place(run.info.experiment_id, run.info.run_id)
+    return RunLocation(run.info.experiment_id, run.info.run_id)
 
 
 def ensure_experiment(client: "MlflowClient", suite: str, artifact_root: str | None) -> str:

@@ -21,8 +21,8 @@ from ntlbg_service.tracking.runs import (
     KIND,
     RUN_ID,
     SUITE_KEY,
-    Place,
     RunIndex,
+    RunLocation,
     ensure_experiment,
     log_artifacts,
     log_params,
@@ -232,11 +232,11 @@ class Tracker:
         """Where MLflow is, without user and password."""
         return self._connection.shown
 
-    def _runs_of(self, place: Place) -> str:
+    def _runs_of(self, place: RunLocation) -> str:
         server = self._connection.shown.rstrip("/")
         return f"{server}/#/experiments/{quote(place.experiment)}/runs"
 
-    def _page(self, tag: str, value: str) -> Place | None:
+    def _page(self, tag: str, value: str) -> RunLocation | None:
         if not self._connection.tracking_uri.startswith(("http://", "https://")):
             return None
         with self._connection.client(self._forget) as client:
@@ -247,7 +247,7 @@ class Tracker:
         self._runs.forget()
         self._sent.clear()
 
-    def _known(self, client: "MlflowClient", tag: str, value: str) -> Place:
+    def _known(self, client: "MlflowClient", tag: str, value: str) -> RunLocation:
         place = self._runs.find(client, tag, value)
         if place is None:
             shown = in_one_line(limits.text(value))

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from ntlbg_service.controller.lease import Lease
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.controller.service import Service
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.notifications.webhook import Webhook
-from ntlbg_service.process.wakeup import Wake
+from ntlbg_service.process.wakeup import Wakeup
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.local import LocalStorage
 from tests.faults.files import FileExecutor, FileTracker
@@ -40,13 +40,13 @@ def main(home: Path) -> None:
         executor=FileExecutor(storage),
         tracker=FileTracker(file=home / "told.jsonl"),  # type: ignore[arg-type]
         workspace=workspace,
-        ground=Ground(inventory=NODES),
+        ground=ClusterView(inventory=NODES),
         lease=Lease(ledger, fast, seconds=LEASE),
         clock=fast,
         webhook=Webhook(os.environ["NTLBG_NOTIFY"], "NTLBG_NOTIFY"),
-        knock=lambda name: print(name, flush=True),
+        at_point=lambda name: print(name, flush=True),
     )
-    wake = Wake(workspace.wake)
+    wake = Wakeup(workspace.wake)
     while service.step() or not service.leads or ledger.unsent():
         print("step", flush=True)
         wake.listen(service.leads)

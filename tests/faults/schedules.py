@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import select
 
 from ntlbg_service.controller.lease import Lease
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.recovery import HOST_RETRIES, LOSSES, RUNGS
-from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import TERMINAL, AttemptState, DesiredState, RunState
 from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
@@ -92,7 +92,7 @@ class Life:
         """A controller that dies at its so many-th door."""
         left = dies_in
 
-        def knock(name: str) -> None:
+        def at_point(name: str) -> None:
             nonlocal left
             self.doors.append(name)
             if left is not None:
@@ -106,11 +106,11 @@ class Life:
             executor=self.executor,
             tracker=self.tracker,  # type: ignore[arg-type]
             workspace=self.workspace,
-            ground=Ground(inventory=NODES),
+            ground=ClusterView(inventory=NODES),
             lease=Lease(self.ledger, self.clock, holder, LEASE),
             clock=self.clock,
             keep=1,
-            knock=knock,
+            at_point=at_point,
         )
 
     def _one_life(self, number: int, dies_in: int | None) -> bool:
@@ -133,12 +133,12 @@ class Life:
             self._submit(1)
         run = self.ledger.run(self.random.choice(self.run_ids))
         if run.state not in TERMINAL:
-            if run.wanted is Wanted.PAUSE:
-                self.ledger.request(run.run_id, Wanted.RUN, "ada")
+            if run.wanted is DesiredState.PAUSE:
+                self.ledger.request(run.run_id, DesiredState.RUN, "ada")
             elif chance > 0.99:
-                self.ledger.request(run.run_id, Wanted.CANCEL, "ada")
+                self.ledger.request(run.run_id, DesiredState.CANCEL, "ada")
             elif chance > 0.97:
-                self.ledger.request(run.run_id, Wanted.PAUSE, "ada")
+                self.ledger.request(run.run_id, DesiredState.PAUSE, "ada")
 
     def _submit(self, number: int) -> None:
         first = len(self.run_ids)

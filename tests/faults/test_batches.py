@@ -7,7 +7,7 @@ import pytest
 
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.ledger.checking import check
-from ntlbg_service.process.fault_points import Door
+from ntlbg_service.process.fault_points import FaultPoints
 from tests.builders import SUITE, Service, new_run
 from tests.faults.schedules import Died
 
@@ -20,12 +20,12 @@ def dying_at(service: Service, door: int) -> list[str]:
     """The controller ends at its so many-th door; says which it passes."""
     passed: list[str] = []
 
-    def knock(name: str) -> None:
+    def at_point(name: str) -> None:
         passed.append(name)
         if len(passed) == door:
             raise Died
 
-    effects = replace(service.controller.effects, door=Door(knock=knock))
+    effects = replace(service.controller.effects, door=FaultPoints(at_point=at_point))
     service.controller = replace(service.controller, effects=effects)
     return passed
 

@@ -54,11 +54,11 @@ def test_a_leader_that_was_cut_off_does_nothing_any_more(
     with a_life(tmp_path, new_url(tmp_path), seed=door) as life:
         second = life.service("second", None)
         first = life.service("first", None)
-        knock = first.knock
+        at_point = first.at_point
         passed: list[str] = []
 
         def cut_off(name: str) -> None:
-            knock(name)
+            at_point(name)
             passed.append(name)
             if len(passed) == door:
                 assert second.step() and not second.leads  # It counts the lease from here.
@@ -66,7 +66,7 @@ def test_a_leader_that_was_cut_off_does_nothing_any_more(
                 assert second.step() and second.leads
                 passed.append("deposed")
 
-        first.knock = cut_off
+        first.at_point = cut_off
         while len(passed) < door:
             first.step()
             life.world.advance()

@@ -19,14 +19,14 @@ from ntlbg_model.records import Prediction
 from ntlbg_service.domain.errors import NtlbgError
 from ntlbg_service.domain.launch import ExitRecord, Heartbeat, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.states import RunState, Wanted
+from ntlbg_service.domain.states import DesiredState, RunState
 from ntlbg_service.maintenance.export import export
-from ntlbg_service.maintenance.garbage_collection import find_litter
+from ntlbg_service.maintenance.garbage_collection import find_reclaimable
 from ntlbg_service.process import redaction
 from ntlbg_service.results.attempts import read_results
-from ntlbg_service.results.run_status import standing
+from ntlbg_service.results.run_status import run_status
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import take_away
+from ntlbg_service.storage.local import delete_atomically
 from ntlbg_service.tracking.publisher import Publisher
 from tests.builders import SUITE, Service, Ticks, new_run
 from tests.fuzz.hostile import SECRETS, Hostile
@@ -242,7 +242,7 @@ def end_everything(service: Service) -> None:
     """Cancel whatever a run left behind it: nothing of it holds a place for good."""
     for name in service.ledger.names():
         with suppress(NtlbgError):
-            service.ledger.request(name.run_id, Wanted.CANCEL, "ada")
+            service.ledger.request(name.run_id, DesiredState.CANCEL, "ada")
     for _ in range(3):
         service.executor.running.clear()
         service.controller.step()
@@ -275,7 +275,9 @@ def wish(source: Hostile, service: Service, run_ids: list[str]) -> None:
     try:
         match source.random.randrange(5):
             case 0:
-                service.ledger.request(run_id, source.random.choice(list(Wanted)), source.name())
+                service.ledger.request(
+                    run_id, source.random.choice(list(DesiredState)), source.name()
+                )
             case 1:
                 service.ledger.prioritise(run_id, source.random.randrange(-9, 9), source.name())
             case 2:
@@ -283,7 +285,7 @@ def wish(source: Hostile, service: Service, run_ids: list[str]) -> None:
             case 3:
                 service.ledger.requeue(run_id, source.name())
             case _:
-                service.ledger.request(run_id, Wanted.RUN, source.name())
+                service.ledger.request(run_id, DesiredState.RUN, source.name())
     except NtlbgError:
         pass
 
@@ -296,13 +298,13 @@ def look_at_everything(service: Service, place: Place, said: list[str]) -> None:
         read_results(service.storage, attempts, ["glitch"])
         if attempts:
             assert read_results(service.storage, attempts, ["../../x"]).predictions == {}
-        said.append(standing(service.ledger, service.storage, run).doing)
+        said.append(run_status(service.ledger, service.storage, run).doing)
         try:
             export(service.ledger, service.storage, run, place.work / "out" / "model")
         except NtlbgError as error:
             said.append(str(error))
-    for litter in find_litter(service.ledger, service.storage, service.workspace).litter:
-        take_away(litter.path)
+    for litter in find_reclaimable(service.ledger, service.storage, service.workspace).litter:
+        delete_atomically(litter.path)
 
 
 def worlds(place: Place, seeds: range) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.controller.lease import Lease
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.launch import MetricLine, to_json
@@ -111,7 +111,7 @@ class World:
             executor=self.executor,
             tracker=Tracker(stub.address),
             workspace=self.workspace,
-            ground=Ground(inventory=Inventory(name="laptop", groups=(group,))),
+            ground=ClusterView(inventory=Inventory(name="laptop", groups=(group,))),
             lease=Lease(self.ledger, lambda: self.now, seconds=1e9),
             clock=lambda: self.now,
             note=self.said.append,

@@ -102,8 +102,8 @@ def _print(source: "Name", found: "Optimisation") -> None:
     )
     console.print(table, highlight=False)
     click.echo("before: the global batch in one piece, attention as torch takes it, no DeepSpeed")
-    if found.found.unbuilt:
-        click.echo(f"not built yet: {found.found.unbuilt}")
+    if found.found.unsupported:
+        click.echo(f"not built yet: {found.found.unsupported}")
     if found.suggestions:
         click.echo("not applied, because it changes what is learned:")
     for suggestion in found.suggestions:
@@ -121,7 +121,7 @@ def _words(suggestion: "Suggestion") -> str:
 
     found = suggestion.found
     options = ", ".join(f"{option} {value}" for option, value in suggestion.options.items())
-    missing = ", not built yet" if suggestion.unbuilt else ""
+    missing = ", not built yet" if suggestion.unsupported else ""
     return (
         f"{options} (batch {batch(found)}, {settings(found)}, {found.predicted_gib:.1f} of "
         f"{found.limit_gib:.1f} GiB, {number(found.gpu_hours)} GPU-hours{missing})"

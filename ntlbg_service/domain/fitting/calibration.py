@@ -75,9 +75,9 @@ def peak_of(fit: Fit, measured_gib: float, *, ran_out: bool = False) -> Peak:
     """
     on_cpu = fit.profile == "cpu"
     moving = (*MOVING, "communication", *(("context",) if on_cpu else ()))
-    standing = (*(set(DEVICE_ITEMS) - set(moving)), *(("vision_cache",) if on_cpu else ()))
+    run_status = (*(set(DEVICE_ITEMS) - set(moving)), *(("vision_cache",) if on_cpu else ()))
     return Peak(
-        standing_gib=_sum(fit.memory, standing),
+        standing_gib=_sum(fit.memory, run_status),
         moving_gib=_sum(fit.memory, moving) / fit.calibration,
         measured_gib=measured_gib,
         on_cpu=on_cpu,

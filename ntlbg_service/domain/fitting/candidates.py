@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import Attention, Offload, Precision, Step, training_hours
-from ntlbg_service.domain.hardware.profiles import NodeShape, Place, Profile
+from ntlbg_service.domain.hardware.profiles import DeviceOffer, NodeShape, Profile
 
 LARGEST_MICRO_BATCH = 16
 SHARDINGS: tuple[tuple[int, Offload], ...] = (
@@ -27,7 +27,7 @@ Gang = tuple[int, int]
 """Devices, and the nodes that they are spread over."""
 
 
-def ways(config: Config, place: Place) -> Iterator[Iterable[Step]]:
+def ways(config: Config, place: DeviceOffer) -> Iterator[Iterable[Step]]:
     """Plain steps; then those that DeepSpeed spreads or moves, on one node, then on several."""
     yield plain_steps(config, place)
     if place.profile.is_cpu or config.training.max_steps == 0:
@@ -43,7 +43,7 @@ def ways(config: Config, place: Place) -> Iterator[Iterable[Step]]:
         yield sorted(steps, key=lambda step: _device_hours(config, step, place))
 
 
-def plain_steps(config: Config, place: Place) -> Iterator[Step]:
+def plain_steps(config: Config, place: DeviceOffer) -> Iterator[Step]:
     """Without DeepSpeed: the largest micro-batch first, recomputation when needed. Where nothing is
     trained, the most questions first."""
     gang = fixed_gang(config, place.node, place.nodes) or (1, 1)
@@ -56,7 +56,7 @@ def plain_steps(config: Config, place: Place) -> Iterator[Step]:
             yield _step(config, place.profile, gang, size, checkpointing)
 
 
-def least_step(config: Config, place: Place) -> Step:
+def least_step(config: Config, place: DeviceOffer) -> Step:
     """The plain step that takes the least memory."""
     *_, last = plain_steps(config, place)
     return last
@@ -125,7 +125,7 @@ def narrower(config: Config, step: Step) -> list[int]:
     return halved
 
 
-def _device_hours(config: Config, step: Step, place: Place) -> tuple[float, int, int]:
+def _device_hours(config: Config, step: Step, place: DeviceOffer) -> tuple[float, int, int]:
     hours = training_hours(config, step, place.rates) * step.workers
     return round(hours, 6), step.workers, -step.micro_batch
 

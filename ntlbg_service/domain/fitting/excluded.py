@@ -2,10 +2,10 @@
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.fitting.candidates import nodes_for
-from ntlbg_service.domain.hardware.profiles import Place, Profile
+from ntlbg_service.domain.hardware.profiles import DeviceOffer, Profile
 
 
-def excluded(config: Config, place: Place) -> str | None:
+def excluded(config: Config, place: DeviceOffer) -> str | None:
     """Why a config can never run on such nodes; None where settings decide."""
     return _by_kind(config, place.profile) or _by_number(config, place)
 
@@ -21,7 +21,7 @@ def _by_kind(config: Config, profile: Profile) -> str | None:
     return None
 
 
-def _by_number(config: Config, place: Place) -> str | None:
+def _by_number(config: Config, place: DeviceOffer) -> str | None:
     node, workers = place.node, config.hardware.num_gpus or 1
     if config.training.global_batch % workers:
         return (

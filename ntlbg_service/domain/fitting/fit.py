@@ -13,14 +13,14 @@ from ntlbg_model.footprint import (
     Step,
     training_hours,
 )
-from ntlbg_model.support import used_beside
+from ntlbg_model.support import zero3_incompatible
 from ntlbg_service.domain.fitting.answering import with_questions
 from ntlbg_service.domain.fitting.candidates import least_step, narrower, ways
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fitting.excluded import excluded
 from ntlbg_service.domain.fitting.fit_words import reasons, sharding_words, words_of
 from ntlbg_service.domain.fitting.suggestions import suggestion
-from ntlbg_service.domain.hardware.profiles import NodeShape, Place, Profile
+from ntlbg_service.domain.hardware.profiles import DeviceOffer, NodeShape, Profile
 
 SAFETY = 0.97
 """Share of the card that a prediction may fill (memory: limit = 0.97 x device)."""
@@ -77,7 +77,7 @@ class Fit:
     """The prediction is a trace of the whole step, not the closed form."""
     calibration: float = 1.0
     """Factor learned from measured peaks on this profile, already in `predicted_gib`."""
-    unbuilt: str | None = None
+    unsupported: str | None = None
     """What of these settings the runner cannot run yet; None where it can."""
     share: float = 1.0
     """Part of its GPU that a run of one worker takes; below 1 others run beside it."""
@@ -141,7 +141,7 @@ def fit(
     pairs at once where that alone makes settings fit. Within 15 % of the limit, on either side, a
     trace decides.
     """
-    place = Place(profile, node, nodes)
+    place = DeviceOffer(profile, node, nodes)
     wrong = excluded(config, place)
     if wrong is not None:
         return Misfit(profile=profile.name, reason=wrong)
@@ -171,7 +171,7 @@ def fit(
     )
 
 
-def limit_of(place: Place, step: Step) -> float:
+def limit_of(place: DeviceOffer, step: Step) -> float:
     """What a worker may fill, GiB; on a CPU it shares the node's memory with those beside it."""
     usable = place.profile.usable_gib
     if place.profile.is_cpu:
@@ -235,7 +235,7 @@ def _judged(
     return found if traced is None else traced.scaled(factor)
 
 
-def _least(config: Config, place: Place, estimates: Estimates) -> float:
+def _least(config: Config, place: DeviceOffer, estimates: Estimates) -> float:
     """GiB that a config needs at least without DeepSpeed."""
     step = least_step(config, place)
     limit = limit_of(place, step)
@@ -250,7 +250,7 @@ def process_gib(profile: Profile, estimates: Estimates) -> float:
 
 def fit_of(
     config: Config,
-    place: Place,
+    place: DeviceOffer,
     step: Step,
     footprint: Footprint,
     limit: float,
@@ -284,12 +284,12 @@ def fit_of(
         traced=footprint.traced,
         calibration=estimates.calibration(profile.name).factor,
         reasons=reasons(config, place, step, footprint, estimates),
-        unbuilt=_unbuilt(config, step),
+        unsupported=_unbuilt(config, step),
     )
 
 
 def _unbuilt(config: Config, step: Step) -> str | None:
-    beside = used_beside(config)
+    beside = zero3_incompatible(config)
     if step.zero_stage < 3 or not beside:
         return None
     return f"{sharding_words(step)} together with {', '.join(beside)}"

@@ -6,11 +6,11 @@ from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Footprint, Step, answering_footprint
 from ntlbg_service.domain.fitting.candidates import CHUNK
 from ntlbg_service.domain.fitting.estimates import Estimates
-from ntlbg_service.domain.hardware.profiles import Place
+from ntlbg_service.domain.hardware.profiles import DeviceOffer
 
 
 def reasons(
-    config: Config, place: Place, step: Step, footprint: Footprint, estimates: Estimates
+    config: Config, place: DeviceOffer, step: Step, footprint: Footprint, estimates: Estimates
 ) -> tuple[str, ...]:
     """One line a choice."""
     profile = place.profile
@@ -67,7 +67,7 @@ def _all_at_once(config: Config, step: Step) -> float:
     return answering_footprint(config, asked).total
 
 
-def _network(place: Place, step: Step) -> str:
+def _network(place: DeviceOffer, step: Step) -> str:
     known = "" if place.node.network_gbits is not None else ", assumed"
     return (
         f"{step.nodes} nodes of {step.workers // step.nodes}: gradients cross a network of "
@@ -75,7 +75,7 @@ def _network(place: Place, step: Step) -> str:
     )
 
 
-def _decoding(place: Place) -> str:
+def _decoding(place: DeviceOffer) -> str:
     node = place.node
     if node.cores < node.gpus:
         return (

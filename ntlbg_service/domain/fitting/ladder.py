@@ -23,11 +23,11 @@ from ntlbg_service.domain.fitting.fit import (
     process_gib,
 )
 from ntlbg_service.domain.fitting.fit_words import sharding_words
-from ntlbg_service.domain.hardware.profiles import NodeShape, Place, Profile
+from ntlbg_service.domain.hardware.profiles import DeviceOffer, NodeShape, Profile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rung:
+class OomFallback:
     """The next thing to try, and why."""
 
     fit: Fit
@@ -41,16 +41,16 @@ def next_fit(
     node: NodeShape,
     *,
     nodes: int = 1,
-    larger: Sequence[Place | tuple[Profile, NodeShape]] = (),
+    larger: Sequence[DeviceOffer | tuple[Profile, NodeShape]] = (),
     estimates: Estimates = CLOSED_FORM,
-) -> Rung | None:
+) -> OomFallback | None:
     """The rung after `failed` ran out of memory on `profile`; None where the ladder ends.
 
     `nodes` are the nodes like `node` that there are; `larger` are other kinds of device. One that
     computes in another numerics class comes last, and the reason says so: the run then no longer
     compares with its group.
     """
-    place = Place(profile, node, max(nodes, failed.nodes))
+    place = DeviceOffer(profile, node, max(nodes, failed.nodes))
     factor = estimates.calibration(profile.name).factor
     before = estimates.footprint(config, failed.step, CONTEXT_GIB).scaled(factor)
     process = process_gib(profile, estimates)
@@ -59,12 +59,12 @@ def next_fit(
         footprint = estimates.footprint(config, step, CONTEXT_GIB).scaled(factor)
         holds = host_of(config, step, estimates) <= HOST_SHARE * node.host_memory_gib
         if footprint.total < before.total and holds:
-            return Rung(
+            return OomFallback(
                 fit=fit_of(config, place, step, footprint, limit_of(place, step), estimates),
                 reason=f"out of memory at a predicted {before.total + process:.2f} GiB: {words}, "
                 f"predicted {footprint.total + process:.2f} GiB",
             )
-    kinds = [Place(*kind) for kind in larger]
+    kinds = [DeviceOffer(*kind) for kind in larger]
     return _larger(config, failed, profile, kinds, estimates)
 
 
@@ -72,9 +72,9 @@ def _larger(
     config: Config,
     failed: Fit,
     profile: Profile,
-    kinds: Sequence[Place],
+    kinds: Sequence[DeviceOffer],
     estimates: Estimates,
-) -> Rung | None:
+) -> OomFallback | None:
     """On a kind with more memory: of those that compute alike the smallest, then of the others."""
     found = [
         (other, settled)
@@ -91,10 +91,10 @@ def _larger(
     words += f"{kind.usable_gib:.1f} GiB"
     if chosen.numerics != failed.numerics:
         words += f"; numerics change from {failed.numerics} to {chosen.numerics}"
-    return Rung(fit=chosen, reason=words)
+    return OomFallback(fit=chosen, reason=words)
 
 
-def _lower(config: Config, step: Step, place: Place) -> Iterator[tuple[Step, str]]:
+def _lower(config: Config, step: Step, place: DeviceOffer) -> Iterator[tuple[Step, str]]:
     """Steps that may take less, the cheapest change first."""
     for chunk in narrower(config, step):
         yield replace(step, vision_chunk=chunk), f"vision tower in chunks of {chunk} pairs"
@@ -115,7 +115,7 @@ def _lower(config: Config, step: Step, place: Place) -> Iterator[tuple[Step, str
         yield from _sharded(config, step, place)
 
 
-def _sharded(config: Config, step: Step, place: Place) -> Iterator[tuple[Step, str]]:
+def _sharded(config: Config, step: Step, place: DeviceOffer) -> Iterator[tuple[Step, str]]:
     wider = [gang for gang in gangs(config, place.node, place.nodes) if gang[0] >= step.workers]
     for several in (False, True):
         for stage, offload in SHARDINGS:

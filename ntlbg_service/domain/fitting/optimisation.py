@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ntlbg_model.config import Config
 from ntlbg_model.footprint import CONTEXT_GIB, Step
-from ntlbg_model.support import unbuilt
+from ntlbg_model.support import unsupported
 from ntlbg_service.domain.fitting.candidates import choose_attention, choose_precision
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fitting.fit import Fit, Misfit, fit
@@ -25,7 +25,7 @@ class Suggestion:
     options: dict[str, object]
     """Dotted path to the other value."""
     found: Fit
-    unbuilt: tuple[str, ...]
+    unsupported: tuple[str, ...]
     """What of it is declared and not built yet."""
 
 
@@ -99,12 +99,12 @@ def _suggestions(
     now: Fit | Misfit,
     estimates: Estimates,
 ) -> tuple[Suggestion, ...]:
-    known = unbuilt(config)
+    known = unsupported(config)
     tried = (
         Suggestion(
             options=options,
             found=found,
-            unbuilt=tuple(name for name in unbuilt(other) if name not in known),
+            unsupported=tuple(name for name in unsupported(other) if name not in known),
         )
         for options, other in _alternatives(config)
         if isinstance(found := fit(other, profile, node, estimates=estimates), Fit)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ntlbg_model.config import Config
-from ntlbg_model.support import unbuilt
+from ntlbg_model.support import unsupported
 
 Needs = Callable[[Config], float]
 """GiB that a config needs at least on the device in question."""
@@ -59,7 +59,7 @@ def _words(option: tuple[str, object]) -> str:
 
 
 def _state(config: Config, other: Config) -> str:
-    return " (not built yet)" if set(unbuilt(other)) - set(unbuilt(config)) else ""
+    return " (not built yet)" if set(unsupported(other)) - set(unsupported(config)) else ""
 
 
 def _representatives(config: Config, limit: float, needs: Needs) -> str | None:

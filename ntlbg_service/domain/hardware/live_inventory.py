@@ -29,13 +29,15 @@ def inventory_of(
         for kind, count in sorted(node.kinds(kinds).items())
         if kind != "cpu"
     ]
-    kept_off = [(node, gpu) for node in nodes for gpu in node.offered if not gpu.health.usable]
-    later = _later(kept_off, {kind for _, kind, _, _ in found}, kinds) if hopeful else ()
+    quarantined = [(node, gpu) for node in nodes for gpu in node.offered if not gpu.health.usable]
+    later = _later(quarantined, {kind for _, kind, _, _ in found}, kinds) if hopeful else ()
     if found or later:
         groups = (*_alike(found), *later)
         return Inventory(name="this cluster", groups=groups, kinds=tuple(kinds))
-    if kept_off:
-        words = "; ".join(f"{n.name} GPU {gpu.called}: {gpu.health.words}" for n, gpu in kept_off)
+    if quarantined:
+        words = "; ".join(
+            f"{n.name} GPU {gpu.called}: {gpu.health.words}" for n, gpu in quarantined
+        )
         raise InfrastructureError(
             f"no GPU can be used now: {words} (--inventory names other nodes)"
         )
@@ -44,12 +46,12 @@ def inventory_of(
 
 
 def _later(
-    kept_off: Sequence[tuple[Node, Gpu]], usable: Collection[str], kinds: Sequence[Profile]
+    quarantined: Sequence[tuple[Node, Gpu]], usable: Collection[str], kinds: Sequence[Profile]
 ) -> tuple[NodeGroup, ...]:
     """For each kind of which no GPU can be used now, those of one node, a day from now."""
     counts: dict[str, Counter[str]] = {}
     shapes: dict[str, Node] = {}
-    for node, gpu in kept_off:
+    for node, gpu in quarantined:
         kind = node.kind_of(gpu, kinds)
         if kind is not None and kind not in usable:
             counts.setdefault(kind, Counter())[node.name] += 1

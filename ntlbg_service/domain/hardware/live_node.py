@@ -42,7 +42,7 @@ class Node:
         devices = len(self.gpus) if self.ray_id is None else self.devices
         return offered(self.gpus, devices, self.visible)
 
-    def kept_off(self, known: Sequence[Profile] = ()) -> tuple[str, ...]:
+    def quarantined(self, known: Sequence[Profile] = ()) -> tuple[str, ...]:
         """GPUs that Ray hands out and that no run should be given, as Ray calls them: sick and busy
         ones, and where others are of a known kind, those of none."""
         known_kind = bool(self.kinds(known))
@@ -54,7 +54,7 @@ class Node:
 
     def left_for_runs(self, known: Sequence[Profile] = ()) -> str | None:
         """CUDA_VISIBLE_DEVICES without those; None where it may stay as it is."""
-        off = self.kept_off(known)
+        off = self.quarantined(known)
         if not off:
             return None
         names = [ray_name(gpu, place, self.visible) for place, gpu in enumerate(self.offered)]

@@ -84,7 +84,7 @@ class NodeShape:
         return max(1, self.cores // self.gpus - 1)
 
 
-class Place(NamedTuple):
+class DeviceOffer(NamedTuple):
     """Like nodes with one kind of device."""
 
     profile: Profile

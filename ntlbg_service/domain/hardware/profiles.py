@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 from ntlbg_model.footprint import Rates
 from ntlbg_service.domain.errors import UserError, nearest
-from ntlbg_service.domain.hardware.profile import NodeShape, Place, Profile, TensorCores
+from ntlbg_service.domain.hardware.profile import DeviceOffer, NodeShape, Profile, TensorCores
 
 __all__ = [
     "CPU",
     "PROFILES",
+    "DeviceOffer",
     "NodeShape",
-    "Place",
     "Profile",
     "including",
     "profile_named",

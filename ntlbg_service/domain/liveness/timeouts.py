@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Timeouts:
     """Seconds that a controller waits, each time by its own clock."""
 
     silent: float = 300.0

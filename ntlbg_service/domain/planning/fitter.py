@@ -40,7 +40,7 @@ def shape_of(config: Config) -> Config:
             uniform_floor=_SELECTION.uniform_floor,
             contour_quantile=_SELECTION.contour_quantile,
             contour_width=_SELECTION.contour_width,
-            stand_out=_SELECTION.stand_out,
+            min_prominence=_SELECTION.min_prominence,
         ),
     )
 
@@ -85,7 +85,7 @@ class Fitter:
                 found = self._on(group, replace(config, hardware=hardware))
                 if isinstance(found, Misfit) or found.hours >= last.hours:
                     break
-                if found.unbuilt is not None and last.unbuilt is None:
+                if found.unsupported is not None and last.unsupported is None:
                     break
                 yield found
                 last = found

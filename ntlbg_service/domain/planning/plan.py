@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ntlbg_model.support import unbuilt
+from ntlbg_model.support import unsupported
 from ntlbg_service.domain.expansion import Variant
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fitting.fit import Fit, Misfit
@@ -31,13 +31,13 @@ class PlannedVariant:
     variant: Variant
     fits: tuple[Fit, ...]
     misfits: tuple[Misfit, ...]
-    unbuilt: tuple[str, ...]
+    unsupported: tuple[str, ...]
 
     @property
     def refusal(self) -> str | None:
         """Why this variant can never run here; None where it can."""
-        if self.unbuilt:
-            return f"not built yet: {', '.join(self.unbuilt)}"
+        if self.unsupported:
+            return f"not built yet: {', '.join(self.unsupported)}"
         if not self.fits:
             return "; ".join(f"{misfit.profile}: {misfit.reason}" for misfit in self.misfits)
         return None
@@ -100,7 +100,7 @@ def fit_variant(
 def _fitted(variant: Variant, fitter: Fitter) -> PlannedVariant:
     fits, misfits = fitter(variant.config)
     return PlannedVariant(
-        variant=variant, fits=fits, misfits=misfits, unbuilt=tuple(unbuilt(variant.config))
+        variant=variant, fits=fits, misfits=misfits, unsupported=tuple(unsupported(variant.config))
     )
 
 

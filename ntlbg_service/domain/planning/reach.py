@@ -64,8 +64,8 @@ def _reach(
 ) -> Reach:
     return Reach(
         profile=profile,
-        fits=tuple(name for name, fit in fits.items() if fit and fit.unbuilt is None),
-        planned=tuple(name for name, fit in fits.items() if fit and fit.unbuilt is not None),
+        fits=tuple(name for name, fit in fits.items() if fit and fit.unsupported is None),
+        planned=tuple(name for name, fit in fits.items() if fit and fit.unsupported is not None),
         misfits={
             name: "; ".join(miss.reason for miss in misfits[name] if miss.profile == profile)
             for name, fit in fits.items()

@@ -12,7 +12,7 @@ from ntlbg_service.domain.scheduling.sharing import PARTS, SharedGpu, parts_of
 from ntlbg_service.domain.scheduling.timeline import Need, Timeline
 
 
-class Ask(NamedTuple):
+class ResourceRequest(NamedTuple):
     """What a fit needs: a number of nodes of one group, the same on each."""
 
     profile: str
@@ -36,7 +36,7 @@ class Ask(NamedTuple):
         return Need(self.nodes * self.need.gpus * self.parts, 0.0, self.need.hours)
 
 
-class Spot(NamedTuple):
+class Slot(NamedTuple):
     """Where a gang could start, all of it at once."""
 
     start: float
@@ -45,20 +45,22 @@ class Spot(NamedTuple):
     """Number of the node's shared GPU."""
 
 
-def ask_of(fit: Fit, excluded: frozenset[str] = frozenset(), caps: tuple[Cap, ...] = ()) -> Ask:
+def request_of(
+    fit: Fit, excluded: frozenset[str] = frozenset(), caps: tuple[Cap, ...] = ()
+) -> ResourceRequest:
     """The need of a fit; its workers are spread evenly over its nodes."""
     share = -(-fit.workers // fit.nodes)
     need = Need(share, share * fit.host_gib, fit.hours)
-    return Ask(fit.profile, fit.nodes, need, excluded, caps, parts_of(fit))
+    return ResourceRequest(fit.profile, fit.nodes, need, excluded, caps, parts_of(fit))
 
 
-def has_room(node: Node, ask: Ask) -> bool:
+def has_room(node: Node, ask: ResourceRequest) -> bool:
     """Whether an empty node could hold one node's share."""
     enough = node.gpus >= ask.need.gpus and node.host_memory_gib >= ask.need.host_gib
     return enough and node.profile == ask.profile and node.name not in ask.excluded
 
 
-class Board:
+class ReservationTable:
     """Promises on all nodes, and against all caps.
 
     `find` keeps a heap of nodes for each kind of need. A node's earliest start only ever moves
@@ -76,7 +78,7 @@ class Board:
         self._free = {index for index, line in enumerate(self._lines) if line.free_gpus(0.0) > 0}
         self._caps: dict[Cap, Timeline] = {}
         self._shared: dict[int, dict[int, SharedGpu]] = {}
-        self._heaps: dict[Ask, list[tuple[float, int, int]]] = {}
+        self._heaps: dict[ResourceRequest, list[tuple[float, int, int]]] = {}
         self._soonest: dict[Need, dict[int, float]] = {}
         self._opened: dict[tuple[str, int, float, frozenset[str]], list[int]] = {}
 
@@ -96,7 +98,7 @@ class Board:
         other._opened = self._opened
         return other
 
-    def find(self, ask: Ask) -> Spot | None:
+    def find(self, ask: ResourceRequest) -> Slot | None:
         """The first spot for a gang; None where it could never start."""
         if any(ask.all_parts.gpus > cap.gpus * PARTS for cap in ask.caps):
             return None
@@ -115,11 +117,11 @@ class Board:
             start, _, index = heap[0]
             found = self._earliest(index, start, ask)
             if found == start:
-                return Spot(start, (index,))
+                return Slot(start, (index,))
             heapq.heapreplace(heap, (found, *self._rank(index)))
         return None
 
-    def find_now(self, ask: Ask) -> Spot | None:
+    def find_now(self, ask: ResourceRequest) -> Slot | None:
         """A spot where a gang could start at once; None where it would have to wait."""
         free = sum(self._lines[index].free_gpus(0.0) >= ask.need.gpus for index in self._open(ask))
         if free < ask.nodes and ask.parts == PARTS:
@@ -131,7 +133,7 @@ class Board:
         """Whether some GPU is free now, or has a part left."""
         return bool(self._free) or bool(self._shared)
 
-    def _open(self, ask: Ask) -> list[int]:
+    def _open(self, ask: ResourceRequest) -> list[int]:
         """Nodes that could hold one node's share."""
         key = (ask.profile, ask.need.gpus, ask.need.host_gib, ask.excluded)
         found = self._opened.get(key)
@@ -147,7 +149,7 @@ class Board:
         """Small nodes first."""
         return self.nodes[index].gpus, index
 
-    def _earliest(self, index: int, after: float, ask: Ask) -> float:
+    def _earliest(self, index: int, after: float, ask: ResourceRequest) -> float:
         """When one node, and every cap, first has what is asked for."""
         while True:
             found = self._lines[index].earliest(after, ask.need)
@@ -155,7 +157,7 @@ class Board:
             if after == found:
                 return found
 
-    def _under_caps(self, after: float, ask: Ask) -> float:
+    def _under_caps(self, after: float, ask: ResourceRequest) -> float:
         while True:
             moment = after
             for cap in ask.caps:
@@ -168,7 +170,7 @@ class Board:
             self._caps[cap] = Timeline(cap.gpus * PARTS, 0.0)
         return self._caps[cap]
 
-    def _find_gang(self, ask: Ask) -> Spot | None:
+    def _find_gang(self, ask: ResourceRequest) -> Slot | None:
         groups: dict[int, list[int]] = {}
         for index in self._open(ask):
             groups.setdefault(self.nodes[index].group, []).append(index)
@@ -179,16 +181,18 @@ class Board:
         ]
         return min(spots, default=None)
 
-    def _find_together(self, ask: Ask, members: Sequence[int]) -> Spot:
+    def _find_together(self, ask: ResourceRequest, members: Sequence[int]) -> Slot:
         moment = 0.0
         while True:
             starts = self._first(ask, members, moment)
             latest = self._under_caps(starts[-1][0], ask)
             if starts[0][0] == latest:
-                return Spot(latest, tuple(index for _, index in starts))
+                return Slot(latest, tuple(index for _, index in starts))
             moment = latest
 
-    def _first(self, ask: Ask, members: Sequence[int], moment: float) -> list[tuple[float, int]]:
+    def _first(
+        self, ask: ResourceRequest, members: Sequence[int], moment: float
+    ) -> list[tuple[float, int]]:
         """The nodes of a gang that have what it asks for first, from a moment on.
 
         When a node had it before only moves back: one that had it too late then is not asked.
@@ -204,7 +208,7 @@ class Board:
             insort(starts, (found, index))
         return starts[: ask.nodes]
 
-    def _find_part(self, ask: Ask) -> Spot | None:
+    def _find_part(self, ask: ResourceRequest) -> Slot | None:
         """The first GPU that is shared already and has a part left, else a free one."""
         spots = []
         for index in self._open(ask):
@@ -217,12 +221,12 @@ class Board:
         if not spots:
             return None
         start, _, index, number = min(spots)
-        return Spot(start, (index,), number)
+        return Slot(start, (index,), number)
 
     def _unused(self, index: int) -> int:
         return max(self._shared.get(index, {}), default=-1) + 1
 
-    def _earliest_on(self, gpu: SharedGpu, index: int, ask: Ask) -> float | None:
+    def _earliest_on(self, gpu: SharedGpu, index: int, ask: ResourceRequest) -> float | None:
         line, beside = self._lines[index], ask.need._replace(gpus=0)
         start = gpu.start
         while True:
@@ -231,7 +235,7 @@ class Board:
                 return start if gpu.reaches(start, ask.part, line) else None
             start = found
 
-    def take(self, ask: Ask, spot: Spot) -> None:
+    def take(self, ask: ResourceRequest, spot: Slot) -> None:
         """Promise a spot."""
         end = spot.start + ask.need.hours
         for cap in ask.caps:
@@ -248,7 +252,7 @@ class Board:
         if self._lines[index].free_gpus(0.0) <= 0:
             self._free.discard(index)
 
-    def _take_part(self, spot: Spot, ask: Ask) -> None:
+    def _take_part(self, spot: Slot, ask: ResourceRequest) -> None:
         (index,), number = spot.nodes, spot.device
         assert number is not None
         line, end = self._lines[index], spot.start + ask.need.hours
@@ -264,15 +268,15 @@ class Board:
         places = {node.name: index for index, node in enumerate(self.nodes)}
         for held in sorted(running, key=lambda held: (not held.placement.nodes, _size(held))):
             fit = held.placement.fit
-            ask = ask_of(fit, caps=held.caps)
+            ask = request_of(fit, caps=held.caps)
             ask = ask._replace(need=ask.need._replace(hours=held.hours))
             known = [places[name] for name in held.placement.nodes if name in places]
-            spot = Spot(0.0, tuple(known or self._guess(ask)))
+            spot = Slot(0.0, tuple(known or self._guess(ask)))
             if ask.parts < PARTS and len(spot.nodes) == 1:
                 spot = spot._replace(device=self._device(held, spot.nodes[0], ask))
             self.take(ask, spot)
 
-    def _device(self, held: Running, index: int, ask: Ask) -> int:
+    def _device(self, held: Running, index: int, ask: ResourceRequest) -> int:
         """Where it is noted to be, else the first shared GPU with a part left."""
         if held.placement.device is not None:
             return held.placement.device
@@ -281,7 +285,7 @@ class Board:
                 return number
         return self._unused(index)
 
-    def _guess(self, ask: Ask) -> list[int]:
+    def _guess(self, ask: ResourceRequest) -> list[int]:
         """The fullest nodes that still have room, else the emptiest."""
         likely = [index for index, node in enumerate(self.nodes) if node.profile == ask.profile]
         free = {index: self._lines[index].free_gpus(0.0) for index in likely}

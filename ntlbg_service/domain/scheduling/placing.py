@@ -6,13 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.scheduling.board import Ask, Board, Spot, ask_of
+from ntlbg_service.domain.scheduling.board import (
+    ReservationTable,
+    ResourceRequest,
+    Slot,
+    request_of,
+)
 from ntlbg_service.domain.scheduling.bound import Bound, Way
 from ntlbg_service.domain.scheduling.cluster import Cap, Interval, Job, Placement, makespan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taste:
+class PlacementPolicy:
     """What a run prefers among the places where it could start."""
 
     dearer: float = math.inf
@@ -26,7 +31,7 @@ class Taste:
 class Placed:
     """A queue, placed."""
 
-    board: Board
+    board: ReservationTable
     intervals: tuple[Interval, ...]
     makespan: float
 
@@ -34,7 +39,7 @@ class Placed:
 @dataclass(frozen=True, kw_only=True)
 class _Option:
     fit: Fit
-    ask: Ask
+    ask: ResourceRequest
     cost: float
 
 
@@ -71,9 +76,9 @@ def kind_of(job: Job) -> Kind:
 
 def place(
     jobs: Sequence[Job],
-    board: Board,
+    board: ReservationTable,
     bound: Bound,
-    taste: Taste,
+    taste: PlacementPolicy,
     weight: Mapping[Kind, float] | None = None,
     most: float = math.inf,
     waits: set[Kind] | None = None,
@@ -106,7 +111,7 @@ def place(
 
 
 def _fill(
-    jobs: Sequence[Job], kinds: Mapping[Kind, _Kind], board: Board, waits: set[Kind]
+    jobs: Sequence[Job], kinds: Mapping[Kind, _Kind], board: ReservationTable, waits: set[Kind]
 ) -> list[Interval]:
     """Those that can start at once; of a kind of which one cannot, none is looked at again."""
     intervals = []
@@ -132,7 +137,7 @@ def _fill(
 
 def _kind(job: Job, bound: Bound, dearer: float) -> _Kind:
     options = [
-        _Option(fit=fit, ask=ask_of(fit, job.excluded, job.caps), cost=bound.cost(way))
+        _Option(fit=fit, ask=request_of(fit, job.excluded, job.caps), cost=bound.cost(way))
         for fit, way in zip(job.fits, ways(job.fits), strict=True)
     ]
     if not math.isinf(dearer):
@@ -142,7 +147,7 @@ def _kind(job: Job, bound: Bound, dearer: float) -> _Kind:
     return _Kind(options=tuple(options), hours=fastest.hours, devices=fastest.workers)
 
 
-def _choose(kind: _Kind, board: Board, deadline: float) -> tuple[_Option, Spot]:
+def _choose(kind: _Kind, board: ReservationTable, deadline: float) -> tuple[_Option, Slot]:
     """The cheapest option that ends by the deadline, else the one that ends first."""
     found = [
         (max(spot.start + option.fit.hours, deadline), option.cost, index, spot)
@@ -153,7 +158,7 @@ def _choose(kind: _Kind, board: Board, deadline: float) -> tuple[_Option, Spot]:
     return kind.options[index], spot
 
 
-def _take(job: Job, option: _Option, spot: Spot, board: Board) -> Interval:
+def _take(job: Job, option: _Option, spot: Slot, board: ReservationTable) -> Interval:
     board.take(option.ask, spot)
     names = tuple(board.nodes[index].name for index in spot.nodes)
     return Interval(

@@ -20,13 +20,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.scheduling.board import Board, ask_of
+from ntlbg_service.domain.scheduling.board import ReservationTable, request_of
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement
-from ntlbg_service.domain.scheduling.placing import Kind, Placed, Taste, demand, kind_of, place
+from ntlbg_service.domain.scheduling.placing import (
+    Kind,
+    Placed,
+    PlacementPolicy,
+    demand,
+    kind_of,
+    place,
+)
 from ntlbg_service.domain.scheduling.turn import head_apart, in_turns
 
-TASTES = (Taste(), Taste(deadline=1.02), Taste(dearer=0.25), Taste(dearer=0.08))
+TASTES = (
+    PlacementPolicy(),
+    PlacementPolicy(deadline=1.02),
+    PlacementPolicy(dearer=0.25),
+    PlacementPolicy(dearer=0.08),
+)
 DEPTH = 1000
 """Runs that have a place reserved while it is decided who starts now. Those behind them start only
 where they delay none of these. A deeper look costs more time than it wins hours."""
@@ -63,7 +75,7 @@ def look_ahead(
     Jobs that the cluster could never hold, or their caps never allow, are left out. So are, beyond
     `depth` jobs, those that cannot start at once. `turns`: of all that wait, where they are known.
     """
-    board = Board(cluster.nodes, cluster.drained)
+    board = ReservationTable(cluster.nodes, cluster.drained)
     board.occupy(cluster.running)
     capacity = cluster.capacity()
     plain = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
@@ -80,7 +92,7 @@ def look_ahead(
             bound = lower_bound(demand(jobs), capacity, busy)
             placed = _best(jobs, board, bound, left)
         else:
-            placed = place(jobs, board, plain, Taste(), most=left, waits=waits)
+            placed = place(jobs, board, plain, PlacementPolicy(), most=left, waits=waits)
         board = placed.board
         intervals += placed.intervals
         busy = _add(
@@ -97,7 +109,7 @@ def _add(busy: Mapping[str, float], held: Iterable[tuple[Fit, float]]) -> dict[s
     return total
 
 
-def _that_fit(waiting: Sequence[Job], board: Board) -> Sequence[Job]:
+def _that_fit(waiting: Sequence[Job], board: ReservationTable) -> Sequence[Job]:
     """Jobs with the fits that some node could hold; without any, a job is left out. The same
     object where nothing is left out."""
     known: dict[Kind, tuple[Fit, ...]] = {}
@@ -107,7 +119,7 @@ def _that_fit(waiting: Sequence[Job], board: Board) -> Sequence[Job]:
         kind = kind_of(job)
         held = known.get(kind)
         if held is None:
-            asked = [(fit, ask_of(fit, job.excluded, job.caps)) for fit in job.fits]
+            asked = [(fit, request_of(fit, job.excluded, job.caps)) for fit in job.fits]
             held = tuple(fit for fit, ask in asked if board.find(ask) is not None)
             held = known[kind] = job.fits if len(held) == len(job.fits) else held
         if held:
@@ -116,7 +128,7 @@ def _that_fit(waiting: Sequence[Job], board: Board) -> Sequence[Job]:
     return waiting if same else found
 
 
-def _best(jobs: Sequence[Job], board: Board, bound: Bound, most: float) -> Placed:
+def _best(jobs: Sequence[Job], board: ReservationTable, bound: Bound, most: float) -> Placed:
     target = CLOSE * bound.hours
     best: Placed | None = None
     for taste in TASTES:

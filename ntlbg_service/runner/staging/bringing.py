@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ntlbg_service.runner.staging.copying import copy_checked
-from ntlbg_service.runner.staging.item import Have, Item
-from ntlbg_service.runner.staging.prints import Print, Prints
+from ntlbg_service.runner.staging.item import CacheEntry, Manifest
+from ntlbg_service.runner.staging.prints import FileDigest, FileDigests
 from ntlbg_service.runner.staging.sources import Source
 
 GIB = 1024**3
@@ -32,14 +32,14 @@ class Tally:
 class Bringing:
     """Whoever does this has the shelf's lock to copy."""
 
-    item: Item
+    item: CacheEntry
     source: Source
-    prints: Prints
+    prints: FileDigests
     tell: Tell
     tally: Tally
     now: float
     """Unix time by this node's clock."""
-    _checked: dict[str, Print] = field(default_factory=dict, init=False)
+    _checked: dict[str, FileDigest] = field(default_factory=dict, init=False)
     _since: float = field(default=0.0, init=False)
 
     def look(self) -> Files:
@@ -85,11 +85,11 @@ class Bringing:
         self._write_down()
 
     def _write_down(self) -> None:
-        self.item.write(Have(self._checked, self._since))
+        self.item.write(Manifest(self._checked, self._since))
         names = [name for name in self.source.names if name in self._checked]
         self.prints.note({name: self._checked[name] for name in names})
 
 
-def recent(have: Have, now: float) -> bool:
+def recent(have: Manifest, now: float) -> bool:
     """Whether an item's bytes were read not too long ago."""
     return now - have.checked_at <= CHECK_AGAIN_SECONDS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.runner.staging.prints import BLOCK, Print, digest
+from ntlbg_service.runner.staging.prints import BLOCK, FileDigest, digest
 
 PART = ".part-"
 """Beginning of the name of a copy that is not whole; a kill leaves it."""
@@ -21,7 +21,7 @@ class CopyError(InfrastructureError):
 
 def copy_checked(
     source: Path, target: Path, expected: str | None, copied: Callable[[int], None]
-) -> Print:
+) -> FileDigest:
     """Copy a file; its bytes are read back from the disk before the copy is seen.
 
     `expected` is the source's digest where another has read it before. `copied` is told of bytes
@@ -39,7 +39,7 @@ def copy_checked(
             if not wrong:
                 os.utime(temporary, ns=(before.st_mtime_ns, before.st_mtime_ns))
                 temporary.replace(target)
-                return Print(before.st_size, before.st_mtime_ns, read)
+                return FileDigest(before.st_size, before.st_mtime_ns, read)
         finally:
             temporary.unlink(missing_ok=True)
     raise CopyError(f"the copy of {source} in {target.parent} {wrong}, {TRIES} times")

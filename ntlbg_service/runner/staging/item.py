@@ -10,20 +10,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ntlbg_service.runner.staging.copying import PART
-from ntlbg_service.runner.staging.prints import Print, Prints, digest
+from ntlbg_service.runner.staging.prints import FileDigest, FileDigests, digest
 
 
 @dataclass(frozen=True)
-class Have:
+class Manifest:
     """What an item holds."""
 
-    files: dict[str, Print] = field(default_factory=dict)
+    files: dict[str, FileDigest] = field(default_factory=dict)
     checked_at: float = 0.0
     """Unix time by this node's clock, since when each of them was read and checked."""
 
 
 @dataclass(frozen=True)
-class Item:
+class CacheEntry:
     """The folder of one source's copies. Whoever changes it has the shelf's lock to copy."""
 
     folder: Path
@@ -50,16 +50,16 @@ class Item:
         """It is used now."""
         os.utime(self._have)
 
-    def have(self) -> Have:
+    def have(self) -> Manifest:
         """What was written down last; nothing where that is not there or not whole."""
         try:
             found = json.loads(self._have.read_bytes())
-            files = {name: Print(**row) for name, row in found["files"].items()}
-            return Have(files, found["checked_at"])
+            files = {name: FileDigest(**row) for name, row in found["files"].items()}
+            return Manifest(files, found["checked_at"])
         except (OSError, ValueError, KeyError, TypeError):
-            return Have()
+            return Manifest()
 
-    def write(self, have: Have) -> None:
+    def write(self, have: Manifest) -> None:
         """Write down what it holds: whole, or as it was."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self._have.with_suffix(".new")
@@ -69,7 +69,7 @@ class Item:
             os.fsync(file.fileno())
         temporary.replace(self._have)
 
-    def untouched(self, name: str, stat: os.stat_result, have: Have) -> bool:
+    def untouched(self, name: str, stat: os.stat_result, have: Manifest) -> bool:
         """Whether a copy looks as it did when it was checked, and the source's file too."""
         checked = have.files.get(name)
         if checked is None or not checked.of(stat):
@@ -79,7 +79,9 @@ class Item:
         except FileNotFoundError:
             return False
 
-    def checked(self, name: str, stat: os.stat_result, have: Have, prints: Prints) -> Print | None:
+    def checked(
+        self, name: str, stat: os.stat_result, have: Manifest, prints: FileDigests
+    ) -> FileDigest | None:
         """Read a copy: its print where its bytes are the source's, None where it has to be made."""
         known = prints.known(name, stat)
         ours = have.files.get(name)
@@ -92,7 +94,7 @@ class Item:
             os.utime(copy, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
         except OSError:
             return None
-        return Print(stat.st_size, stat.st_mtime_ns, known)
+        return FileDigest(stat.st_size, stat.st_mtime_ns, known)
 
     def sweep(self) -> None:
         """Remove what a kill left of copies that were on their way."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.storage.local import DamagedError, Storage
+from ntlbg_service.storage.local import CorruptRecordError, Storage
 
 BLOCK = 4 * 1024**2
 
 
 @dataclass(frozen=True)
-class Print:
+class FileDigest:
     """A file's bytes, named by their digest, with the size and time that they were read at."""
 
     size: int
@@ -26,7 +26,7 @@ class Print:
         return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
-class Prints:
+class FileDigests:
     """Prints of the files below one source, in storage: each node's copy is held against them.
 
     What two nodes write at once may lose some; those files are read once more by the next.
@@ -43,7 +43,7 @@ class Prints:
         found = self._known.get(name)
         return found.sha256 if found is not None and found.of(stat) else None
 
-    def note(self, read: Mapping[str, Print]) -> None:
+    def note(self, read: Mapping[str, FileDigest]) -> None:
         """Keep what was read, beside what is there."""
         if all(self._known.get(name) == print_ for name, print_ in read.items()):
             return
@@ -55,23 +55,23 @@ class Prints:
             raise InfrastructureError(f"{self._key}: {error.strerror or error}") from None
         self._known.update(read)
 
-    def _kept(self) -> dict[str, Print]:
+    def _kept(self) -> dict[str, FileDigest]:
         """What storage has; files whose entry is damaged are read once more by the next."""
         try:
             found = (self._storage.get(self._key) or {}).get("files")
-        except DamagedError:
+        except CorruptRecordError:
             return {}
         rows = found.items() if isinstance(found, dict) else ()
         read = {name: _print_of(row) for name, row in rows}
         return {name: print_ for name, print_ in read.items() if print_ is not None}
 
 
-def _print_of(row: Any) -> Print | None:
+def _print_of(row: Any) -> FileDigest | None:
     if not isinstance(row, dict) or set(row) != {"size", "mtime_ns", "sha256"}:
         return None
     numbers = (row["size"], row["mtime_ns"])
     whole = all(type(number) is int for number in numbers) and isinstance(row["sha256"], str)
-    return Print(**row) if whole else None
+    return FileDigest(**row) if whole else None
 
 
 def digest(path: Path) -> str:

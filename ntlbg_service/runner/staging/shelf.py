@@ -18,10 +18,10 @@ from pathlib import Path
 
 from ntlbg_service.process.permissions import FILE, umask_of
 from ntlbg_service.runner.staging.bringing import Bringing, Tally, Tell, recent
-from ntlbg_service.runner.staging.item import Item
-from ntlbg_service.runner.staging.prints import Prints
+from ntlbg_service.runner.staging.item import CacheEntry
+from ntlbg_service.runner.staging.prints import FileDigests
 from ntlbg_service.runner.staging.sources import Source
-from ntlbg_service.storage.local import take_away
+from ntlbg_service.storage.local import delete_atomically
 
 SPARE_SHARE = 0.1
 """Of the disk, what copies leave free for everything else."""
@@ -31,7 +31,7 @@ class NoRoomError(Exception):
     """The shelf cannot hold this source: it is read where it lies."""
 
 
-class Shelf:
+class StagingCache:
     """Items under one root, at most `limit` bytes of them."""
 
     def __init__(
@@ -49,7 +49,9 @@ class Shelf:
         self._spare = spare
 
     @contextmanager
-    def shelved(self, source: Source, prints: Prints, tell: Tell, tally: Tally) -> Iterator[Path]:
+    def shelved(
+        self, source: Source, prints: FileDigests, tell: Tell, tally: Tally
+    ) -> Iterator[Path]:
         """The source's copy, whole and checked, which stays while the block does.
 
         Raises NoRoomError, CopyError, InfrastructureError and OSError.
@@ -68,12 +70,12 @@ class Shelf:
             item.use()
             yield item.files
 
-    def item(self, source: Source) -> Item:
+    def item(self, source: Source) -> CacheEntry:
         """Its name is the source's last part, for people, and a digest of where that lies."""
         digest = hashlib.sha256(str(source.folder).encode()).hexdigest()[:16]
-        return Item(self._items / f"{source.folder.name[:40]}-{digest}")
+        return CacheEntry(self._items / f"{source.folder.name[:40]}-{digest}")
 
-    def _whole(self, item: Item, source: Source) -> bool:
+    def _whole(self, item: CacheEntry, source: Source) -> bool:
         """Whether every file is there as it was checked, not too long ago."""
         have = item.have()
         return recent(have, self._clock()) and all(
@@ -85,9 +87,9 @@ class Shelf:
         self._make_room(work.item, sum(stat.st_size for _, stat in missing))
         work.copy(missing)
 
-    def _make_room(self, own: Item, wanted: int) -> None:
+    def _make_room(self, own: CacheEntry, wanted: int) -> None:
         """Remove what was not used for longest until there is room. Raises NoRoomError."""
-        items = sorted(map(Item, self._items.iterdir()), key=lambda item: item.used_at)
+        items = sorted(map(CacheEntry, self._items.iterdir()), key=lambda item: item.used_at)
         sizes = {item: item.size for item in items}
         others = sum(size for item, size in sizes.items() if item != own)
         if self._room(sum(sizes.values())) + others < wanted:
@@ -105,11 +107,11 @@ class Shelf:
         free = disk.free - self._spare * disk.total
         return free if self._limit is None else min(free, self._limit - held)
 
-    def _removed(self, item: Item) -> bool:
+    def _removed(self, item: CacheEntry) -> bool:
         """Remove an item that no run reads. False where one does."""
         at_once = fcntl.LOCK_EX | fcntl.LOCK_NB
         with suppress(BlockingIOError), self._lock(f"{item.folder.name}.use", at_once):
-            take_away(item.folder)
+            delete_atomically(item.folder)
             return True
         return False
 

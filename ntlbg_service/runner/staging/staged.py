@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import LaunchSpec, Stage, StagedNode, to_json
-from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.checkpoints import WorkerRank
 from ntlbg_service.runner.staging.bringing import GIB, Tally, Tell
-from ntlbg_service.runner.staging.prints import Prints
-from ntlbg_service.runner.staging.shelf import NoRoomError, Shelf
+from ntlbg_service.runner.staging.prints import FileDigests
+from ntlbg_service.runner.staging.shelf import NoRoomError, StagingCache
 from ntlbg_service.runner.staging.sources import Fetch, Source, data_of, from_hub, weights_of
 from ntlbg_service.storage.filesystems import network_filesystem
 from ntlbg_service.storage.layout import AttemptKeys
@@ -39,7 +39,7 @@ class Staged:
 
 @contextmanager
 def staged(
-    spec: LaunchSpec, storage: Storage, place: Place, tell: Tell, fetch: Fetch = from_hub
+    spec: LaunchSpec, storage: Storage, place: WorkerRank, tell: Tell, fetch: Fetch = from_hub
 ) -> Iterator[Staged]:
     """Everything on all nodes of the attempt; copies stay while the block does.
 
@@ -63,21 +63,23 @@ def _bring(
     spec: LaunchSpec,
     stage: Stage,
     storage: Storage,
-    place: Place,
+    place: WorkerRank,
     tell: Tell,
     fetch: Fetch,
     held: ExitStack,
 ) -> None:
     began = time.monotonic()
     tell("looks at what there is")
-    shelf = Shelf(root_of(stage), None if stage.most_gib is None else int(stage.most_gib * GIB))
+    shelf = StagingCache(
+        root_of(stage), None if stage.most_gib is None else int(stage.most_gib * GIB)
+    )
     tally = Tally()
 
     def bring(source: Source | None) -> str | None:
         if source is None or not (stage.everything or network_filesystem(source.folder)):
             return None
         try:
-            copy = shelf.shelved(source, Prints(storage, source.folder), tell, tally)
+            copy = shelf.shelved(source, FileDigests(storage, source.folder), tell, tally)
             return str(held.enter_context(copy))
         except NoRoomError:
             print(f"{source.name}: no room in {stage.folder}; read from {source.folder}")

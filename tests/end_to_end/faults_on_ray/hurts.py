@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psutil
 
-from ntlbg_service.domain.launch import Whereabouts
+from ntlbg_service.domain.launch import WorkerLocation
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.checkpoints import WorkerRank
 from ntlbg_service.runner.scratch import folder_of
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.end_to_end.conftest import until
@@ -45,10 +45,10 @@ def other_worker(home: Home, keys: AttemptKeys) -> psutil.Process:
     return psutil.Process(where(home, keys, 1).pid)
 
 
-def where(home: Home, keys: AttemptKeys, rank: int) -> Whereabouts:
+def where(home: Home, keys: AttemptKeys, rank: int) -> WorkerLocation:
     """Where a worker says that it is."""
     key = keys.worker(rank)
-    return parse(Whereabouts, until(lambda: home.storage.get(key), "a worker's place"), key)
+    return parse(WorkerLocation, until(lambda: home.storage.get(key), "a worker's place"), key)
 
 
 def kill_node(cluster: RayCluster, home: Home, keys: AttemptKeys) -> str:
@@ -73,7 +73,7 @@ def fill_storage(home: Home, keys: AttemptKeys) -> None:
 def fill_node_disk(home: Home, keys: AttemptKeys) -> None:
     """The same on the disk of the node, where the workers save."""
     saved = f"checkpoint-{coming(home, keys)}"
-    folder = folder_of(str(home.storage.root), keys, Place()) / saved
+    folder = folder_of(str(home.storage.root), keys, WorkerRank()) / saved
     folder.mkdir()
     (folder / "optimizer.pt").symlink_to("/dev/full")
 

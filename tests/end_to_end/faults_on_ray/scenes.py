@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import Config
-from ntlbg_service.maintenance.garbage_collection import find_litter
+from ntlbg_service.maintenance.garbage_collection import find_reclaimable
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import take_away
+from ntlbg_service.storage.local import delete_atomically
 from tests.databases import Postgres
 from tests.end_to_end.conftest import until
 from tests.end_to_end.faults_on_ray.home import CONFIG, SAVE_STEPS, Home
@@ -104,10 +104,10 @@ def check_sweep(home: Home) -> None:
     resumed_from = home.attempts(run_id)[1].resume_from
     assert resumed_from == first.checkpoint(SECOND - SAVE_STEPS)
     assert cut_short.is_dir()
-    litter = find_litter(home.ledger, home.storage, home.workspace).litter
+    litter = find_reclaimable(home.ledger, home.storage, home.workspace).litter
     for each in litter:
         if each.kind == "cut short":
-            take_away(each.path)
+            delete_atomically(each.path)
     assert not cut_short.exists()
 
 

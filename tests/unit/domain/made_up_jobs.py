@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.domain.scheduling.board import ask_of, has_room
+from ntlbg_service.domain.scheduling.board import has_room, request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job
 
 
@@ -98,7 +98,7 @@ def queues(draw: st.DrawFn) -> list[Job]:
 
 def could_hold(cluster: Cluster, fit: Fit) -> bool:
     """Whether the empty cluster has the nodes for a gang."""
-    groups = [node.group for node in cluster.nodes if has_room(node, ask_of(fit))]
+    groups = [node.group for node in cluster.nodes if has_room(node, request_of(fit))]
     return any(groups.count(group) >= fit.nodes for group in groups)
 
 
@@ -126,7 +126,7 @@ def check(intervals: Sequence[Interval], jobs: Sequence[Job], cluster: Cluster) 
 def _check_node(node: Node, moment: float, intervals: Sequence[Interval]) -> None:
     """No more than the node has is in use at a moment."""
     there = [
-        ask_of(interval.placement.fit).need
+        request_of(interval.placement.fit).need
         for interval in intervals
         if node.name in interval.placement.nodes and interval.start <= moment < interval.end
     ]

@@ -7,15 +7,21 @@ from typing import Self
 
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling import placing
-from ntlbg_service.domain.scheduling.board import Ask, Board, Spot, ask_of, has_room
+from ntlbg_service.domain.scheduling.board import (
+    ReservationTable,
+    ResourceRequest,
+    Slot,
+    has_room,
+    request_of,
+)
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, makespan
-from ntlbg_service.domain.scheduling.placing import Kind, Placed, Taste, demand, kind_of
+from ntlbg_service.domain.scheduling.placing import Kind, Placed, PlacementPolicy, demand, kind_of
 from ntlbg_service.domain.scheduling.schedule import CLOSE, COMPLAINTS, LOUDER, TASTES, _add, _late
-from ntlbg_service.domain.scheduling.turn import head_apart, turn_of
+from ntlbg_service.domain.scheduling.turn import head_apart, queue_position_of
 
 
-class PlainBoard(Board):
+class PlainBoard(ReservationTable):
     """Asks every node, every time."""
 
     def __init__(self, nodes: Sequence[Node], drained: frozenset[str] = frozenset()) -> None:
@@ -27,21 +33,23 @@ class PlainBoard(Board):
         other._heaps = {}
         return other
 
-    def find(self, ask: Ask) -> Spot | None:
+    def find(self, ask: ResourceRequest) -> Slot | None:
         self._heaps = {}
         return super().find(ask)
 
     def anything_free(self) -> bool:
         return any(line.free_gpus(0.0) > 0 for line in self._lines) or bool(self._shared)
 
-    def _open(self, ask: Ask) -> list[int]:
+    def _open(self, ask: ResourceRequest) -> list[int]:
         return [
             index
             for index, node in enumerate(self.nodes)
             if node.name not in self._drained and has_room(node, ask)
         ]
 
-    def _first(self, ask: Ask, members: Sequence[int], moment: float) -> list[tuple[float, int]]:
+    def _first(
+        self, ask: ResourceRequest, members: Sequence[int], moment: float
+    ) -> list[tuple[float, int]]:
         found = ((self._lines[index].earliest(moment, ask.need), index) for index in members)
         return sorted(found)[: ask.nodes]
 
@@ -50,7 +58,7 @@ def plain_look_ahead(
     waiting: Sequence[Job], cluster: Cluster, depth: float = math.inf
 ) -> tuple[Interval, ...]:
     """`schedule.look_ahead`, straight on."""
-    board: Board = PlainBoard(cluster.nodes, cluster.drained)
+    board: ReservationTable = PlainBoard(cluster.nodes, cluster.drained)
     board.occupy(cluster.running)
     capacity = cluster.capacity()
     bound = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
@@ -63,7 +71,7 @@ def plain_look_ahead(
             last = lower_bound(demand(jobs), capacity, busy)
             placed = _best(jobs, board, last, left)
         else:
-            placed = plain_place(jobs, board, bound, Taste(), most=left)
+            placed = plain_place(jobs, board, bound, PlacementPolicy(), most=left)
         board = placed.board
         intervals += placed.intervals
         new = ((row.placement.fit, row.placement.fit.hours) for row in placed.intervals)
@@ -75,7 +83,7 @@ def plain_turns(jobs: Sequence[Job]) -> list[list[Job]]:
     """`turn.in_turns`."""
     turns: list[list[Job]] = []
     last = None
-    for job in sorted(jobs, key=lambda job: (turn_of(job), job.submitted, job.suite)):
+    for job in sorted(jobs, key=lambda job: (queue_position_of(job), job.submitted, job.suite)):
         mine = (job.priority, job.submitted, job.suite)
         if mine != last:
             turns.append([])
@@ -84,13 +92,15 @@ def plain_turns(jobs: Sequence[Job]) -> list[list[Job]]:
     return turns
 
 
-def that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
+def that_fit(waiting: Sequence[Job], board: ReservationTable) -> list[Job]:
     """Jobs with the fits that some node could hold, the same object for those that are alike."""
     known: dict[Kind, tuple[object, ...]] = {}
     found = []
     for job in waiting:
         fits = [
-            fit for fit in job.fits if board.find(ask_of(fit, job.excluded, job.caps)) is not None
+            fit
+            for fit in job.fits
+            if board.find(request_of(fit, job.excluded, job.caps)) is not None
         ]
         if len(fits) == len(job.fits):
             found.append(job)
@@ -102,9 +112,9 @@ def that_fit(waiting: Sequence[Job], board: Board) -> list[Job]:
 
 def plain_place(
     jobs: Sequence[Job],
-    board: Board,
+    board: ReservationTable,
     bound: Bound,
-    taste: Taste,
+    taste: PlacementPolicy,
     weight: Mapping[Kind, float] | None = None,
     most: float = math.inf,
 ) -> Placed:
@@ -140,7 +150,7 @@ def plain_place(
     return Placed(board=board, intervals=tuple(intervals), makespan=makespan(intervals))
 
 
-def _best(jobs: Sequence[Job], board: Board, bound: Bound, most: float) -> Placed:
+def _best(jobs: Sequence[Job], board: ReservationTable, bound: Bound, most: float) -> Placed:
     target = CLOSE * bound.hours
     best: Placed | None = None
     for taste in TASTES:

@@ -152,10 +152,10 @@ def test_where_nothing_plain_fits_states_are_spread_or_moved() -> None:
     found = fit(config(2048, model=ModelConfig(tuning="full")), A100_80, BOX)
     assert isinstance(found, Fit)
     assert found.zero_stage >= 2
-    assert found.unbuilt is None
+    assert found.unsupported is None
     assert any("instead of" in words and "ZeRO" in words for words in found.reasons)
     assert found.host_gib * found.workers <= BOX.host_memory_gib
-    assert fitted(config(2048), A100_80).unbuilt is None
+    assert fitted(config(2048), A100_80).unsupported is None
 
 
 @given(
@@ -242,7 +242,7 @@ def test_a_gang_takes_the_fewest_nodes_that_hold_it_evenly(
     made = fit(_asks(asked, global_batch=48), A100_80, BOX, nodes=nodes)
     assert isinstance(made, Fit)
     assert (made.workers, made.nodes) == found == (made.step.workers, made.step.nodes)
-    assert made.unbuilt is None
+    assert made.unsupported is None
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_several_nodes_come_in_where_one_does_not_do() -> None:
     found = fit(asked, PROFILES["V100-16GB"], small, nodes=4)
     assert isinstance(found, Fit)
     assert found.nodes > 1 and found.workers == 8 * found.nodes
-    assert found.zero_stage == 3 and found.unbuilt is None
+    assert found.zero_stage == 3 and found.unsupported is None
 
 
 @pytest.mark.parametrize(
@@ -304,8 +304,8 @@ def test_weights_that_are_used_beside_the_step_are_not_spread(
     asked = replace(config(512, 16, model=ModelConfig(tuning="full")), **beside)
     found = fit(asked, PROFILES["V100-16GB"], replace(BOX, host_memory_gib=16), nodes=4)
     assert isinstance(found, Fit) and found.zero_stage == 3
-    assert found.unbuilt is not None and found.unbuilt.endswith(f" together with {said}")
-    assert found.unbuilt.startswith("ZeRO-3")
+    assert found.unsupported is not None and found.unsupported.endswith(f" together with {said}")
+    assert found.unsupported.startswith("ZeRO-3")
 
 
 def test_cores_are_shared_by_the_gpus_of_a_node() -> None:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import CONTEXT_GIB, run_footprint
-from ntlbg_model.support import used_beside
+from ntlbg_model.support import zero3_incompatible
 from ntlbg_service.domain.fitting.fit import CPU_PROCESS_GIB, HOST_SHARE, Fit, Misfit, fit
 from ntlbg_service.domain.fitting.ladder import next_fit
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
-from ntlbg_service.domain.hardware.profiles import PROFILES, NodeShape, Place
-from ntlbg_service.domain.scheduling.board import ask_of, has_room
+from ntlbg_service.domain.hardware.profiles import PROFILES, DeviceOffer, NodeShape
+from ntlbg_service.domain.scheduling.board import has_room, request_of
 
 BASES = ("tiny", "Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2-VL-7B-Instruct")
 
@@ -52,7 +52,7 @@ def configs(draw: st.DrawFn) -> Config:
 
 
 @st.composite
-def places(draw: st.DrawFn) -> Place:
+def places(draw: st.DrawFn) -> DeviceOffer:
     node = NodeShape(
         cores=draw(st.sampled_from([1, 4, 16, 96])),
         host_memory_gib=draw(st.sampled_from([8, 64, 512, 2000])),
@@ -60,10 +60,10 @@ def places(draw: st.DrawFn) -> Place:
         network_gbits=draw(st.sampled_from([None, 1, 100])),
     )
     profile = draw(st.sampled_from(list(PROFILES.values())))
-    return Place(profile, node, draw(st.integers(1, 4)))
+    return DeviceOffer(profile, node, draw(st.integers(1, 4)))
 
 
-def holds(config: Config, found: Fit, place: Place) -> None:
+def holds(config: Config, found: Fit, place: DeviceOffer) -> None:
     """What is true of every fit and of every rung after it."""
     profile, node, nodes = place
     assert found.micro_batch * found.accumulation * found.workers == config.training.global_batch
@@ -80,12 +80,12 @@ def holds(config: Config, found: Fit, place: Place) -> None:
     predicted = run_footprint(config, found.step, CONTEXT_GIB).total + process
     assert found.predicted_gib == pytest.approx(predicted, abs=0.002)
     assert found.gpu_hours == found.hours * found.workers > 0
-    assert (found.unbuilt is None) is (found.zero_stage < 3 or not used_beside(config))
+    assert (found.unsupported is None) is (found.zero_stage < 3 or not zero3_incompatible(config))
 
 
 @given(config=configs(), place=places())
 def test_a_fit_keeps_the_global_batch_and_is_within_device_and_host(
-    config: Config, place: Place
+    config: Config, place: DeviceOffer
 ) -> None:
     before = deepcopy(config)
     profile, node, nodes = place
@@ -101,7 +101,7 @@ def test_a_fit_keeps_the_global_batch_and_is_within_device_and_host(
 
 
 @given(config=configs(), place=places())
-def test_the_nodes_that_a_fit_asks_for_are_there(config: Config, place: Place) -> None:
+def test_the_nodes_that_a_fit_asks_for_are_there(config: Config, place: DeviceOffer) -> None:
     """No gang is planned that an empty inventory could not hold."""
     profile, node, nodes = place
     group = NodeGroup(
@@ -118,13 +118,13 @@ def test_the_nodes_that_a_fit_asks_for_are_there(config: Config, place: Place) -
         roomy = [
             each
             for each in Inventory(name="lab", groups=(group,)).nodes()
-            if has_room(each, ask_of(found))
+            if has_room(each, request_of(found))
         ]
         assert len(roomy) >= found.nodes
 
 
 @given(config=configs(), place=places())
-def test_more_nodes_never_refuse_what_fewer_run(config: Config, place: Place) -> None:
+def test_more_nodes_never_refuse_what_fewer_run(config: Config, place: DeviceOffer) -> None:
     profile, node, nodes = place
     if isinstance(fit(config, profile, node, nodes=nodes), Fit):
         assert isinstance(fit(config, profile, node, nodes=nodes + 1), Fit)
@@ -137,7 +137,7 @@ def test_more_nodes_never_refuse_what_fewer_run(config: Config, place: Place) ->
     refusals=st.just([True] * 80) | st.lists(st.booleans(), min_size=80, max_size=80),
 )
 def test_the_ladder_ends_whatever_the_allocator_refuses(
-    config: Config, place: Place, larger: list[Place], refusals: list[bool]
+    config: Config, place: DeviceOffer, larger: list[DeviceOffer], refusals: list[bool]
 ) -> None:
     """An allocator that takes or refuses at random, as memory of others on the card would."""
     before = deepcopy(config)
@@ -161,7 +161,7 @@ def test_the_ladder_ends_whatever_the_allocator_refuses(
     assert config == before
 
 
-def _place_of(found: Fit, place: Place, larger: list[Place]) -> Place:
+def _place_of(found: Fit, place: DeviceOffer, larger: list[DeviceOffer]) -> DeviceOffer:
     """Where a rung is: on the same kind, or on a larger one that it names."""
     if found.profile == place.profile.name:
         return place

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ntlbg_service.domain.liveness.gang import TRIES, UP_SECONDS, roll_back
 from ntlbg_service.domain.recovery import LONGEST_WAIT_SECONDS, Ended, FailureClass, decide
-from ntlbg_service.domain.scheduling.board import ask_of
+from ntlbg_service.domain.scheduling.board import request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Running
 from ntlbg_service.domain.scheduling.schedule import schedule
 from tests.unit.domain.made_up_histories import a_history
@@ -96,7 +96,7 @@ def _check_nodes(moment: float, rows: Sequence[Interval], cluster: Cluster) -> N
     for node in cluster.nodes:
         there = [row for row in rows if row.start <= moment < row.end]
         held = [row.placement.fit for row in there if node.name in row.placement.nodes]
-        assert sum(ask_of(fit).need.gpus for fit in held) <= node.gpus
+        assert sum(request_of(fit).need.gpus for fit in held) <= node.gpus
 
 
 def _most_in_a_row(outcomes: Sequence[bool]) -> int:

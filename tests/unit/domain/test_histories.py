@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from ntlbg_service.domain.scheduling.board import ask_of
+from ntlbg_service.domain.scheduling.board import request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
-from ntlbg_service.domain.scheduling.turn import head_apart, in_turns, size_of, turn_of
+from ntlbg_service.domain.scheduling.turn import head_apart, in_turns, queue_position_of, size_of
 from tests.unit.domain.made_up_histories import a_history, off_by_a_factor, watched
 
 HISTORIES = 2000
@@ -46,9 +46,9 @@ def test_no_wait_depends_on_a_later_run_that_is_not_more_urgent_and_not_smaller(
             continue
         without = {row.placement.run_id: row for row in history.live(without=other.run_id)}
         since = whole[other.run_id].start
-        came = [turn_of(job) for job in history.jobs if job.submitted > since]
+        came = [queue_position_of(job) for job in history.jobs if job.submitted > since]
         for job in history.jobs:
-            if ahead_of(job, other) and not any(turn < turn_of(job) for turn in came):
+            if ahead_of(job, other) and not any(turn < queue_position_of(job) for turn in came):
                 compared += 1
                 assert whole[job.run_id] == without[job.run_id], (seed, job.run_id, other.run_id)
     assert compared > len(seeds) // 2
@@ -79,9 +79,9 @@ def test_nobody_starts_where_one_ahead_of_it_would_end_sooner(seeds: Sequence[in
 
 
 def _no_sooner(job: Job, taken: Placement, promised: Interval) -> None:
-    theirs = ask_of(taken.fit)
+    theirs = request_of(taken.fit)
     for fit in job.fits:
-        mine = ask_of(fit)
+        mine = request_of(fit)
         same = mine.profile == theirs.profile and mine.nodes <= theirs.nodes
         if same and all(a <= b for a, b in zip(mine.need, theirs.need, strict=True)):
             assert promised.end <= fit.hours
@@ -186,7 +186,7 @@ def _check_devices(moment: float, intervals: Sequence[Interval], cluster: Cluste
         for placement in there:
             if placement.device is not None:
                 devices.setdefault(placement.device, []).append(placement)
-        whole = sum(ask_of(row.fit).need.gpus for row in there if row.device is None)
+        whole = sum(request_of(row.fit).need.gpus for row in there if row.device is None)
         assert whole + len(devices) <= node.gpus
         for beside in devices.values():
             assert sum(row.fit.predicted_gib for row in beside) <= 8.0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 
-PATIENCE = Patience(silent=10.0, unheard=100.0, stalled=50.0)
+PATIENCE = Timeouts(silent=10.0, unheard=100.0, stalled=50.0)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_every_config_is_told_once_a_kind_as_the_fit_has_it(
             if isinstance(found, Misfit):
                 assert kind.misfits[name] == found.reason
             else:
-                assert name in (kind.fits if found.unbuilt is None else kind.planned)
+                assert name in (kind.fits if found.unsupported is None else kind.planned)
 
 
 def test_a_kind_that_no_config_may_use_is_not_told() -> None:

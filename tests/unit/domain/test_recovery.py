@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.fitting.ladder import Rung, next_fit
+from ntlbg_service.domain.fitting.ladder import OomFallback, next_fit
 from ntlbg_service.domain.hardware.profiles import CPU, PROFILES, NodeShape
 from ntlbg_service.domain.recovery import (
     FIRST_WAIT_SECONDS,
@@ -38,8 +38,8 @@ FAILURES = st.builds(
 )
 
 
-def endless() -> Rung:
-    return Rung(fit=cpu_fit(tiny_config()), reason="less")
+def endless() -> OomFallback:
+    return OomFallback(fit=cpu_fit(tiny_config()), reason="less")
 
 
 @pytest.mark.parametrize("failure", [FailureClass.USER, FailureClass.NON_FINITE, FailureClass.BUG])
@@ -137,10 +137,10 @@ def test_on_a_cpu_the_node_s_memory_is_the_device_s() -> None:
     assert decide([killed], climb=endless).fit is not None
 
 
-def climber(failed: Fit, seen: list[Fit]) -> Callable[[], Rung | None]:
+def climber(failed: Fit, seen: list[Fit]) -> Callable[[], OomFallback | None]:
     profile = CPU if failed.profile == "cpu" else PROFILES[failed.profile]
 
-    def climb() -> Rung | None:
+    def climb() -> OomFallback | None:
         rung = next_fit(
             tiny_config(global_batch=32),
             failed,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.workloads.replay import replay
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.domain.scheduling.board import Board
+from ntlbg_service.domain.scheduling.board import ReservationTable
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
 from ntlbg_service.domain.scheduling.cluster import (
     Cluster,
@@ -19,7 +19,7 @@ from ntlbg_service.domain.scheduling.cluster import (
     Running,
     makespan,
 )
-from ntlbg_service.domain.scheduling.placing import Taste, demand, place
+from ntlbg_service.domain.scheduling.placing import PlacementPolicy, demand, place
 from ntlbg_service.domain.scheduling.schedule import TASTES, look_ahead, schedule
 from tests.unit.domain.made_up_jobs import (
     a_cluster,
@@ -84,17 +84,17 @@ def test_nobody_is_delayed_by_a_run_of_lower_priority(jobs: list[Job], cluster: 
 
 @given(queues(), clusters(), st.sampled_from(TASTES), st.integers(0, 20))
 def test_nobody_is_delayed_by_a_run_further_back(
-    jobs: list[Job], cluster: Cluster, taste: Taste, count: int
+    jobs: list[Job], cluster: Cluster, taste: PlacementPolicy, count: int
 ) -> None:
     jobs = [
         replace(job, fits=tuple(fit for fit in job.fits if could_hold(cluster, fit)))
         for job in placeable(jobs, cluster)
     ]
     bound = Bound(hours=2.0, work=2.0, prices={"a": 0.3, "b": 0.2})
-    whole = place(jobs, Board(cluster.nodes), bound, taste).intervals
+    whole = place(jobs, ReservationTable(cluster.nodes), bound, taste).intervals
     first = {row.placement.run_id for row in whole[:count]}
     front = [job for job in jobs if job.run_id in first]
-    assert place(front, Board(cluster.nodes), bound, taste).intervals == whole[:count]
+    assert place(front, ReservationTable(cluster.nodes), bound, taste).intervals == whole[:count]
 
 
 @given(queues(), clusters())

@@ -13,7 +13,12 @@ from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Job, Placement
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
 from ntlbg_service.domain.scheduling.sharing import as_plain, on_part, parts_of
 from ntlbg_service.domain.scheduling.starts import starts, words_of_start
-from ntlbg_service.domain.scheduling.turn import LEVEL_HOURS, MOST_PATIENCE, in_turns, turn_of
+from ntlbg_service.domain.scheduling.turn import (
+    LEVEL_HOURS,
+    MOST_PATIENCE,
+    in_turns,
+    queue_position_of,
+)
 from ntlbg_service.domain.scheduling.waiting import full_caps
 from tests.unit.domain.made_up_jobs import (
     a_cluster,
@@ -77,8 +82,8 @@ def test_a_level_of_priority_is_worth_two_days_of_waiting() -> None:
 def test_small_ones_go_ahead_of_large_ones_but_not_for_ever() -> None:
     large = replace(a_job("large", a_fit("a", 100.0, 8)), submitted=0.0)
     small = replace(a_job("small", a_fit("a", 0.5)), submitted=MOST_PATIENCE - 1)
-    assert turn_of(small) < turn_of(large) == MOST_PATIENCE
-    assert turn_of(replace(small, submitted=MOST_PATIENCE)) > turn_of(large)
+    assert queue_position_of(small) < queue_position_of(large) == MOST_PATIENCE
+    assert queue_position_of(replace(small, submitted=MOST_PATIENCE)) > queue_position_of(large)
 
 
 def test_what_was_submitted_together_is_arranged_as_one_unless_somebody_is_between() -> None:

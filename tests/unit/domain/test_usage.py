@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState
-from ntlbg_service.domain.usage import WORDS, By, Origin, Spell, Used, added, usage
+from ntlbg_service.domain.usage import WORDS, AttemptInterval, By, Origin, Used, added, usage
 
 HOUR = 3600.0
 
 
-def spell(number: int = 1, **values: object) -> Spell:
+def spell(number: int = 1, **values: object) -> AttemptInterval:
     """An hour on two GPUs, from the hour of its number on."""
-    made = Spell(
+    made = AttemptInterval(
         run_id="r",
         number=number,
         user="ada",
@@ -31,7 +31,7 @@ def spell(number: int = 1, **values: object) -> Spell:
     return replace(made, **values)  # type: ignore[arg-type]
 
 
-def lost(number: int = 1, failure: str = "infrastructure", **values: object) -> Spell:
+def lost(number: int = 1, failure: str = "infrastructure", **values: object) -> AttemptInterval:
     """The same, not finished."""
     ended = {"state": AttemptState.LOST, "failure": FailureClass(failure)}
     return spell(number, **(ended | values))
@@ -42,9 +42,11 @@ def resumed(number: int, attempt: int, step: int, run_id: str = "r") -> dict[str
     return {"origin": Origin(run_id, attempt, step)}
 
 
-def whole(*spells: Spell, now: float = 100 * HOUR, since: float | None = None) -> Used:
+def whole(
+    *attempt_intervals: AttemptInterval, now: float = 100 * HOUR, since: float | None = None
+) -> Used:
     """All of it."""
-    return added(usage(spells, By.USER, now, since).values())
+    return added(usage(attempt_intervals, By.USER, now, since).values())
 
 
 def test_what_finished_is_useful() -> None:
@@ -111,38 +113,40 @@ def test_only_what_lies_after_a_moment_counts() -> None:
 
 
 def test_hours_are_added_up_by_user_suite_or_state_the_most_first() -> None:
-    spells = [
+    attempt_intervals = [
         spell(1),
         spell(1, run_id="q", user="bob", suite="t", gpus=8.0),
         lost(1, run_id="p", suite="t", run_state=RunState.LOST),
     ]
     now = 9 * HOUR
-    by_user = usage(spells, By.USER, now)
+    by_user = usage(attempt_intervals, By.USER, now)
     assert {name: used.hours for name, used in by_user.items()} == {"bob": 8, "ada": 4}
     assert list(by_user) == ["bob", "ada"]
     assert by_user["ada"].runs == 2
-    assert {name: used.lost for name, used in usage(spells, By.SUITE, now).items()} == {
+    assert {name: used.lost for name, used in usage(attempt_intervals, By.SUITE, now).items()} == {
         "t": 2,
         "s": 0,
     }
-    assert set(usage(spells, By.STATE, now)) == {"finished", "lost"}
+    assert set(usage(attempt_intervals, By.STATE, now)) == {"finished", "lost"}
 
 
 STEPS = st.none() | st.integers(0, 100)
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[Spell]:
+def histories(draw: st.DrawFn) -> list[AttemptInterval]:
     """Runs of a few attempts, each from any checkpoint before it, in whatever state."""
-    spells: list[Spell] = []
+    attempt_intervals: list[AttemptInterval] = []
     for run in range(draw(st.integers(1, 4))):
         state = draw(st.sampled_from(list(RunState)))
         for number in range(1, draw(st.integers(1, 5)) + 1):
-            before = draw(st.none() | st.sampled_from(spells)) if spells else None
+            before = (
+                draw(st.none() | st.sampled_from(attempt_intervals)) if attempt_intervals else None
+            )
             ended = draw(st.none() | st.floats(0, 50))
             started = draw(st.floats(0, 50))
-            spells.append(
-                Spell(
+            attempt_intervals.append(
+                AttemptInterval(
                     run_id=f"r{run}",
                     number=number,
                     user=draw(st.sampled_from(["ada", "bob"])),
@@ -159,19 +163,19 @@ def histories(draw: st.DrawFn) -> list[Spell]:
                     kept=None if state in TERMINAL else draw(STEPS),
                 )
             )
-    return spells
+    return attempt_intervals
 
 
 @given(
-    spells=histories(),
+    attempt_intervals=histories(),
     by=st.sampled_from(list(By)),
     now=st.floats(0, 120),
     since=st.none() | st.floats(0, 120),
 )
 def test_the_parts_add_up_to_the_whole(
-    spells: list[Spell], by: By, now: float, since: float | None
+    attempt_intervals: list[AttemptInterval], by: By, now: float, since: float | None
 ) -> None:
-    rows = usage(spells, by, now, since)
+    rows = usage(attempt_intervals, by, now, since)
     for used in (*rows.values(), added(rows.values())):
         assert math.isclose(used.hours, used.useful + used.running + used.lost, abs_tol=1e-9)
         parts = (used.useful, used.running, used.redone, *used.wasted.values())
@@ -181,7 +185,7 @@ def test_the_parts_add_up_to_the_whole(
     held = [
         (min(now, math.inf if each.ended is None else each.ended) - max(each.started, since or 0))
         * each.gpus
-        for each in spells
+        for each in attempt_intervals
     ]
     total = sum(max(hours, 0.0) for hours in held) / HOUR
     assert math.isclose(sum(used.hours for used in rows.values()), total, abs_tol=1e-9)

@@ -23,7 +23,7 @@ from ntlbg_model.config import (
 )
 from ntlbg_model.geometry.visual_tokens import COUNTS
 from ntlbg_model.learning.loss_schedule import AUXILIARY
-from ntlbg_model.support import unbuilt
+from ntlbg_model.support import unsupported
 
 
 def selection(**options: object) -> Config:
@@ -58,35 +58,35 @@ CASES = {
 
 @pytest.mark.parametrize("line", CASES)
 def test_an_unbuilt_option_is_named(line: str):
-    assert unbuilt(CASES[line]) == [line]
+    assert unsupported(CASES[line]) == [line]
 
 
 @pytest.mark.parametrize("method", get_args(SelectionMethod))
 def test_selection_methods_are_built(method: str):
-    assert unbuilt(selection(method=method)) == []
+    assert unsupported(selection(method=method)) == []
 
 
 @pytest.mark.parametrize("seen", ["pixels", "backbone", "clip", "siglip"])
 def test_what_is_looked_at_is_built(seen: str):
-    assert unbuilt(selection(features=seen)) == []
+    assert unsupported(selection(features=seen)) == []
 
 
 @pytest.mark.parametrize("reducer", get_args(Reducer))
 def test_every_reducer_is_built(reducer: str):
     assert reducer in COUNTS
-    assert unbuilt(model(reducer=reducer)) == []
+    assert unsupported(model(reducer=reducer)) == []
 
 
 def test_rich_points_and_temporal_layers_are_built():
     layers = TemporalConfig(layers=6, hierarchical=True, memory_bank_size=64)
-    assert unbuilt(model(rich_points=RichPointsConfig(enabled=True), temporal=layers)) == []
+    assert unsupported(model(rich_points=RichPointsConfig(enabled=True), temporal=layers)) == []
 
 
 @pytest.mark.parametrize("strategy", ["none", "statistical_distribution", "structural_similarity"])
 def test_a_learned_selection_and_every_loss_term_are_built(strategy: str):
     for level in ("median", "quantile", "rate", "zero", "learned"):
         config = learned(constraint_type="soft_equicontour", contour=level)
-        assert unbuilt(replace(config, model=ModelConfig(feature_alignment=strategy))) == []
+        assert unsupported(replace(config, model=ModelConfig(feature_alignment=strategy))) == []
 
 
 @pytest.mark.parametrize("term", ["distillation", *AUXILIARY])
@@ -117,14 +117,14 @@ def test_only_ntlbg_is_learned():
 
 
 def test_the_defaults_are_built():
-    assert unbuilt(Config()) == []
-    assert unbuilt(data()) == []
+    assert unsupported(Config()) == []
+    assert unsupported(data()) == []
 
 
 def test_the_tiny_base_is_scored_by_option_words():
     config = model(base_model="tiny")
     words = replace(config, evaluation=EvaluationConfig(scoring="option_words"))
-    assert unbuilt(words) == []
+    assert unsupported(words) == []
 
 
 def test_it_imports_no_torch():

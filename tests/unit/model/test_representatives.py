@@ -11,7 +11,7 @@ from ntlbg_model.selection.chi_square import chi_square_quantile, chi_square_sha
 from ntlbg_model.selection.low_rank import LowRankGaussian
 from ntlbg_model.selection.net import number_theoretic_net, through_normal, through_quantiles
 from ntlbg_model.selection.select import select_pairs
-from ntlbg_model.support import unbuilt
+from ntlbg_model.support import unsupported
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -160,7 +160,7 @@ def test_constant_and_offset_features_are_no_trouble(features, moments):
 @pytest.mark.parametrize("query", ["none", "learned"])
 def test_refinement_is_built(query: str):
     selection = SelectionConfig(query=query, refine_iterations=2)
-    assert unbuilt(Config(selection=selection)) == []
+    assert unsupported(Config(selection=selection)) == []
 
 
 def test_robust_moments_need_a_video_alone():

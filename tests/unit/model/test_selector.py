@@ -51,7 +51,7 @@ MODES = (
     {"contour": "median", "constraint_type": "soft_equicontour"},
     {"contour": "quantile", "constraint_type": "hard_equicontour"},
     {"contour": "rate", "constraint_type": "soft_equicontour", "learned_floor": True},
-    {"beside_peaks": 0.4, "quiet_cells": "typical"},
+    {"suppress_secondary_peaks": 0.4, "empty_cell_policy": "typical"},
 )
 
 
@@ -212,7 +212,7 @@ def test_where_nothing_stands_out_a_cell_keeps_its_middle():
     peaked[0, 13] *= 3
     told = replace(flat, mass=peaked / peaked.sum(), scores=even.index_fill(1, torch.tensor(13), 1))
     assert 13 in build().select(told, 8).pairs[0].tolist()
-    assert 13 not in build(stand_out=4.0).select(told, 8).pairs[0].tolist()
+    assert 13 not in build(min_prominence=4.0).select(told, 8).pairs[0].tolist()
 
 
 def test_where_one_moment_towers_lesser_peaks_are_not_kept():
@@ -223,16 +223,16 @@ def test_where_one_moment_towers_lesser_peaks_are_not_kept():
     share = (scores / 0.7).softmax(-1)[0]
     limit = float(share[37] / share.square().sum())
     for least, kept in ((0.0, True), (0.99 * limit, True), (1.01 * limit, False)):
-        pairs = build(beside_peaks=least).select(two, 8).pairs[0].tolist()
+        pairs = build(suppress_secondary_peaks=least).select(two, 8).pairs[0].tolist()
         assert 13 in pairs and (37 in pairs) is kept
     scores[0, 37] = scores[0, 13]
     level = replace(two, scores=scores, mass=floored(scores / 0.7, 0.5))
-    pairs = build(beside_peaks=1.0).select(level, 8).pairs[0].tolist()
+    pairs = build(suppress_secondary_peaks=1.0).select(level, 8).pairs[0].tolist()
     assert 13 in pairs and 37 in pairs
 
 
 def test_a_quiet_cell_keeps_its_most_typical_pair():
-    selector = build(quiet_cells="typical")
+    selector = build(empty_cell_policy="typical")
     mask = torch.arange(48) < torch.tensor([[48], [24]])
     scored = score(selector, draws(2, 48, WIDTH), mask)
     scores = torch.zeros(2, 48).masked_fill(~mask, -torch.inf)
@@ -246,7 +246,7 @@ def test_a_quiet_cell_keeps_its_most_typical_pair():
 
 
 def test_selecting_is_deterministic_and_a_start_draws_by_probability():
-    selector = build(stand_out=0.0)
+    selector = build(min_prominence=0.0)
     with torch.no_grad():
         scored = score(selector, draws(1, 60, WIDTH))
     first, second = selector.select(scored, 8), selector.select(scored, 8)

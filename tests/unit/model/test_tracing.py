@@ -37,8 +37,8 @@ def seven_billion(kept: int, **model: object) -> Config:
     ],
 )
 def test_a_real_step_takes_what_was_traced(case: Config, step: Step) -> None:
-    standing, real = measured(case, step)
-    assert predicted(case, step, standing) == pytest.approx(real, rel=0.01)
+    run_status, real = measured(case, step)
+    assert predicted(case, step, run_status) == pytest.approx(real, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def seven_billion(kept: int, tuning: str = "lora", **model: Any) -> Config:
     ],
 )
 def test_real_answers_take_what_was_traced(case: Config, step: Step, tokens: int) -> None:
-    standing, real = measured_answers(case, step, tokens)
-    assert predicted_answers(case, step, tokens, standing) == pytest.approx(real, rel=0.01)
+    run_status, real = measured_answers(case, step, tokens)
+    assert predicted_answers(case, step, tokens, run_status) == pytest.approx(real, rel=0.01)
 
 
 def test_two_blocks_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,10 +68,10 @@ def test_real_answers_take_what_was_traced(
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         model.logits(samples)
     weights = (*model.model.parameters(), *model.model.buffers())
-    standing = sum(tensor.nbytes for tensor in weights)
+    run_status = sum(tensor.nbytes for tensor in weights)
     traced = trace_published(asked, CPU)
-    assert traced.parameters * GIB == pytest.approx(standing, rel=0.01)
-    real = standing + highest(found)
+    assert traced.parameters * GIB == pytest.approx(run_status, rel=0.01)
+    real = run_status + highest(found)
     assert 0.99 * real <= traced.allocated * GIB <= 1.01 * (real + sum(pixels.values()))
     assert traced.allocated < answering_footprint(asked, CPU).allocated
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.runner.failures import FailureClass, classify
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import DamagedError, LocalStorage, StorageAwayError
+from ntlbg_service.storage.local import CorruptRecordError, LocalStorage, StorageUnavailableError
 from tests.builders import SUITE, Service, a_beat, new_run
 
 
@@ -67,7 +67,9 @@ def test_what_the_system_says_is_one_kind_of_error(
     storage = LocalStorage(tmp_path)
     storage.put("runs/there.json", {"a": 1})
     disk.refuses, disk.number = "runs", errno.ESTALE
-    with pytest.raises(StorageAwayError, match=r"^storage: runs/\w+.json: Stale file handle$") as e:
+    with pytest.raises(
+        StorageUnavailableError, match=r"^storage: runs/\w+.json: Stale file handle$"
+    ) as e:
         act(storage)
     assert classify(e.value)[0] is FailureClass.INFRASTRUCTURE
     disk.refuses = ""
@@ -77,7 +79,7 @@ def test_what_the_system_says_is_one_kind_of_error(
 def test_an_object_that_is_a_folder_is_damaged_for_good(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     (tmp_path / "runs/a.json").mkdir(parents=True)
-    with pytest.raises(DamagedError):
+    with pytest.raises(CorruptRecordError):
         storage.get("runs/a.json")
     assert list(storage.lines("runs/a.json")) == []
 
@@ -122,13 +124,13 @@ def test_who_could_not_be_seen_is_not_hung(tmp_path: Path, disk: Disk) -> None:
     service.storage.touch(AttemptKeys(run_id, 1).heartbeat, a_beat(7))
     service.controller.step()
     disk.refuses = "heartbeat"
-    for _ in range(int(Patience.silent) + 5):  # Ticks: seconds a look.
+    for _ in range(int(Timeouts.silent) + 5):  # Ticks: seconds a look.
         service.controller.step()
     disk.refuses = ""
     service.controller.step()
     (attempt,) = service.ledger.attempts_of(run_id)
     assert attempt.state is AttemptState.LAUNCHED
-    for _ in range(int(Patience.silent) + 5):
+    for _ in range(int(Timeouts.silent) + 5):
         service.controller.step()
     assert service.ledger.attempts_of(run_id)[0].state is AttemptState.LOST
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.runner.checkpoints import Checkpoints, Place
+from ntlbg_service.runner.checkpoints import Checkpoints, WorkerRank
 from ntlbg_service.runner.failures import classify
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
@@ -26,7 +26,7 @@ def saved(root: Path, step: int) -> Path:
 
 def test_a_marker_stands_for_a_whole_checkpoint(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "storage")
-    checkpoints = Checkpoints(storage, KEYS, Place())
+    checkpoints = Checkpoints(storage, KEYS, WorkerRank())
     for step in (2, 4):
         checkpoints.save(saved(tmp_path, step), step)
     checkpoints.wait()
@@ -40,8 +40,8 @@ def test_a_marker_stands_for_a_whole_checkpoint(tmp_path: Path) -> None:
 
 def test_a_checkpoint_waits_for_the_parts_of_other_nodes(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "storage")
-    first = Checkpoints(storage, KEYS, Place(nodes=2))
-    other = Checkpoints(storage, KEYS, Place(rank=2, node_rank=1, nodes=2))
+    first = Checkpoints(storage, KEYS, WorkerRank(nodes=2))
+    other = Checkpoints(storage, KEYS, WorkerRank(rank=2, node_rank=1, nodes=2))
     first.save(saved(tmp_path / "a", 2), 2)
     assert storage.get(KEYS.marker(2)) is None
     folder = tmp_path / "b/checkpoint-2"
@@ -57,7 +57,7 @@ def test_a_checkpoint_waits_for_the_parts_of_other_nodes(tmp_path: Path) -> None
 
 def test_ranks_beside_a_nodes_first_copy_nothing(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "storage")
-    Checkpoints(storage, KEYS, Place(rank=1, local_rank=1)).save(saved(tmp_path, 2), 2)
+    Checkpoints(storage, KEYS, WorkerRank(rank=1, local_rank=1)).save(saved(tmp_path, 2), 2)
     assert not (tmp_path / "storage").exists()
 
 
@@ -71,7 +71,7 @@ class KilledAtTheMarker(LocalStorage):
 
 
 def save_two(root: Path) -> None:
-    checkpoints = Checkpoints(KilledAtTheMarker(root / "storage"), KEYS, Place())
+    checkpoints = Checkpoints(KilledAtTheMarker(root / "storage"), KEYS, WorkerRank())
     for step in (2, 4):
         checkpoints.save(saved(root, step), step)
     checkpoints.wait()
@@ -92,7 +92,7 @@ def test_a_full_disk_is_one_line_and_no_marker(tmp_path: Path) -> None:
     target = storage.path(KEYS.checkpoint(2))
     target.mkdir(parents=True)
     (target / "weights.bin").symlink_to("/dev/full")
-    checkpoints = Checkpoints(storage, KEYS, Place())
+    checkpoints = Checkpoints(storage, KEYS, WorkerRank())
     checkpoints.save(saved(tmp_path, 2), 2)
     with pytest.raises(OSError, match="checkpoint of step 2 not written") as raised:
         checkpoints.wait()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.states import Wanted
+from ntlbg_service.domain.states import DesiredState
 from ntlbg_service.executors.environment import cluster_driver, local_driver
 from ntlbg_service.notifications.webhook import Webhook
 from tests.builders import SUITE, Service, new_run
@@ -100,7 +100,7 @@ def test_a_controller_tells_what_waits_before_it_ends(
     service: Service, ntlbg: Command, receiver: Receiver, tmp_path: Path
 ) -> None:
     (run,) = service.ledger.queued()
-    service.ledger.request(run.run_id, Wanted.CANCEL, "ada")
+    service.ledger.request(run.run_id, DesiredState.CANCEL, "ada")
     assert "notices that wait for a receiver: 2" in ntlbg("db", "check").out
     file = tmp_path / "hook"
     file.write_text(receiver.url(f"/{TOKEN}"))
@@ -117,7 +117,7 @@ def test_a_receiver_that_is_away_lets_the_controller_end(
 ) -> None:
     receiver.stop()
     (run,) = service.ledger.queued()
-    service.ledger.request(run.run_id, Wanted.CANCEL, "ada")
+    service.ledger.request(run.run_id, DesiredState.CANCEL, "ada")
     said = ntlbg("controller", "--until-idle", "--notify", receiver.url(f"/{TOKEN}"))
     assert said.code == 0 and TOKEN not in said.out + said.err
     assert "does not answer: Connection refused; tried again" in said.out

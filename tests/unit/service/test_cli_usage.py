@@ -11,12 +11,12 @@ from ntlbg_service.cli.moments import moment
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.launch import CheckpointMarker, to_json
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.domain.usage import By, added, usage
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Measured
-from ntlbg_service.results.gpu_time import read_spells
+from ntlbg_service.results.gpu_time import read_attempt_intervals
 from ntlbg_service.storage.layout import AttemptKeys, place_of
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import SUITE, Service, new_run
@@ -95,17 +95,19 @@ def test_a_home_in_which_everything_happened(home: Home) -> None:
     paused = home.attempt(ids[3], STOPPED, stopped, steps=100)
     home.checkpoint(paused, 50)
     begun = home.ledger.start_attempt(home.ledger.run(bobs), new_run().fits[0], None, "local", "")
-    home.ledger.request(bobs, Wanted.CANCEL, "bob")
+    home.ledger.request(bobs, DesiredState.CANCEL, "bob")
     home.clock.now += HOUR
     home.ledger.end_attempt(begun, *STOPPED, failure=stopped)
-    rows = usage(read_spells(home.ledger, home.storage), By.USER, home.ledger.now())
+    rows = usage(read_attempt_intervals(home.ledger, home.storage), By.USER, home.ledger.now())
     ada, bob = rows["ada"], rows["bob"]
     assert (ada.hours, ada.useful, ada.running, ada.redone) == (7, 2.25, 3, 0.75)
     assert ada.wasted == {"infrastructure": 0.25, "user": 1, "interrupted": 0.5}
     assert (ada.runs, ada.attempts) == (4, 5)
     assert (bob.hours, bob.wasted) == (1, {"cancelled": 1})
     since = home.ledger.now() - 1.5 * HOUR
-    late = usage(read_spells(home.ledger, home.storage, since), By.STATE, home.ledger.now(), since)
+    late = usage(
+        read_attempt_intervals(home.ledger, home.storage, since), By.STATE, home.ledger.now(), since
+    )
     assert {name: used.hours for name, used in late.items()} == {
         "running": 1.5,
         "cancelled": 1,

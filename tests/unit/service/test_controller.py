@@ -18,9 +18,9 @@ from ntlbg_service.domain.launch import (
     MetricLine,
     to_json,
 )
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.recovery import RETRIES, RUNGS, FailureClass
-from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import TERMINAL, AttemptState, DesiredState, RunState
 from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.results.attempt_outcome import suspects
 from ntlbg_service.storage.layout import AttemptKeys
@@ -144,7 +144,7 @@ def test_a_hung_process_is_stopped_and_its_run_goes_on(tmp_path: Path) -> None:
     (run_id,) = submitted(service, 1)
     service.controller.step()
     service.storage.touch(AttemptKeys(run_id, 1).heartbeat, a_beat(1))
-    for _ in range(int(Patience.silent) + 5):  # Ticks: seconds a look.
+    for _ in range(int(Timeouts.silent) + 5):  # Ticks: seconds a look.
         service.controller.step()
     first = service.ledger.attempts_of(run_id)[0]
     assert first.state is AttemptState.LOST
@@ -184,7 +184,7 @@ def test_a_run_leaves_the_node_whose_copy_failed_its_check(tmp_path: Path) -> No
 def test_a_process_that_beats_but_does_nothing_is_stopped_once_it_has_begun(tmp_path: Path) -> None:
     service = Service(tmp_path)
     loading, stuck = submitted(service, 2)
-    service.controller = replace(service.controller, patience=Patience(stalled=50.0))
+    service.controller = replace(service.controller, patience=Timeouts(stalled=50.0))
     service.controller.step()
     for time in range(60):
         for run_id, step in ((loading, 0), (stuck, 7)):
@@ -205,7 +205,7 @@ def test_a_place_is_free_when_the_process_is_gone_not_before(tmp_path: Path) -> 
     service.storage.put(AttemptKeys(run_id, 1).exit, to_json(finishes(spec)))
     service.controller.step()
     assert service.ledger.run(run_id).state is RunState.RUNNING
-    for _ in range(int(Patience.lingers) + 5):
+    for _ in range(int(Timeouts.lingers) + 5):
         service.controller.step()
     assert service.executor.running == {}
     assert service.ledger.run(run_id).state is RunState.FINISHED
@@ -215,14 +215,14 @@ def test_a_running_run_is_cancelled_and_a_paused_one_goes_on_when_it_may(tmp_pat
     service = Service(tmp_path)
     cancelled, paused = submitted(service, 2)
     service.controller.step()
-    service.ledger.request(cancelled, Wanted.CANCEL, "ada")
-    service.ledger.request(paused, Wanted.PAUSE, "ada")
+    service.ledger.request(cancelled, DesiredState.CANCEL, "ada")
+    service.ledger.request(paused, DesiredState.PAUSE, "ada")
     for _ in range(3):
         service.controller.step()
     assert service.executor.running == {}
     assert service.ledger.run(cancelled).state is RunState.CANCELLED
     assert service.ledger.run(paused).state is RunState.QUEUED
-    service.ledger.request(paused, Wanted.RUN, "ada")
+    service.ledger.request(paused, DesiredState.RUN, "ada")
     service.run_all()
     assert service.ledger.run(paused).state is RunState.FINISHED
     assert len(service.ledger.attempts_of(paused)) == 2
@@ -233,7 +233,7 @@ def test_a_process_that_comes_after_it_was_given_up_may_not_start(tmp_path: Path
     (run_id,) = submitted(service, 1)
     run = service.ledger.run(run_id)
     attempt = service.ledger.start_attempt(run, run.fits[0], None, "simulated", "not yet claimed")
-    service.ledger.request(run_id, Wanted.CANCEL, "ada")
+    service.ledger.request(run_id, DesiredState.CANCEL, "ada")
     service.controller.step()
     assert service.ledger.run(run_id).state is RunState.CANCELLED
     service.executor.launch(launch_spec(run, attempt, service.workspace))
@@ -381,7 +381,7 @@ def test_a_checkpoint_that_cannot_be_deleted_holds_nothing_up(
     def refuses(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("ntlbg_service.controller.effects.take_away", refuses)
+    monkeypatch.setattr("ntlbg_service.controller.effects.delete_atomically", refuses)
     service = Service(tmp_path)
     said: list[str] = []
     effects = replace(service.controller.effects, note=said.append)

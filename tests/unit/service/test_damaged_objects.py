@@ -13,16 +13,16 @@ import psutil
 import pytest
 
 from ntlbg_service.domain.launch import LaunchSpec
-from ntlbg_service.domain.states import TERMINAL, RunState, Wanted
+from ntlbg_service.domain.states import TERMINAL, DesiredState, RunState
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.maintenance.export import export
-from ntlbg_service.maintenance.garbage_collection import find_litter
+from ntlbg_service.maintenance.garbage_collection import find_reclaimable
 from ntlbg_service.results.attempts import newest_checkpoint, read_exit, read_results
 from ntlbg_service.results.peak_memory import read_peaks
-from ntlbg_service.results.run_status import standings
+from ntlbg_service.results.run_status import run_statuses
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import DamagedError, LocalStorage, take_away
+from ntlbg_service.storage.local import CorruptRecordError, LocalStorage, delete_atomically
 from tests.builders import SUITE, Service, a_beat, new_run
 
 Leave = Callable[[LocalStorage, AttemptKeys], None]
@@ -166,7 +166,7 @@ def test_what_a_run_leaves_harms_that_run_alone(crowd: Crowd) -> None:
     assert len(again) == len(LEFT)
     assert not [said for said in crowd.notes if "fault" in said]
     for spec in crowd.bad.values():
-        service.ledger.request(spec.run_id, Wanted.CANCEL, "ada")
+        service.ledger.request(spec.run_id, DesiredState.CANCEL, "ada")
     crowd.restart()
     for _ in range(2):
         service.controller.step()
@@ -178,14 +178,14 @@ def test_what_a_run_leaves_harms_that_run_alone(crowd: Crowd) -> None:
 def look(service: Service) -> None:
     """What the commands read."""
     names = [service.ledger.run(name.run_id) for name in service.ledger.names()]
-    assert len(standings(service.ledger, service.storage, names)) == len(names)
+    assert len(run_statuses(service.ledger, service.storage, names)) == len(names)
     for run in names:
         attempts = service.ledger.attempts_of(run.run_id)
         read_results(service.storage, attempts, ["glitch"])
         newest_checkpoint(service.storage, attempts)
     read_peaks(service.ledger, service.storage)
-    for litter in find_litter(service.ledger, service.storage, service.workspace).litter:
-        take_away(litter.path)
+    for litter in find_reclaimable(service.ledger, service.storage, service.workspace).litter:
+        delete_atomically(litter.path)
 
 
 def test_an_object_closed_to_its_owner_is_damaged(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_put_where_something_else_lies_is_refused(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(DamagedError, match=r"^storage: file/x.json: "):
+    with pytest.raises(CorruptRecordError, match=r"^storage: file/x.json: "):
         storage.put("file/x.json", {"a": 1})
     os.mkfifo(tmp_path / "pipe.json")
     for name in ("folder.json", "pipe.json"):
@@ -244,7 +244,7 @@ def test_export_passes_over_a_marker_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="cannot be understood"):
         export(service.ledger, service.storage, run, tmp_path / "model")
     # What may be all that is left of a training is nobody's litter.
-    assert find_litter(service.ledger, service.storage, service.workspace).litter == ()
+    assert find_reclaimable(service.ledger, service.storage, service.workspace).litter == ()
 
 
 def test_a_claim_of_another_process_ends_nothing(tmp_path: Path) -> None:

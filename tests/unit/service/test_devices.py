@@ -11,7 +11,7 @@ import pynvml
 import pytest
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.launch import Whereabouts, to_json
+from ntlbg_service.domain.launch import WorkerLocation, to_json
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.devices import DeviceHeldError, await_memory, held_on_nodes
 from ntlbg_service.executors.local import LocalExecutor
@@ -56,8 +56,8 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
     return found
 
 
-def worker(pid: int, host: str | None = None) -> Whereabouts:
-    return Whereabouts(rank=0, node="n1", host=host or socket.gethostname(), pid=pid)
+def worker(pid: int, host: str | None = None) -> WorkerLocation:
+    return WorkerLocation(rank=0, node="n1", host=host or socket.gethostname(), pid=pid)
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from sqlalchemy import Engine, event
 
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.naming import find_run
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import NewRun, NewSuite, Run
-from ntlbg_service.maintenance.garbage_collection import find_litter
+from ntlbg_service.maintenance.garbage_collection import find_reclaimable
 from ntlbg_service.storage.at_rest import holds_only_kept
 from tests.builders import SUITE, Service, new_run
 from tests.unit.service.life import Command, command_on
@@ -52,7 +52,7 @@ def lived(ledger: Ledger) -> Ledger:
     end(ledger, old[3], RunState.FAILED)
     new = submit(ledger, "new", range(4), "bob")
     end(ledger, new[1])
-    ledger.request(new[0].run_id, Wanted.CANCEL, "bob")
+    ledger.request(new[0].run_id, DesiredState.CANCEL, "bob")
     ledger.start_attempt(new[2], new[2].fits[0], None, "simulated", "")
     ledger.prioritise(new[3].run_id, 5, "bob")
     repeated = ledger.requeue(old[3].run_id, "ada")
@@ -264,7 +264,7 @@ def test_nothing_is_read_of_runs_at_rest_for_a_clean_up(service: Service, tmp_pa
         (step / "checkpoints/step-00000001.json").write_text("never read")
         (step / "metrics.jsonl").write_text("nor this")
     with statements(Engine) as asked:
-        assert find_litter(service.ledger, service.storage, service.workspace).litter == ()
+        assert find_reclaimable(service.ledger, service.storage, service.workspace).litter == ()
     assert len([each for each in asked if "attempts" in each[0]]) == 1  # Whether anything runs.
 
 

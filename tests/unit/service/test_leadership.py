@@ -10,8 +10,8 @@ import pytest
 from ntlbg_service.controller.lease import A_MOMENT, Lease, in_words, seen_dead, this_process
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.transactions import DeposedError
-from ntlbg_service.process.wakeup import Wake, poke
+from ntlbg_service.ledger.transactions import LeadershipLostError
+from ntlbg_service.process.wakeup import Wakeup, notify
 from ntlbg_service.storage.claims import boot, started
 from tests.builders import new_ledger
 
@@ -30,9 +30,9 @@ def test_a_living_leader_keeps_the_lead_and_gives_it_back(tmp_path: Path) -> Non
     first = Lease(ledger, lambda: 0.0)
     second = Lease(ledger, lambda: 0.0, holder="another machine")
     assert first.hold() and not second.hold()
-    first.give_back()
+    first.release()
     assert second.hold()
-    with pytest.raises(DeposedError, match="leads no more"):
+    with pytest.raises(LeadershipLostError, match="leads no more"):
         first.check()
 
 
@@ -47,9 +47,9 @@ def test_the_answer_to_a_check_counts_for_a_moment(tmp_path: Path) -> None:
     assert ledger.lead("another", 1e9) is not None
     first.check()
     now[0] += A_MOMENT
-    with pytest.raises(DeposedError, match="leads no more"):
+    with pytest.raises(LeadershipLostError, match="leads no more"):
         first.check()
-    with pytest.raises(DeposedError):
+    with pytest.raises(LeadershipLostError):
         first.check()
 
 
@@ -59,7 +59,7 @@ def test_a_dead_leader_of_this_machine_is_followed_at_once(tmp_path: Path) -> No
     assert dead.hold()
     next_one = Lease(ledger, lambda: 0.0)
     assert next_one.hold()
-    with pytest.raises(DeposedError):
+    with pytest.raises(LeadershipLostError):
         dead.check()
 
 
@@ -72,16 +72,16 @@ def test_only_processes_of_this_machine_are_seen_dead() -> None:
 
 def test_news_wakes_who_listens_and_no_one_else(tmp_path: Path) -> None:
     pipe = tmp_path / "wake"
-    poke(pipe)  # Nobody is there; nothing happens.
-    leader, standby = Wake(pipe), Wake(pipe)
+    notify(pipe)  # Nobody is there; nothing happens.
+    leader, standby = Wakeup(pipe), Wakeup(pipe)
     leader.listen(True)
-    poke(pipe)
+    notify(pipe)
     standby.wait(0.0)
     leader.wait(600.0)
     leader.alarm()
     leader.wait(600.0)
     leader.listen(False)
-    poke(pipe)
+    notify(pipe)
     leader.close()
     standby.close()
 
@@ -117,7 +117,7 @@ def test_a_lease_lasts_no_longer_than_it_is_long(
     clocks["waited"] = 30.0
     assert stands_by.hold()
     clocks["leader"] += 1.0
-    with pytest.raises(DeposedError):
+    with pytest.raises(LeadershipLostError):
         leads.check()
     assert leads.term is None and not leads.hold()
     first.close()

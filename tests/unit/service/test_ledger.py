@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ntlbg_service.domain.states import AttemptState, RunState, TransitionError, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, TransitionError
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Measured
 from tests.builders import SUITE, cpu_fit, new_run, open_test_ledger, tiny_config
@@ -84,7 +84,7 @@ def test_the_outbox_keeps_order_and_repeats_nothing(ledger: Ledger) -> None:
 def test_what_somebody_wants_cancelled_does_not_wait_again(ledger: Ledger) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
     attempt = ledger.start_attempt(ledger.run(run_id), cpu_fit(tiny_config()), None, "local", "")
-    assert ledger.request(run_id, Wanted.CANCEL, "ada") is RunState.RUNNING
+    assert ledger.request(run_id, DesiredState.CANCEL, "ada") is RunState.RUNNING
     assert [run.run_id for run in ledger.wished()] == [run_id]
     assert ledger.end_attempt(attempt, AttemptState.LOST, RunState.QUEUED) is RunState.CANCELLED
     assert ledger.queued() == ()

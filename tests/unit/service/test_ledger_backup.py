@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Select, Table, select, text
 
 from ntlbg_service.cli import cli
 from ntlbg_service.domain.errors import NtlbgError, UserError
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.backup import TABLES, back_up
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
@@ -19,7 +19,7 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Measured
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.ledger.tables import leadership
-from ntlbg_service.ledger.transactions import DeposedError
+from ntlbg_service.ledger.transactions import LeadershipLostError
 from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 from tests.databases import Postgres
 
@@ -43,7 +43,7 @@ def fill(ledger: Ledger) -> None:
         measured=Measured(peak_mib=812.25, seconds_per_step=0.1, finished_steps=3),
     )
     ledger.start_attempt(ledger.run(tried), FIT, "checkpoint", "local", "")
-    ledger.request(paused, Wanted.PAUSE, "ada")
+    ledger.request(paused, DesiredState.PAUSE, "ada")
 
 
 def in_order(table: Table) -> Select[*tuple[Any, ...]]:
@@ -90,7 +90,7 @@ def test_who_led_before_a_restore_writes_no_more(ledger_url: str, tmp_path: Path
     term = ledger.lead("a", 1000)
     assert term is not None
     restore(engine, tmp_path / "copy.jsonl", force=True)
-    with pytest.raises(DeposedError):
+    with pytest.raises(LeadershipLostError):
         ledger.under(term).post("run_metrics", "s")
     assert ledger.lead("b", 10) is not None
     engine.dispose()

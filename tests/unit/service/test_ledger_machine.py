@@ -15,7 +15,13 @@ from hypothesis.stateful import (
 )
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.states import TERMINAL, AttemptState, RunState, TransitionError, Wanted
+from ntlbg_service.domain.states import (
+    TERMINAL,
+    AttemptState,
+    DesiredState,
+    RunState,
+    TransitionError,
+)
 from ntlbg_service.domain.users import NotAllowedError
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
@@ -43,7 +49,7 @@ class Expected:
     """What the ledger should say of a run."""
 
     state: RunState = RunState.QUEUED
-    wanted: Wanted = Wanted.RUN
+    wanted: DesiredState = DesiredState.RUN
     attempts: list[AttemptState] = field(default_factory=list)
 
 
@@ -101,28 +107,31 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(TransitionError):
                 self.ledger.end_attempt(attempt, state, becomes)
             return
-        if becomes is RunState.QUEUED and expected.wanted is Wanted.CANCEL:
+        if becomes is RunState.QUEUED and expected.wanted is DesiredState.CANCEL:
             becomes = RunState.CANCELLED
         assert self.ledger.end_attempt(attempt, state, end[1]) is becomes
         expected.attempts[-1], expected.state = state, becomes
 
-    @rule(seed=SEEDS, wanted=st.sampled_from([Wanted.CANCEL, Wanted.PAUSE, Wanted.RUN]))
-    def wish(self, seed: int, wanted: Wanted) -> None:
+    @rule(
+        seed=SEEDS,
+        wanted=st.sampled_from([DesiredState.CANCEL, DesiredState.PAUSE, DesiredState.RUN]),
+    )
+    def wish(self, seed: int, wanted: DesiredState) -> None:
         """A wish is kept; one to cancel what waits is fulfilled at once."""
         run_id = self.pick(seed)
         expected = self.runs[run_id]
-        cancelled = (expected.state, wanted) == (RunState.CANCELLED, Wanted.CANCEL)
+        cancelled = (expected.state, wanted) == (RunState.CANCELLED, DesiredState.CANCEL)
         if expected.state in TERMINAL and not cancelled:
             with pytest.raises(UserError):
                 self.ledger.request(run_id, wanted, "ada")
             return
-        if expected.state is RunState.QUEUED and wanted is Wanted.CANCEL:
+        if expected.state is RunState.QUEUED and wanted is DesiredState.CANCEL:
             expected.state = RunState.CANCELLED
         expected.wanted = expected.wanted if cancelled else wanted
         assert self.ledger.request(run_id, wanted, "ada") is expected.state
 
-    @rule(seed=SEEDS, wanted=st.sampled_from(list(Wanted)))
-    def another_wishes(self, seed: int, wanted: Wanted) -> None:
+    @rule(seed=SEEDS, wanted=st.sampled_from(list(DesiredState)))
+    def another_wishes(self, seed: int, wanted: DesiredState) -> None:
         """What is another's is refused, in whatever state it is, and changes nothing."""
         run_id = self.pick(seed)
         wishes = (

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.states import AttemptState, RunState, TransitionError, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, TransitionError
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt
@@ -33,7 +33,7 @@ def started(ledger: Ledger, run_ids: tuple[str, ...]) -> dict[str, Attempt]:
 
 def test_those_that_wait_start_and_the_others_are_left_out(ledger: Ledger, engine: Engine) -> None:
     first, second, third = submitted(ledger, 3)
-    ledger.request(second, Wanted.CANCEL, "ada")
+    ledger.request(second, DesiredState.CANCEL, "ada")
     made = started(ledger, (third, second, first))
     assert list(made) == [third, first]
     assert ledger.attempts_by_run([first, second, third]) == {
@@ -63,7 +63,7 @@ def test_ends_of_every_kind_are_written_together(ledger: Ledger, engine: Engine)
     ids = submitted(ledger, 4)
     done, again, unwanted, broken = ids
     made = started(ledger, ids)
-    ledger.request(unwanted, Wanted.CANCEL, "ada")
+    ledger.request(unwanted, DesiredState.CANCEL, "ada")
     lost = End(attempt=made[again], state=AttemptState.LOST, run_state=RunState.QUEUED)
     ends = [
         End(
@@ -117,7 +117,7 @@ def test_where_one_has_ended_already_none_is_written(ledger: Ledger) -> None:
 
 def test_the_queue_is_who_may_start_now_in_order(ledger: Ledger) -> None:
     ids = submitted(ledger, 5)
-    ledger.request(ids[1], Wanted.PAUSE, "ada")
+    ledger.request(ids[1], DesiredState.PAUSE, "ada")
     ledger.prioritise(ids[3], 2, "ada")
     attempt = started(ledger, ids[:1])[ids[0]]
     ledger.end_attempt(attempt, AttemptState.LOST, RunState.QUEUED, not_before=900.0)

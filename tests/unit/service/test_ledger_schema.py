@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.database import create_database_engine, open_database, parse_url
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.schema import HEAD, revision, revisions, upgrade
@@ -95,7 +95,7 @@ def test_what_the_first_release_left_goes_on(engine: Engine, ledger_url: str) ->
     states = [run.state for run in ledger.current_runs("s")]
     assert states == [RunState.FINISHED, RunState.RUNNING, RunState.QUEUED]
     waiting = ledger.run("run3")
-    assert (waiting.priority, waiting.wanted, waiting.not_before) == (0, Wanted.RUN, 0.0)
+    assert (waiting.priority, waiting.wanted, waiting.not_before) == (0, DesiredState.RUN, 0.0)
     assert (waiting.excluded, waiting.next_fit, waiting.max_hours) == ((), None, None)
     assert {run.submitter for run in ledger.current_runs("s")} == {"ada"}
     assert [event.who for event in ledger.events_of("run1")] == [""]

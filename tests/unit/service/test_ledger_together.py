@@ -13,7 +13,7 @@ from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
-from ntlbg_service.ledger.transactions import DeposedError, Term
+from ntlbg_service.ledger.transactions import LeadershipLostError, Term
 from tests.builders import SUITE, Service, Ticks, cpu_fit, new_run, tiny_config
 from tests.databases import postgres_server
 from tests.patience import PATIENCE
@@ -88,7 +88,7 @@ def test_a_new_term_waits_for_the_write_that_is_under_way(engine: Engine) -> Non
             ledger._post(connection, "run_metrics", "s", None)
             assert not taking.done()
         assert taking.result(timeout=PATIENCE) == Term(holder="b", epoch=2)
-    with pytest.raises(DeposedError, match=r"a leads no more.*now b leads in term 2"):
+    with pytest.raises(LeadershipLostError, match=r"a leads no more.*now b leads in term 2"):
         ledger.under(term).post("suite_finished", "s")
     assert [entry.topic for entry in ledger.unsent()] == ["run_metrics"]
 
@@ -130,7 +130,7 @@ def test_no_write_of_a_deposed_leader_is_ever_seen(
                 ledger.under(terms[who]).post(topic, "s")
                 assert leads == who
                 written.add(topic)
-            except DeposedError:
+            except LeadershipLostError:
                 assert leads != who
     assert {entry.topic for entry in ledger.unsent()} == written
 

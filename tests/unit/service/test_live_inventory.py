@@ -136,9 +136,9 @@ def test_what_no_run_should_be_given_is_kept_off() -> None:
     """Of no known kind are those on a node where others are; where none is, nothing goes there."""
     node = sick(a_node("n1", A100, A100, ("Quadro", 8.0)), 0)
     node = replace(node, ray_id="id", devices=3)
-    assert node.kept_off() == ("0", "2")
-    assert replace(node, visible=("1", "2")).kept_off() == ("2",)
-    assert replace(node, gpus=a_node("n", ("Quadro", 8.0)).gpus).kept_off() == ()
+    assert node.quarantined() == ("0", "2")
+    assert replace(node, visible=("1", "2")).quarantined() == ("2",)
+    assert replace(node, gpus=a_node("n", ("Quadro", 8.0)).gpus).quarantined() == ()
 
 
 def test_where_no_gpu_can_be_used_nothing_goes_to_cpus_instead() -> None:

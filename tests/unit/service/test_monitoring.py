@@ -19,11 +19,11 @@ from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.ledger.figures import Held
-from ntlbg_service.monitoring.asks import asks_of, write_in
+from ntlbg_service.monitoring.health_checks import health_checks, write_in
+from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.monitoring.port import STALE_SECONDS, STUCK_SECONDS, Port
 from ntlbg_service.monitoring.sampling import Sampler
-from ntlbg_service.monitoring.snapshot import Ask, Gpus, gpus_of
-from ntlbg_service.monitoring.vitals import Vitals
+from ntlbg_service.monitoring.snapshot import Gpus, HealthCheck, gpus_of
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import SUITE, Service, new_ledger, new_run, open_test_ledger
 from tests.end_to_end.conftest import until
@@ -40,13 +40,13 @@ NODES = (
 class Watched:
     """A port with a clock that stands still until it is moved."""
 
-    def __init__(self, folder: Path, asks: dict[str, Ask] | None = None) -> None:
+    def __init__(self, folder: Path, asks: dict[str, HealthCheck] | None = None) -> None:
         self.now = 100.0
-        self.vitals = Vitals(lambda: self.now)
+        self.loop_metrics = LoopMetrics(lambda: self.now)
         self.ledger = new_ledger(folder)
         storage = LocalStorage(folder / "storage")
         self.sampler = Sampler(self.ledger, storage, lambda: NODES, asks or {}, lambda: self.now)
-        self.port = Port("127.0.0.1", 0, self.vitals, self.sampler)
+        self.port = Port("127.0.0.1", 0, self.loop_metrics, self.sampler)
 
     def get(self, path: str) -> tuple[int, str]:
         try:
@@ -81,7 +81,7 @@ def test_a_loop_that_steps_is_healthy_and_one_that_stopped_is_not(watched: Watch
     watched.now += STUCK_SECONDS + 1
     status, said = watched.get("/healthz")
     assert (status, json.loads(said)["alive"]) == (503, False)
-    with watched.vitals.step():
+    with watched.loop_metrics.step():
         assert watched.get("/healthz")[0] == 200
 
 
@@ -105,7 +105,7 @@ def test_readiness_names_what_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_a_ready_controller_says_its_role_until_what_was_seen_is_old(watched: Watched) -> None:
-    watched.vitals.leads = True
+    watched.loop_metrics.leads = True
     status, said = watched.get("/readyz")
     assert (status, json.loads(said)["role"]) == (200, "leads")
     watched.now += STALE_SECONDS + 1  # A look that hangs leaves what was seen before.
@@ -162,7 +162,7 @@ def test_a_port_that_is_taken_is_said_in_a_line(tmp_path: Path) -> None:
         taken.listen()
         sampler = Sampler(new_ledger(tmp_path), LocalStorage(tmp_path), lambda: (), {})
         with pytest.raises(UserError, match="--port chooses another"):
-            Port("127.0.0.1", taken.getsockname()[1], Vitals(), sampler)
+            Port("127.0.0.1", taken.getsockname()[1], LoopMetrics(), sampler)
 
 
 def test_metrics_count_the_ledger(watched: Watched) -> None:
@@ -181,8 +181,8 @@ def test_metrics_count_the_ledger(watched: Watched) -> None:
         not_before=ledger.now() + 1e6,
     )
     ledger.set_aside(ledger.unsent()[0], "no")
-    watched.vitals.leads = True
-    watched.vitals.decided(0.02)
+    watched.loop_metrics.leads = True
+    watched.loop_metrics.decided(0.02)
     watched.sampler.look()
     found = watched.metrics()
     assert found["ntlbg_runs", "queued"] == 2
@@ -243,7 +243,7 @@ def test_storage_that_takes_nothing_is_no_answer(tmp_path: Path) -> None:
     in_the_way.write_text("a file")
     with pytest.raises(InfrastructureError, match="storage"):
         write_in(LocalStorage(in_the_way))
-    asks = asks_of(LocalStorage(tmp_path / "other"), {}, None)
+    asks = health_checks(LocalStorage(tmp_path / "other"), {}, None)
     for ask in asks.values():
         ask()
 
@@ -265,7 +265,7 @@ def test_a_controller_tells_each_decision_and_each_look(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["grafana.json", "alerts.yml"])
 def test_what_is_shipped_asks_for_metrics_that_there_are(watched: Watched, file: str) -> None:
-    watched.vitals.leads, watched.vitals.renewed_at = True, 90.0
+    watched.loop_metrics.leads, watched.loop_metrics.renewed_at = True, 90.0
     watched.sampler.look()
     text = watched.get("/metrics")[1]
     shipped = (Path(__file__).parents[3] / "deploy/monitoring" / file).read_text()

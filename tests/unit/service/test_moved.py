@@ -28,15 +28,15 @@ from ntlbg_service.ledger.restore import restore
 from ntlbg_service.maintenance.export import export
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results.attempts import newest_checkpoint
-from ntlbg_service.runner.checkpoints import Checkpoints, Place
+from ntlbg_service.runner.checkpoints import Checkpoints, WorkerRank
 from ntlbg_service.storage.homes import bound, home_id
 from ntlbg_service.storage.layout import AttemptKeys, key_of_checkpoint, place_of
-from ntlbg_service.storage.local import LocalStorage, StorageAwayError
+from ntlbg_service.storage.local import LocalStorage, StorageUnavailableError
 from ntlbg_service.submission.fingerprints import DataIdentities, data_root_of
 from tests.builders import SUITE, Service, new_run, tiny_config
 from tests.unit.service.life import command_on
 
-Move = Callable[[Path, Path], None]
+Transition = Callable[[Path, Path], None]
 KEYS = AttemptKeys("run", 1)
 
 
@@ -92,7 +92,7 @@ def weights(home: Path) -> int:
 @every_move
 @pytest.mark.parametrize("old", [False, True], ids=["keys", "older markers"])
 def test_gc_takes_nothing_that_a_moved_home_needs(
-    move: Move,
+    move: Transition,
     old: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -115,7 +115,7 @@ def test_gc_takes_nothing_that_a_moved_home_needs(
 
 
 @every_move
-def test_a_run_goes_on_where_its_home_was_moved_to(move: Move, tmp_path: Path) -> None:
+def test_a_run_goes_on_where_its_home_was_moved_to(move: Transition, tmp_path: Path) -> None:
     service = begun(tmp_path / "home", old=move is not rename)
     (first,) = service.ledger.active_attempts()
     service.ledger.close()
@@ -214,7 +214,7 @@ def test_a_storage_that_was_moved_is_away_and_not_made_anew(
     storage = LocalStorage(tmp_path / "home" / "storage")
     storage.put("runs/a.json", {"a": 1})
     rename(tmp_path / "home", tmp_path / "other")
-    with pytest.raises(StorageAwayError, match="is gone: was it moved, or not mounted"):
+    with pytest.raises(StorageUnavailableError, match="is gone: was it moved, or not mounted"):
         act(storage)
     assert not (tmp_path / "home").exists()
 
@@ -226,7 +226,7 @@ def test_a_checkpoint_is_not_copied_to_where_the_home_was(tmp_path: Path) -> Non
     saved.mkdir(parents=True)
     (saved / "states.bin").write_bytes(b"states")
     rename(tmp_path / "home", tmp_path / "other")
-    checkpoints = Checkpoints(storage, KEYS, Place())
+    checkpoints = Checkpoints(storage, KEYS, WorkerRank())
     checkpoints.save(saved.parent, 2)
     with pytest.raises(OSError, match="checkpoint of step 2 not written"):
         checkpoints.wait()
@@ -242,7 +242,7 @@ def test_a_driver_writes_nothing_into_the_home_that_took_its_place(tmp_path: Pat
     assert home_id(LocalStorage(root)) != storage.home
     for each in (storage, worker):
         for write in (each.put, each.touch, each.append):
-            with pytest.raises(StorageAwayError, match="is another home by now"):
+            with pytest.raises(StorageUnavailableError, match="is another home by now"):
                 write(KEYS.exit, {"finished": True})
     assert [path.name for path in root.iterdir()] == ["home.json"]
     assert home_id(LocalStorage(tmp_path / "other" / "storage")) == storage.home

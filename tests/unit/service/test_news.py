@@ -7,11 +7,11 @@ import psycopg
 import pytest
 
 from ntlbg_service.domain.errors import UserError
-from ntlbg_service.domain.states import RunState, Wanted
+from ntlbg_service.domain.states import DesiredState, RunState
 from ntlbg_service.ledger.database import create_database_engine, parse_url
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.news import CHANNEL
-from ntlbg_service.process.wakeup import Wake
+from ntlbg_service.process.wakeup import Wakeup
 from tests.builders import SUITE, new_ledger, new_run, open_test_ledger
 from tests.databases import Postgres
 
@@ -33,10 +33,10 @@ def here(url: str) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def wake(url: str, tmp_path: Path) -> Iterator[Wake]:
+def wake(url: str, tmp_path: Path) -> Iterator[Wakeup]:
     """The waiting of a controller on another machine, which has looked a moment ago."""
     ledger = open_test_ledger(url)
-    found = Wake(tmp_path / "wake", ledger.news())
+    found = Wakeup(tmp_path / "wake", ledger.news())
     found.listen(True)
     assert found.wait(LONG)  # What came before it listened is looked for.
     yield found
@@ -44,7 +44,7 @@ def wake(url: str, tmp_path: Path) -> Iterator[Wake]:
     ledger.close()
 
 
-def test_what_people_write_wakes_a_controller_elsewhere(here: Ledger, wake: Wake) -> None:
+def test_what_people_write_wakes_a_controller_elsewhere(here: Ledger, wake: Wakeup) -> None:
     assert not wake.wait(0.0)
     (run_id,) = here.submit(SUITE, [new_run()]).new
     assert wake.wait(LONG)
@@ -55,9 +55,9 @@ def test_what_people_write_wakes_a_controller_elsewhere(here: Ledger, wake: Wake
     assert wake.wait(LONG)
     assert here.undrain("n1", "ada")
     assert wake.wait(LONG)
-    here.request(run_id, Wanted.PAUSE, "ada")
+    here.request(run_id, DesiredState.PAUSE, "ada")
     assert wake.wait(LONG)
-    assert here.request(run_id, Wanted.CANCEL, "ada") is RunState.CANCELLED
+    assert here.request(run_id, DesiredState.CANCEL, "ada") is RunState.CANCELLED
     assert wake.wait(LONG)
     here.requeue(run_id, "ada")
     assert wake.wait(LONG)
@@ -65,20 +65,20 @@ def test_what_people_write_wakes_a_controller_elsewhere(here: Ledger, wake: Wake
     assert wake.wait(LONG)
 
 
-def test_what_was_not_written_is_no_news(here: Ledger, wake: Wake) -> None:
+def test_what_was_not_written_is_no_news(here: Ledger, wake: Wakeup) -> None:
     (run_id,) = here.submit(SUITE, [new_run()]).new
     assert wake.wait(LONG)
     with pytest.raises(UserError):
         here.requeue(run_id, "ada")  # It has not ended: the transaction is rolled back.
     with pytest.raises(KeyError):
-        here.request("unknown", Wanted.CANCEL, "ada")
-    here.request(run_id, Wanted.PAUSE, "ada")
+        here.request("unknown", DesiredState.CANCEL, "ada")
+    here.request(run_id, DesiredState.PAUSE, "ada")
     assert wake.wait(LONG)
     assert not wake.wait(0.0)
 
 
 def test_another_ledger_of_the_same_server_is_no_news(
-    postgres: Postgres, here: Ledger, wake: Wake
+    postgres: Postgres, here: Ledger, wake: Wakeup
 ) -> None:
     other = open_test_ledger(postgres.new_database())
     other.submit(SUITE, [new_run()])
@@ -89,7 +89,7 @@ def test_another_ledger_of_the_same_server_is_no_news(
 
 
 def test_a_lost_connection_is_opened_again_and_what_came_meanwhile_looked_for(
-    url: str, here: Ledger, wake: Wake
+    url: str, here: Ledger, wake: Wakeup
 ) -> None:
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as own:
         listening = "query = %s AND usename = current_user"
@@ -108,7 +108,7 @@ def test_a_lost_connection_is_opened_again_and_what_came_meanwhile_looked_for(
     assert wake.wait(LONG)
 
 
-def test_who_stands_by_hears_nothing(here: Ledger, wake: Wake) -> None:
+def test_who_stands_by_hears_nothing(here: Ledger, wake: Wakeup) -> None:
     wake.listen(False)
     here.submit(SUITE, [new_run()])
     assert not wake.wait(0.0)
@@ -117,7 +117,7 @@ def test_who_stands_by_hears_nothing(here: Ledger, wake: Wake) -> None:
 def test_a_server_that_is_gone_costs_no_error(tmp_path: Path) -> None:
     url = parse_url("postgresql+psycopg://ada@127.0.0.1:1/ledger")
     ledger = Ledger(create_database_engine(url), lambda: 0.0)
-    wake = Wake(tmp_path / "wake", ledger.news())
+    wake = Wakeup(tmp_path / "wake", ledger.news())
     wake.listen(True)
     assert not wake.wait(0.0)
     wake.close()

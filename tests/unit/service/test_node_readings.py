@@ -182,7 +182,7 @@ def test_a_nodes_own_word_goes_before_the_dashboards(world: World) -> None:
     client = Dashboard("HOST:6379")
     first, second = read_nodes({"RAY_ADDRESS": "HOST:6379"}, client, world.readings)
     assert [gpu.health.words for gpu in first.gpus] == ["", "sick: NVML says 'GPU is lost'"]
-    assert first.kept_off() == ("1",) and replace(first, devices=1).kept_off() == ()
+    assert first.quarantined() == ("1",) and replace(first, devices=1).quarantined() == ()
     assert first.gpus[0].used_gib == 2.0 and first.kinds() == {"V100-32GB": 1}
     # Of one that could not be read, the dashboard's word is what there is.
     assert second.kinds() == {"V100-32GB": 1}

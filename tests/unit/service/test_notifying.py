@@ -8,7 +8,7 @@ import pytest
 
 from ntlbg_service.controller.service import SAID_AGAIN, Service
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.domain.states import RunState, Wanted
+from ntlbg_service.domain.states import DesiredState, RunState
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.restore import restore
@@ -48,11 +48,11 @@ class Home(Life):
         """A controller that leads; it may die before an effect."""
         service = self.service(holder, None)
 
-        def knock(name: str) -> None:
+        def at_point(name: str) -> None:
             if dies_at and name.startswith(dies_at):
                 raise Died
 
-        service.knock = knock
+        service.at_point = at_point
         service.webhook = Webhook(self.receiver.url(), "--notify")
         service.note = self.said.append
         return service
@@ -281,7 +281,7 @@ def test_only_the_states_that_are_wanted_are_told(home: Home, receiver: Receiver
     service.notify_on = {RunState.FAILED, RunState.CANCELLED}
     service.step()
     for run_id in home.run_ids:
-        home.ledger.request(run_id, Wanted.CANCEL, "ada")
+        home.ledger.request(run_id, DesiredState.CANCEL, "ada")
     home.run_all(service)
     assert sends(service) and home.left == 0
     assert receiver.states == [*[("run", "cancelled")] * 3, ("suite", "cancelled")]
@@ -293,7 +293,7 @@ def test_what_people_do_without_a_controller_is_told_by_the_next(
 ) -> None:
     home.notifying("first").step()
     (run_id,) = (run.run_id for run in home.ledger.queued())
-    home.ledger.request(run_id, Wanted.CANCEL, "ada")
+    home.ledger.request(run_id, DesiredState.CANCEL, "ada")
     after = home.stands_by(home.notifying("next"))
     after.step()
     assert sends(after)

@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 from ntlbg_service.cli.progress_table import table_of
-from ntlbg_service.results.run_status import standings
+from ntlbg_service.results.run_status import run_statuses
 from tests.builders import SUITE, Service, new_run
 
 
 def shown(service: Service, rows: int, *, suites: bool = False) -> list[str]:
     runs = [run for key in service.ledger.suite_keys() for run in service.ledger.current_runs(key)]
-    seen = standings(service.ledger, service.storage, runs)
+    seen = run_statuses(service.ledger, service.storage, runs)
     console = Console(file=io.StringIO(), width=200)
     console.print(table_of(seen, "t", rows, suites=suites))
     assert isinstance(console.file, io.StringIO)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ntlbg_service.controller.ledger_snapshot import Seen
+from ntlbg_service.controller.ledger_snapshot import LedgerSnapshot
 from ntlbg_service.controller.queue import Queue
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.scheduling.cluster import Job
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Waiting
 from ntlbg_service.storage.layout import AttemptKeys
@@ -34,7 +34,7 @@ class Looks:
         monkeypatch.setattr(self.ledger, "waiting", spied)
 
     def look(self) -> list[Job]:
-        seen = Seen(self.ledger, Caps())
+        seen = LedgerSnapshot(self.ledger, Caps())
         return list(self.queue.jobs(self.ledger, 1e6, None, seen.job_of))
 
 
@@ -48,7 +48,7 @@ def test_each_look_reads_what_is_new_or_has_changed(
     assert looks.read == [first, second]
     (third,) = ledger.submit(SUITE, [new_run("c")]).new
     ledger.prioritise(second, 1, "ada")
-    ledger.request(first, Wanted.PAUSE, "ada")
+    ledger.request(first, DesiredState.PAUSE, "ada")
     jobs = looks.look()
     assert [(job.run_id, job.priority) for job in jobs] == [(second, 1), (third, 0)]
     assert sorted(looks.read) == sorted([second, third])

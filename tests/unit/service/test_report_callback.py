@@ -12,7 +12,7 @@ import torch
 from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 from ntlbg_service.runner.callback import ReportCallback
-from ntlbg_service.runner.checkpoints import Checkpoints, Place
+from ntlbg_service.runner.checkpoints import Checkpoints, WorkerRank
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 
@@ -24,7 +24,7 @@ def test_a_metric_line_has_the_loss_and_its_terms(tmp_path: Path) -> None:
     callback = ReportCallback(
         lambda step, values: lines.append((step, values)),
         lambda step: None,
-        Checkpoints(LocalStorage(tmp_path), KEYS, Place()),
+        Checkpoints(LocalStorage(tmp_path), KEYS, WorkerRank()),
     )
     state = TrainerState(global_step=50)
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
@@ -99,7 +99,7 @@ class SlowStorage(LocalStorage):
 def test_the_next_step_is_not_taken_before_the_checkpoint_is_committed(tmp_path: Path) -> None:
     told: list[int] = []
     storage = SlowStorage(tmp_path / "storage", told)
-    checkpoints = Checkpoints(storage, KEYS, Place())
+    checkpoints = Checkpoints(storage, KEYS, WorkerRank())
     storage.awaited = lambda: checkpoints.awaited
     train_six_steps(tmp_path, checkpoints, told)
     assert storage.newest == {KEYS.marker(step): step for step in (2, 4, 6)}
@@ -122,6 +122,6 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_more_than_its_interval(
     told: list[int] = []
     storage = FullStorage(tmp_path / "storage")
     with pytest.raises(OSError, match="No space left"):
-        train_six_steps(tmp_path, Checkpoints(storage, KEYS, Place()), told)
+        train_six_steps(tmp_path, Checkpoints(storage, KEYS, WorkerRank()), told)
     assert told == [1, 2, 3, 4]
     assert storage.keys(KEYS.markers) == [KEYS.marker(2)]

@@ -9,7 +9,7 @@ import pytest
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.liveness import gang
 from ntlbg_service.domain.liveness.gang import NOT_UP, TRIES
-from ntlbg_service.domain.liveness.timeouts import Patience
+from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.ledger.records import NewRun
@@ -63,7 +63,7 @@ def test_a_gang_that_does_not_come_up_gives_its_gpus_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gang, "UP_SECONDS", 20.0)
-    driving = replace(service.controller, patience=Patience(unheard=40.0))
+    driving = replace(service.controller, patience=Timeouts(unheard=40.0))
     (run_id,) = service.ledger.submit(SUITE, [a_gang(3)]).new
     attempts = service.ledger.attempts_of(run_id)
     while len(attempts) <= TRIES or not attempts[TRIES].ended_at:

@@ -21,12 +21,12 @@ from ntlbg_model.data.longvideobench import ANNOTATIONS, VIDEOS, DatasetError
 from ntlbg_model.modeling.load import load_backbone
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import LaunchSpec, Stage, Work
-from ntlbg_service.runner.checkpoints import Place
+from ntlbg_service.runner.checkpoints import WorkerRank
 from ntlbg_service.runner.staging import bringing, copying, prints, shelf, sources
 from ntlbg_service.runner.staging.bringing import CHECK_AGAIN_SECONDS, Tally
 from ntlbg_service.runner.staging.copying import CopyError, copy_checked
-from ntlbg_service.runner.staging.prints import Prints
-from ntlbg_service.runner.staging.shelf import NoRoomError, Shelf
+from ntlbg_service.runner.staging.prints import FileDigests
+from ntlbg_service.runner.staging.shelf import NoRoomError, StagingCache
 from ntlbg_service.runner.staging.sources import Source, data_of, from_hub, weights_of
 from ntlbg_service.runner.staging.staged import root_of, staged
 from ntlbg_service.storage.layout import AttemptKeys
@@ -55,10 +55,12 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "storage")
 
 
-def bring(shelved: Shelf, source: Source, storage: LocalStorage) -> tuple[dict[str, bytes], int]:
+def bring(
+    shelved: StagingCache, source: Source, storage: LocalStorage
+) -> tuple[dict[str, bytes], int]:
     """What a copy holds, and how many files were copied for it."""
     tally = Tally()
-    with shelved.shelved(source, Prints(storage, source.folder), quiet, tally) as copy:
+    with shelved.shelved(source, FileDigests(storage, source.folder), quiet, tally) as copy:
         found = {
             path.relative_to(copy).as_posix(): path.read_bytes()
             for path in copy.rglob("*")
@@ -74,11 +76,11 @@ def the_copy(root: Path, name: str) -> Path:
 
 def test_a_source_is_copied_once_and_kept(tmp_path: Path, storage: LocalStorage) -> None:
     files = {"model.safetensors": b"w" * 5000, "deep/config.json": b"{}"}
-    source, here = source_in(tmp_path, files), Shelf(tmp_path / "node")
+    source, here = source_in(tmp_path, files), StagingCache(tmp_path / "node")
     assert bring(here, source, storage) == (files, 2)
     assert bring(here, source, storage) == (files, 0)
     assert (tmp_path / "node").stat().st_mode & 0o077 == 0
-    there = Shelf(tmp_path / "other node")
+    there = StagingCache(tmp_path / "other node")
     assert bring(there, source, storage) == (files, 2)
     times = {(source.folder / name).stat().st_mtime_ns for name in files}
     assert {the_copy(tmp_path / "node", name).stat().st_mtime_ns for name in files} == times
@@ -88,7 +90,7 @@ def test_more_files_of_a_source_are_added_and_a_changed_one_is_copied_anew(
     tmp_path: Path, storage: LocalStorage
 ) -> None:
     source = source_in(tmp_path, {"a": b"1", "b": b"2"})
-    here = Shelf(tmp_path / "node")
+    here = StagingCache(tmp_path / "node")
     assert bring(here, replace(source, names=("a",)), storage)[1] == 1
     assert bring(here, source, storage)[1] == 1
     (source.folder / "a").write_bytes(b"3")
@@ -97,7 +99,10 @@ def test_more_files_of_a_source_are_added_and_a_changed_one_is_copied_anew(
 
 
 def test_a_copy_that_was_changed_is_seen_and_mended(tmp_path: Path, storage: LocalStorage) -> None:
-    source, here = source_in(tmp_path, {"w": b"good", "x": b"fine"}), Shelf(tmp_path / "node")
+    source, here = (
+        source_in(tmp_path, {"w": b"good", "x": b"fine"}),
+        StagingCache(tmp_path / "node"),
+    )
     bring(here, source, storage)
     the_copy(tmp_path / "node", "w").write_bytes(b"evil")
     assert bring(here, source, storage) == ({"w": b"good", "x": b"fine"}, 1)
@@ -108,7 +113,7 @@ def test_a_copy_that_was_changed_is_seen_and_mended(tmp_path: Path, storage: Loc
 def test_bytes_that_rot_unseen_are_found_a_day_later(tmp_path: Path, storage: LocalStorage) -> None:
     now = [1e9]
     source = source_in(tmp_path, {"w": b"good", "x": b"fine"})
-    here = Shelf(tmp_path / "node", clock=lambda: now[0])
+    here = StagingCache(tmp_path / "node", clock=lambda: now[0])
     bring(here, source, storage)
     copy = the_copy(tmp_path / "node", "w")
     time_ns = copy.stat().st_mtime_ns
@@ -122,7 +127,7 @@ def test_bytes_that_rot_unseen_are_found_a_day_later(tmp_path: Path, storage: Lo
 def test_a_record_that_is_broken_costs_a_check_not_a_copy(
     tmp_path: Path, storage: LocalStorage
 ) -> None:
-    source, here = source_in(tmp_path, {"w": b"good"}), Shelf(tmp_path / "node")
+    source, here = source_in(tmp_path, {"w": b"good"}), StagingCache(tmp_path / "node")
     bring(here, source, storage)
     here.item(source).folder.joinpath("have.json").write_text('{"files": {"w"')
     assert bring(here, source, storage) == ({"w": b"good"}, 0)
@@ -132,12 +137,12 @@ def test_other_bytes_than_another_node_read_blame_this_node(
     tmp_path: Path, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = source_in(tmp_path, {"w": b"good"})
-    bring(Shelf(tmp_path / "first node"), source, storage)
+    bring(StagingCache(tmp_path / "first node"), source, storage)
     stat = (source.folder / "w").stat()
     (source.folder / "w").write_bytes(b"evil")  # What a bad cable makes of it.
     os.utime(source.folder / "w", ns=(stat.st_mtime_ns, stat.st_mtime_ns))
     with pytest.raises(CopyError, match="other bytes than before, 2 times"):
-        bring(Shelf(tmp_path / "second node"), source, storage)
+        bring(StagingCache(tmp_path / "second node"), source, storage)
     assert not list((tmp_path / "second node").rglob("w"))
     assert not list((tmp_path / "second node").rglob(f"{copying.PART}*"))
 
@@ -174,7 +179,7 @@ def test_what_was_unused_for_longest_goes_when_room_is_short(
     old, newer, wanted = (
         source_in(tmp_path, {"w": bytes([number]) * 1000}, f"s{number}") for number in range(3)
     )
-    here = Shelf(tmp_path / "node", limit=3100, spare=0.0)
+    here = StagingCache(tmp_path / "node", limit=3100, spare=0.0)
     bring(here, old, storage)
     bring(here, newer, storage)
     os.utime(here.item(old).folder / "have.json", (1, 1))
@@ -189,8 +194,8 @@ def test_what_is_in_use_stays_and_what_fits_nowhere_removes_nothing(
     used = source_in(tmp_path, {"w": b"u" * 1000}, "used")
     other = source_in(tmp_path, {"w": b"o" * 2500}, "other")
     large = source_in(tmp_path, {"w": b"l" * 9000}, "large")
-    here = Shelf(tmp_path / "node", limit=3000, spare=0.0)
-    with here.shelved(used, Prints(storage, used.folder), quiet, Tally()) as copy:
+    here = StagingCache(tmp_path / "node", limit=3000, spare=0.0)
+    with here.shelved(used, FileDigests(storage, used.folder), quiet, Tally()) as copy:
         with pytest.raises(NoRoomError):
             bring(here, other, storage)
         with pytest.raises(NoRoomError):
@@ -206,7 +211,7 @@ def test_a_full_disk_is_no_room(
     full = shutil._ntuple_diskusage(1000, 950, 50)
     monkeypatch.setattr(shelf.shutil, "disk_usage", lambda _: full)
     with pytest.raises(NoRoomError):
-        bring(Shelf(tmp_path / "node"), source_in(tmp_path, {"w": b"x"}), storage)
+        bring(StagingCache(tmp_path / "node"), source_in(tmp_path, {"w": b"x"}), storage)
 
 
 ANOTHER = """
@@ -281,7 +286,7 @@ def test_what_is_written_down_in_between_is_not_copied_again(
 ) -> None:
     monkeypatch.setattr(bringing, "SAVE_FILES", 2)
     source = Source("w", files, tuple(sorted(path.name for path in files.iterdir())))
-    here, tally = Shelf(tmp_path / "node"), Tally()
+    here, tally = StagingCache(tmp_path / "node"), Tally()
 
     def fails(words: str) -> None:
         if tally.copied_files == 5:
@@ -289,7 +294,7 @@ def test_what_is_written_down_in_between_is_not_copied_again(
 
     with (
         pytest.raises(OSError, match="power"),
-        here.shelved(source, Prints(storage, files), fails, tally),
+        here.shelved(source, FileDigests(storage, files), fails, tally),
     ):
         raise AssertionError("it was not whole")
     assert bring(here, source, storage)[1] == 2  # Four of the five were written down.
@@ -338,7 +343,7 @@ def test_an_attempt_reads_its_nodes_copies(tmp_path: Path, storage: LocalStorage
     spec = with_weights(spec_of(tmp_path), str(base))
     said: list[str] = []
     folder = Path(spec.data_root) / "needles/glitch"
-    with staged(spec, storage, Place(), said.append) as found:
+    with staged(spec, storage, WorkerRank(), said.append) as found:
         copy = found.of(folder)
         assert copy.is_relative_to(tmp_path / "node") and copy != folder
         assert sorted(path.name for path in copy.rglob("*.mp4")) == ["v1.mp4", "v2.mp4"]
@@ -354,16 +359,16 @@ def test_what_lies_here_already_is_read_where_it_lies(
     tmp_path: Path, storage: LocalStorage
 ) -> None:
     stage = Stage(folder=str(tmp_path / "node"))
-    with staged(spec_of(tmp_path, stage=stage), storage, Place(), quiet) as found:
+    with staged(spec_of(tmp_path, stage=stage), storage, WorkerRank(), quiet) as found:
         assert found.weights is None and found.folders == {}
     assert not (tmp_path / "node/items").exists()
-    with staged(spec_of(tmp_path, stage=None), storage, Place(), quiet) as found:
+    with staged(spec_of(tmp_path, stage=None), storage, WorkerRank(), quiet) as found:
         assert found.folders == {}
 
 
 def test_without_room_it_is_read_where_it_lies(tmp_path: Path, storage: LocalStorage) -> None:
     stage = Stage(folder=str(tmp_path / "node"), everything=True, most_gib=1e-9)
-    with staged(spec_of(tmp_path, stage=stage), storage, Place(), quiet) as found:
+    with staged(spec_of(tmp_path, stage=stage), storage, WorkerRank(), quiet) as found:
         assert found.folders == {}
 
 
@@ -380,7 +385,7 @@ def test_ranks_wait_for_their_own_node_and_for_the_others(
         if len(waits) == 2:
             storage.put(keys.staged(1), {"weights": "/node/1"})
 
-    second = Place(rank=3, local_rank=1, node_rank=1, nodes=2)
+    second = WorkerRank(rank=3, local_rank=1, node_rank=1, nodes=2)
     with staged(spec, storage, second, tell) as found:
         assert found.weights == "/node/1"
     assert waits == [
@@ -393,7 +398,7 @@ def test_ranks_wait_for_their_own_node_and_for_the_others(
 def test_who_waits_ends_when_another_node_fails(tmp_path: Path, storage: LocalStorage) -> None:
     spec, keys = spec_of(tmp_path), AttemptKeys("r", 1)
     storage.put(keys.exit, {"finished": False})
-    other = Place(rank=1, local_rank=1, nodes=1)
+    other = WorkerRank(rank=1, local_rank=1, nodes=1)
     with (
         pytest.raises(InfrastructureError, match="another node"),
         staged(spec, storage, other, quiet),
@@ -446,7 +451,7 @@ def test_a_hub_repository_is_found_in_the_nodes_cache(
 ) -> None:
     spec = with_weights(spec_of(tmp_path), "lab/base")
     with ExitStack() as stack:
-        found = stack.enter_context(staged(spec, storage, Place(), quiet))
+        found = stack.enter_context(staged(spec, storage, WorkerRank(), quiet))
         assert found.weights is not None
         copy = Path(found.weights) / "model.safetensors"
         assert copy.read_bytes() == b"weights" and not copy.is_symlink()
@@ -482,11 +487,11 @@ def test_the_folder_is_the_nodes_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_prints_of_two_writers_stand_side_by_side(tmp_path: Path, storage: LocalStorage) -> None:
     source = source_in(tmp_path, {"a": b"1", "b": b"2"})
-    first, second = Prints(storage, source.folder), Prints(storage, source.folder)
+    first, second = FileDigests(storage, source.folder), FileDigests(storage, source.folder)
     stat = (source.folder / "a").stat()
-    first.note({"a": prints.Print(stat.st_size, stat.st_mtime_ns, "x")})
-    second.note({"b": prints.Print(1, 1, "y")})
-    third = Prints(storage, source.folder)
+    first.note({"a": prints.FileDigest(stat.st_size, stat.st_mtime_ns, "x")})
+    second.note({"b": prints.FileDigest(1, 1, "y")})
+    third = FileDigests(storage, source.folder)
     assert third.known("a", stat) == "x"
     assert third.known("b", (source.folder / "b").stat()) is None  # It has changed since.
 

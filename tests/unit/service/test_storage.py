@@ -7,7 +7,12 @@ import pytest
 
 from ntlbg_service.domain.launch import CheckpointMarker, MetricLine, to_json
 from ntlbg_service.storage.confined import LeavesStorageError
-from ntlbg_service.storage.local import AlreadyWrittenError, DamagedError, LocalStorage, take_away
+from ntlbg_service.storage.local import (
+    AlreadyWrittenError,
+    CorruptRecordError,
+    LocalStorage,
+    delete_atomically,
+)
 from ntlbg_service.storage.records import read_record, read_records
 
 
@@ -97,14 +102,16 @@ def test_what_lies_below_the_root_may_be_named_in_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "[" * 100_000, "\xff"])
 def test_an_object_that_is_none_is_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(DamagedError, match=r"^storage: x.json "):
+    with pytest.raises(CorruptRecordError, match=r"^storage: x.json "):
         LocalStorage(tmp_path).get("x.json")
 
 
 def test_an_object_of_another_kind_is_damaged(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     storage.put("x.json", {"attempt": "one"})
-    with pytest.raises(DamagedError, match=r"^storage: x.json: attempt: must be a valid integer"):
+    with pytest.raises(
+        CorruptRecordError, match=r"^storage: x.json: attempt: must be a valid integer"
+    ):
         read_record(storage, CheckpointMarker, "x.json")
     assert read_record(storage, CheckpointMarker, "y.json") is None
 
@@ -125,7 +132,7 @@ def test_of_a_link_the_link_is_taken_away(tmp_path: Path) -> None:
     (kept / "file").touch()
     link = tmp_path / "link"
     link.symlink_to(kept)
-    take_away(link)
+    delete_atomically(link)
     assert not link.is_symlink()
     assert (kept / "file").is_file()
 

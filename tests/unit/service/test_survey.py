@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.controller.oom_fallback import Ground
+from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.nodes.ray_nodes import ray_nodes
-from ntlbg_service.nodes.survey import Seen, Survey
+from ntlbg_service.nodes.survey import InventoryRefresher, NodeSnapshot
 from tests.builders import SUITE, Service, new_run
 
 
-def seen(*names: str) -> Seen:
+def seen(*names: str) -> NodeSnapshot:
     group = NodeGroup(profile="cpu", gpus=1, nodes=len(names), cores=2, names=names)
     inventory = Inventory(name="cluster", groups=(group,))
-    return Seen(inventory, {name: f"id-{name}" for name in names})
+    return NodeSnapshot(inventory, {name: f"id-{name}" for name in names})
 
 
 class Cluster:
@@ -31,19 +31,19 @@ class Cluster:
         self.now = 0.0
         self.reads = 0
 
-    def read(self) -> Seen:
+    def read(self) -> NodeSnapshot:
         self.reads += 1
         if self.names is None:
             raise InfrastructureError("away")
         return seen(*self.names)
 
-    def ground(self) -> Ground:
+    def ground(self) -> ClusterView:
         first = self.read()
-        survey = Survey(self.read, lambda: self.now, every=30.0)
-        return Ground(inventory=first.inventory, ray_ids=first.ray_ids, survey=survey)
+        survey = InventoryRefresher(self.read, lambda: self.now, every=30.0)
+        return ClusterView(inventory=first.inventory, ray_ids=first.ray_ids, survey=survey)
 
 
-def names(ground: Ground) -> list[str]:
+def names(ground: ClusterView) -> list[str]:
     return [node.name for node in ground.inventory.nodes()]
 
 
@@ -53,7 +53,7 @@ def test_nodes_are_read_anew_when_they_are_old_or_in_doubt() -> None:
     assert ground.look_again() == ""
     cluster.names = ("b", "c")
     assert ground.look_again() == "" and names(ground) == ["a"]
-    ground.doubt()
+    ground.invalidate()
     assert ground.look_again() == "b came, c came, a went"
     cluster.names = ("c",)
     cluster.now = 29.9

@@ -23,7 +23,7 @@ from ntlbg_service.cli.logs import print_log
 from ntlbg_service.domain.control_characters import neutral
 from ntlbg_service.process.terminal import neutral_output
 from ntlbg_service.storage.layout import AttemptKeys
-from ntlbg_service.storage.local import DamagedError, LocalStorage
+from ntlbg_service.storage.local import CorruptRecordError, LocalStorage
 from ntlbg_service.tracking import limits
 
 STEERING = (
@@ -160,7 +160,7 @@ def test_a_log_is_shown_without_colours_and_escapes(tmp_path: Path) -> None:
     log.unlink()
     assert print_log(storage, keys, 0) == 0
     os.mkfifo(log)
-    with pytest.raises(DamagedError, match=r"driver.log: is no file"):
+    with pytest.raises(CorruptRecordError, match=r"driver.log: is no file"):
         print_log(storage, keys, 0)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.scheduling.caps import Caps
-from ntlbg_service.domain.states import AttemptState, RunState, Wanted
+from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.domain.users import NotAllowedError
 from ntlbg_service.ledger.backup import back_up
 from ntlbg_service.ledger.ledger import Ledger
@@ -71,9 +71,9 @@ def test_a_run_is_whose_who_submitted_it(ledger: Ledger) -> None:
 
 
 WISHES: dict[str, Callable[[Ledger, str], object]] = {
-    "cancel": lambda ledger, run_id: ledger.request(run_id, Wanted.CANCEL, "bob"),
-    "pause": lambda ledger, run_id: ledger.request(run_id, Wanted.PAUSE, "bob"),
-    "resume": lambda ledger, run_id: ledger.request(run_id, Wanted.RUN, "bob"),
+    "cancel": lambda ledger, run_id: ledger.request(run_id, DesiredState.CANCEL, "bob"),
+    "pause": lambda ledger, run_id: ledger.request(run_id, DesiredState.PAUSE, "bob"),
+    "resume": lambda ledger, run_id: ledger.request(run_id, DesiredState.RUN, "bob"),
     "move": lambda ledger, run_id: ledger.prioritise(run_id, 5, "bob"),
     "replace": lambda ledger, _: ledger.submit(BOBS, [new_run(code="c2")]),
 }
@@ -82,7 +82,7 @@ WISHES: dict[str, Callable[[Ledger, str], object]] = {
 @pytest.mark.parametrize("doing", WISHES)
 def test_the_ledger_refuses_wishes_for_runs_of_others(ledger: Ledger, doing: str) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
-    ledger.request(run_id, Wanted.PAUSE, "ada")
+    ledger.request(run_id, DesiredState.PAUSE, "ada")
     before = ledger.run(run_id), ledger.events_of(run_id), ledger.names()
     refused = rf"{run_id}.* is ada's: only ada may {doing} it, not bob; 'ntlbg users add-operator'"
     with pytest.raises(NotAllowedError, match=refused):
@@ -97,7 +97,7 @@ def test_only_its_owner_or_an_operator_repeats_a_run_and_it_stays_the_owners(
     ledger: Ledger,
 ) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
-    ledger.request(run_id, Wanted.CANCEL, "ada")
+    ledger.request(run_id, DesiredState.CANCEL, "ada")
     with pytest.raises(NotAllowedError, match="only ada may repeat it, not bob"):
         ledger.requeue(run_id, "bob")
     assert len(ledger.names()) == 1
@@ -112,9 +112,9 @@ def test_what_was_stopped_is_stopped_for_who_might(ledger: Ledger) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
     attempt = ledger.start_attempt(ledger.run(run_id), new_run().fits[0], None, "local", "")
     with pytest.raises(NotAllowedError):
-        ledger.request(run_id, Wanted.CANCEL, "bob")
+        ledger.request(run_id, DesiredState.CANCEL, "bob")
     assert ledger.wished() == ()
-    ledger.request(run_id, Wanted.CANCEL, "ada")
+    ledger.request(run_id, DesiredState.CANCEL, "ada")
     assert [run.run_id for run in ledger.wished()] == [run_id]
     ended = ledger.end_attempt(attempt, AttemptState.INTERRUPTED, RunState.QUEUED)
     assert ended is RunState.CANCELLED

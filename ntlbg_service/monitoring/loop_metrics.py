@@ -14,7 +14,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 """Upper bounds of the histograms."""
 
 
-class Vitals:
+class LoopMetrics:
     """What the loop has done so far."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.choice import chosen
 from ntlbg_service.executors.dashboard import VERSION, Dashboard
-from ntlbg_service.monitoring.snapshot import Ask
+from ntlbg_service.monitoring.snapshot import HealthCheck
 from ntlbg_service.storage.local import LocalStorage
 
 
-def asks_of(
+def health_checks(
     storage: LocalStorage, environment: Mapping[str, str], executor: str | None
-) -> dict[str, Ask]:
+) -> dict[str, HealthCheck]:
     """By name: storage, and the cluster where there is one."""
     return {
         "storage": lambda: write_in(storage),
