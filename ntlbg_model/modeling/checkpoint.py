@@ -97,7 +97,8 @@ def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
     """A base model with the adapters in `folder`."""
     with _named(folder):
         check_checkpoint(folder, ADAPTERS)
-        named = json.loads((folder / ADAPTER).read_text())["base_model_name_or_path"]
+        said = json.loads((folder / ADAPTER).read_text())
+        named = said.get("base_model_name_or_path") if isinstance(said, dict) else None
         backbone = _loaded(base or _base_name(named), device)
         with warnings.catch_warnings():
             # peft 0.21 asks for a property that transformers 5.23 has renamed.

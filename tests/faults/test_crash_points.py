@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.schedules import LEASE, Died, a_life
 
-SHORT, LONG = 60, 2000
+SHORT, LONG = 20, 2000
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

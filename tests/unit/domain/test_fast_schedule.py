@@ -15,11 +15,16 @@ from tests.unit.domain.made_up_jobs import a_fit
 from tests.unit.domain.plain_schedule import plain_look_ahead, plain_turns
 
 HISTORIES = 1200
-PARTS = [range(part, HISTORIES, 4) for part in range(4)]
+PARTS = [
+    pytest.param(
+        range(part, HISTORIES, 4), marks=[pytest.mark.long] if part else [], id=f"part {part}"
+    )
+    for part in range(4)
+]
 DEPTHS = (0, 1, 3, 1000)
 
 
-@pytest.mark.parametrize("seeds", PARTS, ids=lambda seeds: f"part {seeds.start}")
+@pytest.mark.parametrize("seeds", PARTS)
 def test_it_decides_as_the_plain_one(seeds: Sequence[int]) -> None:
     waited = filled = 0
     for seed in seeds:
@@ -88,7 +93,7 @@ def a_crowd(draw: Random) -> tuple[list[Job], Cluster]:
     return jobs, Cluster(nodes=nodes, running=running)
 
 
-@pytest.mark.parametrize("seeds", PARTS, ids=lambda seeds: f"part {seeds.start}")
+@pytest.mark.parametrize("seeds", PARTS)
 def test_it_decides_as_the_plain_one_where_gangs_crowd(seeds: Sequence[int]) -> None:
     together = 0
     for seed in seeds:

@@ -15,10 +15,15 @@ from ntlbg_service.domain.scheduling.turn import head_apart, in_turns, queue_pos
 from tests.unit.domain.made_up_histories import a_history, off_by_a_factor, watched
 
 HISTORIES = 2000
-"""Of each kind, in four parts."""
-PARTS = [range(part, HISTORIES, 4) for part in range(4)]
+"""Of each kind, in four parts; one of them is in `make test`."""
+PARTS = [
+    pytest.param(
+        range(part, HISTORIES, 4), marks=[pytest.mark.long] if part else [], id=f"part {part}"
+    )
+    for part in range(4)
+]
 
-each_part = pytest.mark.parametrize("seeds", PARTS, ids=lambda seeds: f"part {seeds.start}")
+each_part = pytest.mark.parametrize("seeds", PARTS)
 
 
 def ahead_of(one: Job, other: Job) -> bool:

@@ -312,6 +312,7 @@ def measured(options: Config, backbone: Backbone, videos: Rendered) -> tuple[flo
     return sum(recalls) / len(recalls), sum(right) / len(right)
 
 
+@pytest.mark.long
 def test_the_selector_learns_to_find_what_is_asked_about(tmp_path: Path):
     seen, unseen = Rendered(11, 8, 8), Rendered(12, 6, 4)
     options = Config(

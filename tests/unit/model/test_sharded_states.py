@@ -52,7 +52,7 @@ def stand(rank: int, folder: str, sharded: bool) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("sharded", [True, False])
+@pytest.mark.parametrize("sharded", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_states_are_torchs_own(tmp_path: Path, sharded: bool) -> None:
     spawn(stand, (str(tmp_path), sharded), nprocs=WORKERS)
     number = sum(weight.numel() for weight in model().parameters())

@@ -121,7 +121,7 @@ def saved_by(folder: Path, way: Way) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "way",
     [
-        pytest.param(Way(workers=1, stage=2), id="ZeRO-2"),
+        pytest.param(Way(workers=1, stage=2), id="ZeRO-2", marks=pytest.mark.long),
         pytest.param(Way(stage=3), id="ZeRO-3", marks=pytest.mark.long),
     ],
 )

@@ -136,6 +136,7 @@ def test_degraded_pairs_look_alike(pairs: torch.Tensor):
     assert 0 < float((worn.float() - pairs[:8].float()).abs().mean()) < 12
 
 
+@pytest.mark.long
 def test_the_same_seed_builds_the_same_weights(tmp_path: Path):
     recipe = Recipe(
         pool_videos=3,

@@ -46,8 +46,8 @@ def test_a_real_step_takes_what_was_traced(case: Config, step: Step) -> None:
     [
         (64, 1, 20.7, 17.3, 61.8, 58.0),
         (256, 1, 34.5, 21.1, 65.2, 59.3),
-        (256, 2, 53.1, 26.3, 84.0, 61.9),
-        (512, 1, 52.9, 26.2, 83.7, 61.9),
+        pytest.param(256, 2, 53.1, 26.3, 84.0, 61.9, marks=pytest.mark.long),
+        pytest.param(512, 1, 52.9, 26.2, 83.7, 61.9, marks=pytest.mark.long),
         pytest.param(1024, 1, 89.6, 36.4, 120.9, 67.0, marks=pytest.mark.long),
         pytest.param(1024, 2, 163.3, 57.0, 195.5, 77.5, marks=pytest.mark.long),
     ],
@@ -80,8 +80,15 @@ def test_a_trace_and_the_closed_form_count_the_same_things(batch: int) -> None:
     assert traced.total == pytest.approx(closed.total, rel=0.03)
 
 
-@pytest.mark.parametrize("tuning", ["lora", "full"])
-@pytest.mark.parametrize("checkpointing", [True, False])
+@pytest.mark.parametrize(
+    ("tuning", "checkpointing"),
+    [
+        ("lora", False),
+        ("full", True),
+        pytest.param("lora", True, marks=pytest.mark.long),
+        pytest.param("full", False, marks=pytest.mark.long),
+    ],
+)
 def test_a_shallow_trace_stands_for_the_whole_depth(
     tuning: str, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

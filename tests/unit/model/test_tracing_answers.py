@@ -70,7 +70,7 @@ def test_many_questions_of_long_videos_take_more_than_training() -> None:
     assert run_footprint(asked, crowd).total > 1.5 * training_footprint(asked, HALF).total
 
 
-@pytest.mark.parametrize("questions", [1, 8])
+@pytest.mark.parametrize("questions", [1, pytest.param(8, marks=pytest.mark.long)])
 def test_a_run_is_traced_where_it_takes_the_most(questions: int) -> None:
     asked, step = seven_billion(64), replace(HALF, questions=questions)
     either = (trace_step(asked, step), trace_answers(asked, step))

@@ -107,7 +107,14 @@ def test_a_suite_without_results_still_renders() -> None:
     Page(html)
 
 
-@pytest.mark.parametrize("metric", list(MEASURES))
+SOME = ("accuracy", "seconds_per_question")
+"""More of the better, and less of it; the rest is in `make test-all`."""
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [pytest.param(each, marks=[] if each in SOME else [pytest.mark.long]) for each in MEASURES],
+)
 def test_a_report_by_any_measure_is_whole(metric: Metric) -> None:
     html = render_report(compare(replace(made_up.suite(), metric=metric)), made_up.provenance())
     Page(html)

@@ -126,16 +126,27 @@ def test_a_later_entry_of_a_run_tells_what_was_refused_before(home: Home) -> Non
     [
         json_answer(500, {"error_code": "INTERNAL_ERROR", "message": "x"}),
         json_answer(401, {"message": "who are you"}),
-        json_answer(403, {"error_code": "PERMISSION_DENIED", "message": "no"}),
-        json_answer(429, {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slower"}),
+        pytest.param(
+            json_answer(403, {"error_code": "PERMISSION_DENIED", "message": "no"}),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            json_answer(429, {"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slower"}),
+            marks=pytest.mark.long,
+        ),
         json_answer(200, {"experiments": 5}),
-        json_answer(200, {"experiment": 5, "run": 5, "experiments": [5]}),
-        json_answer(400, {"error_code": ["x"], "message": {}}),
+        pytest.param(
+            json_answer(200, {"experiment": 5, "run": 5, "experiments": [5]}),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            json_answer(400, {"error_code": ["x"], "message": {}}), marks=pytest.mark.long
+        ),
         Answer(200, b"<html>\x1b[31mlog in</html>"),
-        Answer(404, b"<html>no such page</html>"),
-        Answer(200, b'{"experiments": [', length=10_000),
+        pytest.param(Answer(404, b"<html>no such page</html>"), marks=pytest.mark.long),
+        pytest.param(Answer(200, b'{"experiments": [', length=10_000), marks=pytest.mark.long),
         Answer(307, b"", {"Location": "http://127.0.0.1:9/"}),
-        Answer(0, b"", raw=b""),
+        pytest.param(Answer(0, b"", raw=b""), marks=pytest.mark.long),
     ],
 )
 def test_what_is_wrong_with_the_server_waits_and_is_said(home: Home, wrong: Answer) -> None:
@@ -216,7 +227,7 @@ def test_what_was_posted_again_while_it_was_refused_is_tried_again(home: Home) -
     assert [entry.id for entry in ledger.unsent()] == [read.id]
 
 
-@pytest.mark.parametrize("time", ["NaN", "1e999", "-1e999", "1e300", "-5"])
+@pytest.mark.parametrize("time", ["NaN", "1e999", "-5"])
 def test_a_metric_line_whose_time_is_none_holds_up_nothing(home: Home, time: str) -> None:
     keys = AttemptKeys(home.ids[0], 1)
     path = home.service.storage.path(keys.metrics)
@@ -315,7 +326,7 @@ def test_the_end_of_run_says_what_mlflow_lacks(home: Home) -> None:
     assert untold(ledger, SUITE.key) is None
 
 
-@pytest.mark.parametrize("name", ["ada's suite", 'ada\'s "suite"', "a\\", "100%", "é名", 'a"b'])
+@pytest.mark.parametrize("name", ["ada's suite", 'a"b\\', "100% é名"])
 def test_a_suite_of_any_name_is_told(tmp_path: Path, stub: MlflowStub, name: str) -> None:
     suite = NewSuite(key=name, name=name, description="", submitter="ada", spec={})
     home = a_home(tmp_path, stub, 1, suite)
