@@ -4,8 +4,8 @@ import heapq
 from collections.abc import Sequence
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.scheduling.board import ResourceRequest, has_room, request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.scheduling.reservations import ResourceRequest, has_room, request_of
 
 
 class Free:

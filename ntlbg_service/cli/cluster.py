@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.completing import complete_drained, complete_node
+from ntlbg_service.cli.completers import complete_drained, complete_node
 from ntlbg_service.cli.gpus import gpus
 from ntlbg_service.cli.label import label
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ command.add_command(label)
 def drain(node: str, reason: str, inventory: "Path | None", workspace: Workspace) -> None:
     """Start nothing new on NODE; what runs there goes on to its end."""
     from ntlbg_service.cli.acting import actor
-    from ntlbg_service.cli.ground import choose_inventory
+    from ntlbg_service.cli.inventory_choice import choose_inventory
     from ntlbg_service.cli.options import open_ledger
     from ntlbg_service.domain.errors import UserError, nearest
     from ntlbg_service.process.wakeup import notify

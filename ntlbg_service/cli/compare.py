@@ -14,8 +14,8 @@ from ntlbg_service.cli.options import (
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.cli.place import pasteable
-from ntlbg_service.cli.words import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.ground import choose_ground
+from ntlbg_service.cli.inventory_choice import choose_ground
 from ntlbg_service.cli.notify import notify_options, read_states, read_webhook
 from ntlbg_service.cli.options import caps_option, open_ledger, read_caps, workspace_options
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.cli.staging import stage_options
-from ntlbg_service.cli.words import FILE
 from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.retention import KEPT
 from ntlbg_service.process.redaction import redacted

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.process.workspace import Workspace
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def upgrade(workspace: Workspace) -> None:
 def check(workspace: Workspace) -> None:
     """Say what is in the ledger and whether it is sound; exit code 4 where it is not."""
     from ntlbg_service.domain.errors import InfrastructureError
-    from ntlbg_service.ledger.checking import check as look
     from ntlbg_service.ledger.database import shown
+    from ntlbg_service.ledger.integrity import check as look
 
     with _as_it_is(workspace) as engine:
         found = look(engine)

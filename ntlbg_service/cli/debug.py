@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.completing import complete_run
+from ntlbg_service.cli.completers import complete_run
 from ntlbg_service.cli.options import workspace_options
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.cli.targets import existing_ledger, run_of
-from ntlbg_service.cli.words import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.inventory_choice import known_kinds
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.place import pasteable
 from ntlbg_service.process.redaction import redacted

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ntlbg_service.cli.completing import complete_run
+from ntlbg_service.cli.completers import complete_run
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import caps_option, read_caps, workspace_options
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.targets import existing_ledger, run_of
-from ntlbg_service.cli.words import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _print_wait(
     console: "Console", ledger: "Ledger", run: "Run", inventory: "Path | None", caps: "Caps"
 ) -> None:
     from ntlbg_service.cli.explanation import say
-    from ntlbg_service.cli.ground import choose_inventory
+    from ntlbg_service.cli.inventory_choice import choose_inventory
     from ntlbg_service.cli.plan_words import duration
     from ntlbg_service.controller.waiting import reasons_to_wait
 
@@ -147,7 +147,7 @@ def _measured(
     from ntlbg_service.domain.memory_words import against
     from ntlbg_service.results.attempts import damage, read_exit
     from ntlbg_service.storage.layout import AttemptKeys
-    from ntlbg_service.storage.records import read_intact
+    from ntlbg_service.storage.typed_records import read_intact
 
     keys = AttemptKeys(attempt.run_id, attempt.number)
     record = read_exit(storage, keys)

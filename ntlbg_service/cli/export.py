@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from ntlbg_service.cli.completing import complete_run
+from ntlbg_service.cli.completers import complete_run
 from ntlbg_service.cli.options import outside_home, workspace_options
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.cli.targets import existing_ledger, run_of
-from ntlbg_service.cli.words import FILE
 from ntlbg_service.domain.commands import command as named
 from ntlbg_service.process.workspace import Workspace
 
@@ -25,7 +25,7 @@ def command(run: str, folder: Path, step: int | None, workspace: Workspace) -> N
     the model of the best trial.
     """
     from ntlbg_model.backbone.model import BackboneError
-    from ntlbg_service.cli.byte_words import bytes_in_words
+    from ntlbg_service.cli.formatting import bytes_in_words
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.maintenance.export import export
     from ntlbg_service.storage.local import LocalStorage

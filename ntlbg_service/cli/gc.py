@@ -44,7 +44,7 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     whose marker cannot be understood stays too, and is named. It is safe beside a controller; the
     frame cache is left alone while anything runs.
     """
-    from ntlbg_service.cli.byte_words import bytes_in_words
+    from ntlbg_service.cli.formatting import bytes_in_words
     from ntlbg_service.cli.targets import existing_ledger
     from ntlbg_service.maintenance.garbage_collection import Found, find_reclaimable
     from ntlbg_service.storage.local import LocalStorage
@@ -88,7 +88,7 @@ def _say(words: str) -> None:
 
 def _list(found: "Sequence[Reclaimable]") -> None:
     """A line for each thing of a run, largest first; caches are only counted."""
-    from ntlbg_service.cli.byte_words import bytes_in_words
+    from ntlbg_service.cli.formatting import bytes_in_words
 
     for litter in sorted(found, key=lambda each: -each.size):
         if litter.run:

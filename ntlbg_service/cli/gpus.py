@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ntlbg_service.cli.ground import autoscaler_option, known_kinds
+from ntlbg_service.cli.inventory_choice import autoscaler_option, known_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ def label(kind: str | None) -> None:
     runs should not be given: GPUs that are sick, busy or of another kind, and whole cards that
     have MIG slices.
     """
-    from ntlbg_service.cli.ground import known_kinds
+    from ntlbg_service.cli.inventory_choice import known_kinds
     from ntlbg_service.domain.hardware.node_label import start_words
     from ntlbg_service.domain.hardware.profiles import profile_named
     from ntlbg_service.nodes.inventory import read_node

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.completing import complete_run
+from ntlbg_service.cli.completers import complete_run
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, run_of
 from ntlbg_service.domain.commands import command as named

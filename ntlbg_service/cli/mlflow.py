@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.completing import complete_any, complete_suite
+from ntlbg_service.cli.completers import complete_any, complete_suite
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.refused import counted, print_refused
 from ntlbg_service.cli.targets import existing_ledger, suites_of, targets_of

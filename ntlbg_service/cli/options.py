@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ntlbg_service.cli.completing import complete_group, complete_scale, complete_variant
+from ntlbg_service.cli.completers import complete_group, complete_scale, complete_variant
 from ntlbg_service.cli.crash import Invocation
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.cli.place import remember
-from ntlbg_service.cli.words import FILE
 from ntlbg_service.process.permissions import following, refused
 from ntlbg_service.process.workspace import Workspace
 

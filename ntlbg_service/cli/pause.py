@@ -3,7 +3,7 @@
 import click
 
 from ntlbg_service.cli.acting import mine_option
-from ntlbg_service.cli.completing import complete_any
+from ntlbg_service.cli.completers import complete_any
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.process.workspace import Workspace
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from ntlbg_service.cli.ground import autoscaler_option, choose_inventory, grown
+from ntlbg_service.cli.inventory_choice import autoscaler_option, choose_inventory, grown
 from ntlbg_service.cli.options import load_selection, selection_options, workspace_options
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.process.workspace import Workspace
 
 

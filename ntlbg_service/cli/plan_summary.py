@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from ntlbg_service.cli.byte_words import bytes_in_words
+from ntlbg_service.cli.formatting import bytes_in_words
 from ntlbg_service.cli.place import pasteable
 from ntlbg_service.cli.plan_words import duration, number
 from ntlbg_service.domain.fitting.calibration import said

@@ -3,9 +3,9 @@
 import click
 
 from ntlbg_service.cli.acting import actor, allowed, mine_option
-from ntlbg_service.cli.completing import complete_any
+from ntlbg_service.cli.completers import complete_any
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.words import PRIORITY
+from ntlbg_service.cli.param_types import PRIORITY
 from ntlbg_service.process.workspace import Workspace
 
 

@@ -3,11 +3,11 @@
 import click
 
 from ntlbg_service.cli.acting import actor, allowed, mine_option
-from ntlbg_service.cli.completing import complete_any
+from ntlbg_service.cli.completers import complete_any
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import max_hours_option, workspace_options
+from ntlbg_service.cli.param_types import PRIORITY
 from ntlbg_service.cli.targets import existing_ledger
-from ntlbg_service.cli.words import PRIORITY
 from ntlbg_service.process.wakeup import notify
 from ntlbg_service.process.workspace import Workspace
 

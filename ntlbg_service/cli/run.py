@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ntlbg_service.cli.ground import choose_ground
+from ntlbg_service.cli.inventory_choice import choose_ground
 from ntlbg_service.cli.options import (
     load_selection,
     max_hours_option,
@@ -14,8 +14,8 @@ from ntlbg_service.cli.options import (
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.cli.staging import stage_options
-from ntlbg_service.cli.words import FILE
 from ntlbg_service.process.workspace import Workspace
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ntlbg_service.cli.completing import complete_any
+from ntlbg_service.cli.completers import complete_any
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.refused import print_hint
 from ntlbg_service.cli.targets import existing_ledger, targets_of
@@ -128,7 +128,7 @@ def _print_suites(
 
 
 def _print_planned(ledger: "Ledger", shown: "Sequence[RunSummary]", in_json: bool) -> None:
-    from ntlbg_service.cli.planned import as_json, compared, print_compared
+    from ntlbg_service.cli.plan_vs_actual import as_json, compared, print_compared
 
     runs = ledger.runs([run.run_id for run in shown]).values()
     keys = dict.fromkeys(run.suite_key for run in runs)

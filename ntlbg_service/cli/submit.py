@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ntlbg_service.cli.ground import choose_inventory
+from ntlbg_service.cli.inventory_choice import choose_inventory
 from ntlbg_service.cli.leader import who_drives
 from ntlbg_service.cli.options import (
     load_selection,
@@ -15,8 +15,8 @@ from ntlbg_service.cli.options import (
     selection_options,
     workspace_options,
 )
+from ntlbg_service.cli.param_types import FILE, PRIORITY
 from ntlbg_service.cli.place import pasteable
-from ntlbg_service.cli.words import FILE, PRIORITY
 from ntlbg_service.domain.commands import command as named
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.process.wakeup import notify

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.ground import choose_ground
+from ntlbg_service.cli.inventory_choice import choose_ground
 from ntlbg_service.cli.options import open_ledger, workspace_options
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -71,7 +71,7 @@ def _names(ledger: "Ledger", word: str) -> tuple[RunName, ...]:
 
 def _key_of(word: str) -> str:
     """A suite's file stands for its key at its own scale."""
-    from ntlbg_service.cli.ground import known_kinds
+    from ntlbg_service.cli.inventory_choice import known_kinds
     from ntlbg_service.config_files.loader import load_suite
 
     path = Path(word)

@@ -4,7 +4,7 @@ import time
 
 import click
 
-from ntlbg_service.cli.completing import complete_suite
+from ntlbg_service.cli.completers import complete_suite
 from ntlbg_service.cli.options import workspace_options
 from ntlbg_service.cli.targets import existing_ledger, suite_of
 from ntlbg_service.process.workspace import Workspace

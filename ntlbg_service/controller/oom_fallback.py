@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
+from ntlbg_service.domain.fitting.fallbacks import OomFallback, next_fit
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.fitting.ladder import OomFallback, next_fit
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.hardware.profiles import DeviceOffer
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.scheduling.board import ReservationTable, request_of
+from ntlbg_service.domain.scheduling.reservations import ReservationTable, request_of
 from ntlbg_service.ledger.records import Attempt, Run
-from ntlbg_service.nodes.survey import InventoryRefresher, changed
+from ntlbg_service.nodes.inventory_refresher import InventoryRefresher, changed
 
 
 @dataclass(kw_only=True)

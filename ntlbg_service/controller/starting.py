@@ -22,7 +22,7 @@ from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results.attempt_outcome import keys_of
 from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.storage.local import CorruptRecordError
-from ntlbg_service.storage.records import read_record
+from ntlbg_service.storage.typed_records import read_record
 
 AT_ONCE = 32
 """Runs whose intents to start are written together. They are launched one after another, and the

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ntlbg_service.domain.fitting.fallbacks import OomFallback
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.fitting.ladder import OomFallback
 
 
 class FailureClass(StrEnum):

@@ -14,7 +14,7 @@ from ntlbg_service.domain.launch import WorkerLocation
 from ntlbg_service.executors.nvml import compute_processes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.records import read_intact
+from ntlbg_service.storage.typed_records import read_intact
 
 BACK_SECONDS = 10.0
 """How long a stop waits for the memory. Ray's report of a node is up to five seconds old."""

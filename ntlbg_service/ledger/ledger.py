@@ -1,18 +1,18 @@
 """The ledger, whole. Each operation is one transaction; intent is written before side effects."""
 
+from ntlbg_service.ledger.attempt_ends import Ending
+from ntlbg_service.ledger.attempt_intervals import Holding
+from ntlbg_service.ledger.attempt_starts import Starting
 from ntlbg_service.ledger.database import is_sqlite
 from ntlbg_service.ledger.draining import Draining
-from ntlbg_service.ledger.ending import Ending
-from ntlbg_service.ledger.figures import Counting
-from ntlbg_service.ledger.holding import Holding
 from ntlbg_service.ledger.leadership import Leadership
 from ntlbg_service.ledger.listing import Listing
 from ntlbg_service.ledger.news import PostgresNews
 from ntlbg_service.ledger.queries import Queries
-from ntlbg_service.ledger.starting import Starting
+from ntlbg_service.ledger.run_requests import Wishes
+from ntlbg_service.ledger.stats import Counting
 from ntlbg_service.ledger.submitting import Submitting
 from ntlbg_service.ledger.transactions import Term
-from ntlbg_service.ledger.wishes import Wishes
 
 
 class Ledger(

@@ -9,10 +9,10 @@ from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.listing import in_pieces
-from ntlbg_service.ledger.lives import GOING
 from ntlbg_service.ledger.newest import among_newest
 from ntlbg_service.ledger.records import Attempt, Event, InQueue, NewSuite, Run, Waiting
 from ntlbg_service.ledger.rows import ATTEMPT, RUN, WAITING, attempt_of, run_of, waiting_of
+from ntlbg_service.ledger.run_transitions import GOING
 from ntlbg_service.ledger.tables import attempts, events, runs, suites
 from ntlbg_service.ledger.transactions import Transactions
 

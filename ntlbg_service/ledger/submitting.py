@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from ntlbg_service.domain.run_identity import changes
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.ledger.database import insert_of
-from ntlbg_service.ledger.lives import RunTransitions
 from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.operators import Operators
 from ntlbg_service.ledger.records import NewRun, NewSuite, Submission
 from ntlbg_service.ledger.rows import fit_values
+from ntlbg_service.ledger.run_transitions import RunTransitions
 from ntlbg_service.ledger.tables import runs, suites
 
 Slot = tuple[str, str, int]

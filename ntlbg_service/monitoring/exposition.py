@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from ntlbg_model import __version__
-from ntlbg_service.ledger.figures import LedgerStats
 from ntlbg_service.ledger.schema import HEAD
+from ntlbg_service.ledger.stats import LedgerStats
 from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.monitoring.snapshot import Snapshot
 

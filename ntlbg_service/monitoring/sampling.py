@@ -9,8 +9,8 @@ from statistics import median
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.fitting.calibration import Peak
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.ledger.figures import LedgerStats
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.stats import LedgerStats
 from ntlbg_service.monitoring.snapshot import HealthCheck, Ratio, Snapshot, asked, gpus_of
 from ntlbg_service.results.peak_memory import read_peaks
 from ntlbg_service.storage.local import Storage

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.ledger.figures import Held, LedgerStats
+from ntlbg_service.ledger.stats import Held, LedgerStats
 
 HealthCheck = Callable[[], None]
 """Returns where something answers; raises InfrastructureError or OSError where not."""

@@ -15,7 +15,7 @@ from ntlbg_service.domain.diagnosis.machines import Reading
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.job_client import ENDED, ClusterAwayError, JobClient
 from ntlbg_service.nodes import probe
-from ntlbg_service.nodes.marked import answer_in, last_words
+from ntlbg_service.nodes.job_output import answer_in, last_words
 from ntlbg_service.storage.local import delete_atomically
 
 JOB_SECONDS = 150.0

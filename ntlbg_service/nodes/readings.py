@@ -21,7 +21,7 @@ from typing import Any
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.environment import cluster_driver
 from ntlbg_service.executors.job_client import ENDED, JobClient
-from ntlbg_service.nodes.marked import answer_in, last_words
+from ntlbg_service.nodes.job_output import answer_in, last_words
 from ntlbg_service.nodes.node_job import MARK
 
 HERE = Path(__file__).parent

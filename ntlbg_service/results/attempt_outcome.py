@@ -8,7 +8,7 @@ from ntlbg_service.ledger.records import Attempt, Measured
 from ntlbg_service.results.attempts import read_exit
 from ntlbg_service.storage.layout import AttemptKeys, step_of
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.records import read_intact
+from ntlbg_service.storage.typed_records import read_intact
 
 
 def keys_of(attempt: Attempt) -> AttemptKeys:

@@ -28,7 +28,7 @@ from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.files import read_whole
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import CorruptRecordError, Storage
-from ntlbg_service.storage.records import (
+from ntlbg_service.storage.typed_records import (
     damaged_lines,
     read_intact,
     read_record,

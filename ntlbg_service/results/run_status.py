@@ -13,7 +13,7 @@ from ntlbg_service.ledger.records import Attempt, Run, RunSummary
 from ntlbg_service.results.attempts import damaged_objects, hours_of, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.storage.records import read_intact, read_records
+from ntlbg_service.storage.typed_records import read_intact, read_records
 
 
 @dataclass(frozen=True, kw_only=True)

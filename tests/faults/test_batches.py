@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.ledger.checking import check
+from ntlbg_service.ledger.integrity import check
 from ntlbg_service.process.fault_points import FaultPoints
 from tests.builders import SUITE, Service, new_run
 from tests.faults.schedules import Died

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntlbg_model.config import Config
-from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.inventory_choice import known_kinds
 from ntlbg_service.config_files.json_files import read_json
 from ntlbg_service.config_files.loader import (
     load_caps,

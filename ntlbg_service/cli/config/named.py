@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_model.config import Config
-from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.inventory_choice import known_kinds
 from ntlbg_service.config_files.json_files import is_file, read_json
 from ntlbg_service.config_files.loader import load_main, load_suite
 from ntlbg_service.domain.errors import UserError, nearest

@@ -9,7 +9,7 @@ import click
 
 from ntlbg_service.cli.config.shipped import seen_from, shipped_main
 from ntlbg_service.cli.config.writing import to_text
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 
 if TYPE_CHECKING:
     from ntlbg_service.domain.published.conversion import Imported

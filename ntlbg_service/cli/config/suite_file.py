@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ntlbg_service.cli.config.shipped import seen_from
-from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.inventory_choice import known_kinds
 from ntlbg_service.config_files.json_files import read_json
 from ntlbg_service.config_files.loader import load_main, load_suite
 from ntlbg_service.domain.expansion import expand

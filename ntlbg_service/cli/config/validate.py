@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ntlbg_service.cli.completing import complete_gpu
-from ntlbg_service.cli.ground import known_kinds
+from ntlbg_service.cli.completers import complete_gpu
+from ntlbg_service.cli.inventory_choice import known_kinds
 from ntlbg_service.cli.options import workspace_options
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:

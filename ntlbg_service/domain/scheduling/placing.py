@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.scheduling.board import (
+from ntlbg_service.domain.scheduling.bound import Bound, Way
+from ntlbg_service.domain.scheduling.cluster import Cap, Interval, Job, Placement, makespan
+from ntlbg_service.domain.scheduling.reservations import (
     ReservationTable,
     ResourceRequest,
     Slot,
     request_of,
 )
-from ntlbg_service.domain.scheduling.bound import Bound, Way
-from ntlbg_service.domain.scheduling.cluster import Cap, Interval, Job, Placement, makespan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.scheduling.board import ReservationTable, request_of
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement
 from ntlbg_service.domain.scheduling.placing import (
@@ -31,7 +30,8 @@ from ntlbg_service.domain.scheduling.placing import (
     kind_of,
     place,
 )
-from ntlbg_service.domain.scheduling.turn import head_apart, in_turns
+from ntlbg_service.domain.scheduling.queue_order import head_apart, in_turns
+from ntlbg_service.domain.scheduling.reservations import ReservationTable, request_of
 
 TASTES = (
     PlacementPolicy(),

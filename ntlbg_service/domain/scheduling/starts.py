@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Placement
+from ntlbg_service.domain.scheduling.queue_order import LEVEL_HOURS, in_turns, size_of
 from ntlbg_service.domain.scheduling.schedule import DEPTH, look_ahead, something_free
-from ntlbg_service.domain.scheduling.turn import LEVEL_HOURS, in_turns, size_of
 
 NAMED = 2
 """Runs that are named where more were meant."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.runner.staging.prints import BLOCK, FileDigest, digest
+from ntlbg_service.runner.staging.file_digests import BLOCK, FileDigest, digest
 
 PART = ".part-"
 """Beginning of the name of a copy that is not whole; a kill leaves it."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import LaunchSpec, Stage, StagedNode, to_json
 from ntlbg_service.runner.checkpoints import WorkerRank
-from ntlbg_service.runner.staging.bringing import GIB, Tally, Tell
-from ntlbg_service.runner.staging.prints import FileDigests
-from ntlbg_service.runner.staging.shelf import NoRoomError, StagingCache
+from ntlbg_service.runner.staging.fetch import GIB, Tally, Tell
+from ntlbg_service.runner.staging.file_digests import FileDigests
 from ntlbg_service.runner.staging.sources import Fetch, Source, data_of, from_hub, weights_of
+from ntlbg_service.runner.staging.staging_cache import NoRoomError, StagingCache
 from ntlbg_service.storage.filesystems import network_filesystem
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage

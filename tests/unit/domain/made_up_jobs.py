@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.domain.scheduling.board import has_room, request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job
+from ntlbg_service.domain.scheduling.reservations import has_room, request_of
 
 
 def a_fit(

@@ -7,18 +7,18 @@ from typing import Self
 
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling import placing
-from ntlbg_service.domain.scheduling.board import (
+from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
+from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, makespan
+from ntlbg_service.domain.scheduling.placing import Kind, Placed, PlacementPolicy, demand, kind_of
+from ntlbg_service.domain.scheduling.queue_order import head_apart, queue_position_of
+from ntlbg_service.domain.scheduling.reservations import (
     ReservationTable,
     ResourceRequest,
     Slot,
     has_room,
     request_of,
 )
-from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, makespan
-from ntlbg_service.domain.scheduling.placing import Kind, Placed, PlacementPolicy, demand, kind_of
 from ntlbg_service.domain.scheduling.schedule import CLOSE, COMPLAINTS, LOUDER, TASTES, _add, _late
-from ntlbg_service.domain.scheduling.turn import head_apart, queue_position_of
 
 
 class PlainBoard(ReservationTable):

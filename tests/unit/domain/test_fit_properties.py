@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from ntlbg_model.config import Config, HardwareConfig, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import CONTEXT_GIB, run_footprint
 from ntlbg_model.support import zero3_incompatible
+from ntlbg_service.domain.fitting.fallbacks import next_fit
 from ntlbg_service.domain.fitting.fit import CPU_PROCESS_GIB, HOST_SHARE, Fit, Misfit, fit
-from ntlbg_service.domain.fitting.ladder import next_fit
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.hardware.profiles import PROFILES, DeviceOffer, NodeShape
-from ntlbg_service.domain.scheduling.board import has_room, request_of
+from ntlbg_service.domain.scheduling.reservations import has_room, request_of
 
 BASES = ("tiny", "Qwen/Qwen2-VL-2B-Instruct", "Qwen/Qwen2-VL-7B-Instruct")
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ntlbg_service.domain.liveness.gang import TRIES, UP_SECONDS, roll_back
 from ntlbg_service.domain.recovery import LONGEST_WAIT_SECONDS, Ended, FailureClass, decide
-from ntlbg_service.domain.scheduling.board import request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Running
+from ntlbg_service.domain.scheduling.reservations import request_of
 from ntlbg_service.domain.scheduling.schedule import schedule
 from tests.unit.domain.made_up_histories import a_history
 

@@ -8,10 +8,15 @@ from random import Random
 
 import pytest
 
-from ntlbg_service.domain.scheduling.board import request_of
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.scheduling.queue_order import (
+    head_apart,
+    in_turns,
+    queue_position_of,
+    size_of,
+)
+from ntlbg_service.domain.scheduling.reservations import request_of
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
-from ntlbg_service.domain.scheduling.turn import head_apart, in_turns, queue_position_of, size_of
 from tests.unit.domain.made_up_histories import a_history, off_by_a_factor, watched
 
 HISTORIES = 2000

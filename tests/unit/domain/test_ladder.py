@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import CONTEXT_GIB, training_footprint
+from ntlbg_service.domain.fitting.fallbacks import next_fit
 from ntlbg_service.domain.fitting.fit import Fit, fit
-from ntlbg_service.domain.fitting.ladder import next_fit
 from ntlbg_service.domain.hardware.profiles import PROFILES, NodeShape
 
 NODE = NodeShape(cores=96, host_memory_gib=512, gpus=8)

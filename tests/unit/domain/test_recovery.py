@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ntlbg_service.domain.fitting.fallbacks import OomFallback, next_fit
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.fitting.ladder import OomFallback, next_fit
 from ntlbg_service.domain.hardware.profiles import CPU, PROFILES, NodeShape
 from ntlbg_service.domain.recovery import (
     FIRST_WAIT_SECONDS,

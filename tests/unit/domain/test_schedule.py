@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from benchmarks.workloads.replay import replay
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.domain.scheduling.board import ReservationTable
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
 from ntlbg_service.domain.scheduling.cluster import (
     Cluster,
@@ -20,6 +19,7 @@ from ntlbg_service.domain.scheduling.cluster import (
     makespan,
 )
 from ntlbg_service.domain.scheduling.placing import PlacementPolicy, demand, place
+from ntlbg_service.domain.scheduling.reservations import ReservationTable
 from ntlbg_service.domain.scheduling.schedule import TASTES, look_ahead, schedule
 from tests.unit.domain.made_up_jobs import (
     a_cluster,

@@ -13,8 +13,8 @@ from ntlbg_service.cli import cli
 from ntlbg_service.domain.errors import NtlbgError, UserError
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.backup import TABLES, back_up
-from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Measured
 from ntlbg_service.ledger.restore import restore

@@ -23,8 +23,8 @@ from ntlbg_service.domain.states import (
     TransitionError,
 )
 from ntlbg_service.domain.users import NotAllowedError
-from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
 from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config

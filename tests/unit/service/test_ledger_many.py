@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, TransitionError
-from ntlbg_service.ledger.checking import check
+from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt
 from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config

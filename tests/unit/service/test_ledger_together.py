@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.ledger.checking import check
 from ntlbg_service.ledger.database import open_database
+from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import LeadershipLostError, Term
 from tests.builders import SUITE, Service, Ticks, cpu_fit, new_run, tiny_config

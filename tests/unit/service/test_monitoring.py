@@ -18,7 +18,7 @@ from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.ledger.figures import Held
+from ntlbg_service.ledger.stats import Held
 from ntlbg_service.monitoring.health_checks import health_checks, write_in
 from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.monitoring.port import STALE_SECONDS, STUCK_SECONDS, Port

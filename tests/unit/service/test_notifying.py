@@ -10,7 +10,7 @@ from ntlbg_service.controller.service import SAID_AGAIN, Service
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.states import DesiredState, RunState
 from ntlbg_service.ledger.backup import back_up
-from ntlbg_service.ledger.checking import check
+from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.notifications.notifier import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Notifier
 from ntlbg_service.notifications.webhook import Webhook

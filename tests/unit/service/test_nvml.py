@@ -144,7 +144,7 @@ def test_our_own_run_does_not_make_its_gpu_busy(library: Path) -> None:
 
 
 def test_runs_of_this_machine_see_only_gpus_that_can_be_used(library: Path) -> None:
-    look = "import os; from ntlbg_service.cli.ground import choose_ground as choose;"
+    look = "import os; from ntlbg_service.cli.inventory_choice import choose_ground as choose;"
     look += "choose(None, None); print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     seen = [

@@ -22,13 +22,16 @@ from ntlbg_model.modeling.load import load_backbone
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.launch import LaunchSpec, Stage, Work
 from ntlbg_service.runner.checkpoints import WorkerRank
-from ntlbg_service.runner.staging import bringing, copying, prints, shelf, sources
-from ntlbg_service.runner.staging.bringing import CHECK_AGAIN_SECONDS, Tally
+from ntlbg_service.runner.staging import copying, sources
+from ntlbg_service.runner.staging import fetch as bringing
+from ntlbg_service.runner.staging import file_digests as prints
+from ntlbg_service.runner.staging import staging_cache as shelf
 from ntlbg_service.runner.staging.copying import CopyError, copy_checked
-from ntlbg_service.runner.staging.prints import FileDigests
-from ntlbg_service.runner.staging.shelf import NoRoomError, StagingCache
+from ntlbg_service.runner.staging.fetch import CHECK_AGAIN_SECONDS, Tally
+from ntlbg_service.runner.staging.file_digests import FileDigests
 from ntlbg_service.runner.staging.sources import Source, data_of, from_hub, weights_of
 from ntlbg_service.runner.staging.staged import root_of, staged
+from ntlbg_service.runner.staging.staging_cache import NoRoomError, StagingCache
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from tests.builders import cpu_fit, tiny_config
@@ -217,9 +220,9 @@ def test_a_full_disk_is_no_room(
 ANOTHER = """
 import json, sys
 from pathlib import Path
-from ntlbg_service.runner.staging.prints import Prints
-from ntlbg_service.runner.staging.bringing import Tally
-from ntlbg_service.runner.staging.shelf import Shelf
+from ntlbg_service.runner.staging.file_digests import Prints
+from ntlbg_service.runner.staging.fetch import Tally
+from ntlbg_service.runner.staging.staging_cache import Shelf
 from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import LocalStorage
 

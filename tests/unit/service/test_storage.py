@@ -13,7 +13,7 @@ from ntlbg_service.storage.local import (
     LocalStorage,
     delete_atomically,
 )
-from ntlbg_service.storage.records import read_record, read_records
+from ntlbg_service.storage.typed_records import read_record, read_records
 
 
 def test_an_object_is_written_once(tmp_path: Path) -> None:

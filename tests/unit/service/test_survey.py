@@ -12,8 +12,8 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.executors.job_client import JobClient
+from ntlbg_service.nodes.inventory_refresher import InventoryRefresher, NodeSnapshot
 from ntlbg_service.nodes.ray_nodes import ray_nodes
-from ntlbg_service.nodes.survey import InventoryRefresher, NodeSnapshot
 from tests.builders import SUITE, Service, new_run
 
 

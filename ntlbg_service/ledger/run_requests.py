@@ -9,9 +9,9 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.run_identity import Identity
 from ntlbg_service.domain.states import TERMINAL, DesiredState, RunState
-from ntlbg_service.ledger.lives import RunTransitions
 from ntlbg_service.ledger.news import announce
 from ntlbg_service.ledger.operators import Operators
+from ntlbg_service.ledger.run_transitions import RunTransitions
 from ntlbg_service.ledger.tables import attempts, runs, suites
 
 KEPT = (

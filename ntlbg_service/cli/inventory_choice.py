@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ntlbg_service.cli.words import FILE
+from ntlbg_service.cli.param_types import FILE
 
 if TYPE_CHECKING:
     from ntlbg_service.controller.oom_fallback import ClusterView
@@ -78,8 +78,8 @@ def choose_ground(
     from ntlbg_service.executors.choice import chosen
     from ntlbg_service.executors.job_client import JobClient
     from ntlbg_service.nodes.inventory import inventory_of, ray_ids_of, read_nodes
+    from ntlbg_service.nodes.inventory_refresher import InventoryRefresher, NodeSnapshot
     from ntlbg_service.nodes.readings import NodeReadings
-    from ntlbg_service.nodes.survey import InventoryRefresher, NodeSnapshot
 
     kinds = known_kinds()
     estimates = estimates or CLOSED_FORM

@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ntlbg_service.process.permissions import FILE, umask_of
-from ntlbg_service.runner.staging.bringing import Bringing, Tally, Tell, recent
-from ntlbg_service.runner.staging.item import CacheEntry
-from ntlbg_service.runner.staging.prints import FileDigests
+from ntlbg_service.runner.staging.cache_entry import CacheEntry
+from ntlbg_service.runner.staging.fetch import Bringing, Tally, Tell, recent
+from ntlbg_service.runner.staging.file_digests import FileDigests
 from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import delete_atomically
 

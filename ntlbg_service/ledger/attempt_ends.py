@@ -20,9 +20,9 @@ from ntlbg_service.domain.states import (
     TransitionError,
     check_transition,
 )
-from ntlbg_service.ledger.lives import RunTransitions, Transition
 from ntlbg_service.ledger.records import Attempt, End, Measured
 from ntlbg_service.ledger.rows import fit_values
+from ntlbg_service.ledger.run_transitions import RunTransitions, Transition
 from ntlbg_service.ledger.tables import attempts, runs
 from ntlbg_service.ledger.transactions import kept
 

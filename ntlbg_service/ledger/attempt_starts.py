@@ -11,9 +11,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.states import AttemptState, RunState, TransitionError
-from ntlbg_service.ledger.lives import RunTransitions, Transition
 from ntlbg_service.ledger.records import Attempt, NewAttempt, Run, launch_id
 from ntlbg_service.ledger.rows import fit_values
+from ntlbg_service.ledger.run_transitions import RunTransitions, Transition
 from ntlbg_service.ledger.tables import attempts, launches, runs
 
 

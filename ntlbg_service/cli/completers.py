@@ -78,7 +78,7 @@ def complete_drained(ctx: click.Context) -> Iterable[str]:
 @offering
 def complete_gpu(_: click.Context) -> Iterable[str]:
     """GPU kinds, built in and of NTLBG_PROFILES."""
-    from ntlbg_service.cli.ground import known_kinds
+    from ntlbg_service.cli.inventory_choice import known_kinds
     from ntlbg_service.domain.hardware.profiles import PROFILES
 
     return [profile.name for profile in (*PROFILES.values(), *known_kinds())]

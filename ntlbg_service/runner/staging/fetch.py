@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ntlbg_service.runner.staging.cache_entry import CacheEntry, Manifest
 from ntlbg_service.runner.staging.copying import copy_checked
-from ntlbg_service.runner.staging.item import CacheEntry, Manifest
-from ntlbg_service.runner.staging.prints import FileDigest, FileDigests
+from ntlbg_service.runner.staging.file_digests import FileDigest, FileDigests
 from ntlbg_service.runner.staging.sources import Source
 
 GIB = 1024**3

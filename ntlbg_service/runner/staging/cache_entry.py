@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ntlbg_service.runner.staging.copying import PART
-from ntlbg_service.runner.staging.prints import FileDigest, FileDigests, digest
+from ntlbg_service.runner.staging.file_digests import FileDigest, FileDigests, digest
 
 
 @dataclass(frozen=True)
