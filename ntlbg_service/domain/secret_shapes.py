@@ -72,7 +72,7 @@ TOKENS = (
     _token("sk-", r"(?<![A-Za-z0-9])sk-", r"[\w\-]{16,}"),
     Shape(
         ("akia", "asia", "abia", "acca"),
-        re.compile(r"(?<![A-Z0-9])(?P<secret>(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9]))"),
+        re.compile(r"(?<![A-Z0-9])(?P<secret>(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16,24}(?![A-Z0-9]))"),
         _is_key_of_aws,
     ),
     _token("ghp_ gho_ ghu_ ghs_ ghr_", "gh[pousr]_", r"[A-Za-z0-9]{20,}", _is_given),

@@ -2,10 +2,13 @@
 
 import json
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.end_to_end.conftest import (
     Cli,
@@ -82,13 +85,8 @@ def test_one_run_outlives_its_controllers_its_command_and_its_driver(
     assert (row["state"], row["attempts"]) == ("queued", len(attempts(cli)))
 
 
-def test_a_command_watches_where_a_controller_leads(cli: Cli, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path)
-    controller = cli.start("controller", "--parallel", "1", "--port", "0")
-    log = cli.home.parent / f"{cli.home.name}.log"
-    until(lambda: "metrics on http" in log.read_text(), "the port")
-    url = log.read_text().split("metrics on ")[1].split()[0]
-    until(lambda: led_by(cli, controller.pid), "its lead")
+def test_the_port_of_a_controller_says_that_it_leads(cli: Cli) -> None:
+    controller, url = with_port(cli)
     until(lambda: asked(f"{url}/readyz")["ready"], "readiness")
     until(lambda: asked(f"{url}/readyz")["role"] == "leads", "what it says of its lead")
     assert asked(f"{url}/readyz")["checks"] == dict.fromkeys(
@@ -97,18 +95,32 @@ def test_a_command_watches_where_a_controller_leads(cli: Cli, tmp_path: Path) ->
     assert asked(f"{url}/healthz")["alive"]
     with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE) as answer:
         assert b"ntlbg_leads 1.0" in answer.read()
-
-    watched = cli("run", suite, "--variant", "uniform")
-    assert watched.returncode == 0, watched.stdout + watched.stderr
-    assert f"A controller leads here (process {controller.pid} on" in watched.stdout
-    (row,) = json.loads(cli("status", "--json").stdout)
-    assert row["state"] == "finished"
     controller.send_signal(signal.SIGTERM)
     assert controller.wait(timeout=PATIENCE) == 0
     last = cli("controller", "--until-idle")
     assert last.returncode == 0, last.stderr
     assert "nothing is left to do" in last.stdout
+
+
+@pytest.mark.long
+def test_a_command_watches_where_a_controller_leads(cli: Cli, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path)
+    controller, _ = with_port(cli)
+    watched = cli("run", suite, "--variant", "uniform")
+    assert watched.returncode == 0, watched.stdout + watched.stderr
+    assert f"A controller leads here (process {controller.pid} on" in watched.stdout
+    (row,) = json.loads(cli("status", "--json").stdout)
+    assert row["state"] == "finished"
     assert mlflow_runs(cli.home) == {"small (suite)": "FINISHED", "uniform/seed1": "FINISHED"}
+
+
+def with_port(cli: Cli) -> tuple[subprocess.Popen[str], str]:
+    """A controller that leads, and the address of its port."""
+    controller = cli.start("controller", "--parallel", "1", "--port", "0")
+    log = cli.home.parent / f"{cli.home.name}.log"
+    until(lambda: "metrics on http" in log.read_text(), "the port")
+    until(lambda: led_by(cli, controller.pid), "its lead")
+    return controller, log.read_text().split("metrics on ")[1].split()[0]
 
 
 def asked(url: str) -> dict[str, Any]:

@@ -70,6 +70,13 @@ class Stage:
             return undisturbed(home, self.config)
 
 
+def killed_worker(stage: Stage) -> list[Row]:
+    """A worker of a gang."""
+    whole = stage.whole
+    with stage.home("worker") as home:
+        return suffer(home, {"worker killed": kill_worker}, whole, config=stage.config)
+
+
 def processes(stage: Stage) -> list[Row]:
     """A worker of a gang, and the driver."""
     whole = stage.whole

@@ -2,10 +2,22 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.end_to_end.faults_on_ray import scenes
 from tests.ray_cluster import RayCluster
 
 
+def test_a_killed_worker_costs_a_few_steps(
+    ray_cluster: RayCluster, data_root: Path, tmp_path: Path
+) -> None:
+    (worker,) = scenes.killed_worker(scenes.Stage(ray_cluster, data_root, tmp_path))
+    assert (worker.runs_lost, worker.doubled, worker.different, worker.attempts) == (0, [], [], 2)
+    assert 0 <= worker.lost_steps <= worker.save_steps, worker
+    assert "by peer" in worker.ended_as or "without a word" in worker.ended_as
+
+
+@pytest.mark.long
 def test_a_killed_worker_and_then_a_killed_driver_cost_a_few_steps(
     ray_cluster: RayCluster, data_root: Path, tmp_path: Path
 ) -> None:
