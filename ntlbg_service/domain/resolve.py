@@ -19,6 +19,12 @@ T = TypeVar("T")
 DEFAULT = "default"
 REFUSED = "trust_remote_code"
 REFUSAL = "code that comes with a checkpoint is never run"
+RENAMED = {
+    "stand_out": "min_prominence",
+    "beside_peaks": "suppress_secondary_peaks",
+    "quiet_cells": "empty_cell_policy",
+}
+"""New names of options by their old ones, which are unknown keys."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ def _unknown_key(parts: Sequence[str], depth: int, siblings: Mapping[str, Any]) 
     near = difflib.get_close_matches(parts[depth], siblings, n=1, cutoff=0.5)
     parent = ".".join(parts[:depth])
     prefix = f"{parent}." if parent else ""
+    if parts[-1] in RENAMED:
+        return f"; it is called '{prefix}{RENAMED[parts[-1]]}' now"
     same_leaf = [known for known in known_paths() if known.split(".")[-1] == parts[-1]]
     if same_leaf:
         return f"; did you mean '{same_leaf[0]}'?"
@@ -158,6 +166,8 @@ def _describe(kind: type[Any], error: ErrorDetails) -> tuple[str, str]:
             if loc[-1] == REFUSED:
                 return path, f"unknown key; {REFUSAL}"
             names = _names_at(kind, loc[:-1])
+            if loc[-1] in RENAMED:
+                return path, f"unknown key; it is called '{RENAMED[loc[-1]]}' now"
             near = difflib.get_close_matches(loc[-1], names, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"valid here: {', '.join(names)}"
             return path, f"unknown key; {hint}"

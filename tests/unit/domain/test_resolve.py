@@ -102,6 +102,14 @@ def test_a_later_layer_can_correct_an_earlier_one() -> None:
             "video.learning_rate: unknown key; did you mean 'training.learning_rate'?",
         ),
         (
+            {"selection": {"stand_out": 2}},
+            "selection.stand_out: unknown key; it is called 'selection.min_prominence' now",
+        ),
+        (
+            {"selection.quiet_cells": "typical"},
+            "selection.quiet_cells: unknown key; it is called 'selection.empty_cell_policy' now",
+        ),
+        (
             {"training.max_steps.value": 1},
             "training.max_steps.value: unknown key; 'training.max_steps' is set as a whole",
         ),
