@@ -1,6 +1,5 @@
 """`ntlbg compare`: what a suite measured, as a table and a report."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +18,7 @@ from ntlbg_service.cli.place import pasteable
 from ntlbg_service.process.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ntlbg_service.domain.expansion import Variant
-    from ntlbg_service.domain.suite import SuiteFiles
-    from ntlbg_service.ledger.ledger import Ledger
+    from ntlbg_service.report.suite_report import SuiteReport
 
 
 @click.command()
@@ -41,6 +38,7 @@ def command(
     from ntlbg_service.domain.errors import UserError
     from ntlbg_service.domain.naming import LISTED
     from ntlbg_service.ledger.listing import RunFilter
+    from ntlbg_service.report.suite_report import read_report
 
     files, chosen = load_selection(suite, scale, groups, variants, experiment)
     ledger = open_ledger(workspace, to_read=True) if workspace.ledger_exists else None
@@ -52,34 +50,33 @@ def command(
             f"{files.source}: suite '{files.key}' was never run on {workspace.home} "
             f"(there are: {known})"
         )
-    show_comparison(ledger, workspace, files, chosen, html)
+    report = read_report(ledger, workspace, files, chosen)
+    show_comparison(report, write_report(report, html))
 
 
-def show_comparison(
-    ledger: "Ledger",
-    workspace: Workspace,
-    files: "SuiteFiles",
-    variants: "Sequence[Variant]",
-    html: Path | None,
-) -> None:
-    """Print the comparison and write the report."""
+def write_report(report: "SuiteReport", html: Path | None) -> str:
+    """Write the report and say where it is, or why it could not be written beside the results.
+    Raises OSError where a person named the place."""
     from datetime import datetime
 
-    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.process.permissions import explained
-    from ntlbg_service.report.suite_report import compare_suite, write_report
+
+    try:
+        with outside_home() if html else nullcontext():
+            return str(report.write(datetime.now().astimezone(), html))
+    except OSError as error:
+        if html is not None:
+            raise
+        return f"not written: {explained(error)}"
+
+
+def show_comparison(report: "SuiteReport", written: str) -> None:
+    """Print the comparison and where its report is."""
+    from ntlbg_service.cli.console import DataConsole
     from ntlbg_service.report.table import print_comparison
 
     console = DataConsole()
     console.print()
-    print_comparison(compare_suite(ledger, workspace, files, variants), console)
-    now = datetime.now().astimezone()
-    try:
-        with outside_home() if html else nullcontext():
-            written = str(write_report(ledger, workspace, files, variants, now, html))
-    except OSError as error:
-        if html is not None:
-            raise
-        written = f"not written: {explained(error)}"
+    print_comparison(report.comparison, console)
     click.echo(f"Report: {written}")
     click.echo(pasteable("MLflow: 'ntlbg ui'"))

@@ -1,7 +1,6 @@
 """`ntlbg run`: submit a suite and drive it to its end."""
 
 import os
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -51,7 +50,7 @@ def command(
 
     What has run already is not repeated. After Ctrl-C or a kill the same command goes on.
     """
-    from ntlbg_service.cli.compare import show_comparison
+    from ntlbg_service.cli.compare import show_comparison, write_report
     from ntlbg_service.cli.drive import drive
     from ntlbg_service.cli.plan_table import print_plan
     from ntlbg_service.cli.refused import untold
@@ -59,7 +58,7 @@ def command(
     from ntlbg_service.cli.tracing import telling
     from ntlbg_service.domain.errors import RunsFailedError
     from ntlbg_service.domain.states import UNSUCCESSFUL
-    from ntlbg_service.report.suite_report import write_report
+    from ntlbg_service.report.suite_report import SuiteReport, read_report
     from ntlbg_service.storage.local import LocalStorage
     from ntlbg_service.submission import prepare_suite, submit
 
@@ -79,12 +78,15 @@ def command(
     storage = LocalStorage(workspace.storage)
     print_submission(ledger, submit(ledger, storage, prepared, again, max_hours=max_hours))
 
+    written: list[tuple[SuiteReport, str]] = []
+
     def report() -> None:
-        write_report(ledger, workspace, files, chosen, datetime.now().astimezone(), html)
+        found = read_report(ledger, workspace, files, chosen)
+        written.append((found, write_report(found, html)))
 
     ground.estimates = estimates
     led = drive(ledger, workspace, files.key, ground, os.environ, report)
-    show_comparison(ledger, workspace, files, chosen, html)
+    show_comparison(*written[-1])
     wanted = {(variant.group, variant.name) for variant in chosen}
     failed = [
         run

@@ -79,7 +79,7 @@ def _unknown(what: str, name: str, valid: Sequence[str], source: str) -> UserErr
 
 def _variant(files: SuiteFiles, group: str, row: VariantSpec) -> Variant:
     spec = files.suite.groups[group]
-    resolved = resolve([*base_layers(files), *_variant_layers(files, group, row)], files.kinds)
+    resolved = resolve(variant_layers(files, group, row), files.kinds)
     return Variant(
         group=group,
         name=row.name,
@@ -90,7 +90,12 @@ def _variant(files: SuiteFiles, group: str, row: VariantSpec) -> Variant:
     )
 
 
-def base_layers(files: SuiteFiles) -> list[Layer]:
+def variant_layers(files: SuiteFiles, group: str, row: VariantSpec) -> list[Layer]:
+    """Return all layers of a variant: base config, category, suite, scale, group and its own."""
+    return [*_base_layers(files), *_own_layers(files, group, row)]
+
+
+def _base_layers(files: SuiteFiles) -> list[Layer]:
     """Base config, category, suite and scale, in that order."""
     suite = files.suite
     layers = [Layer(files.base_source, files.base)]
@@ -104,7 +109,7 @@ def base_layers(files: SuiteFiles) -> list[Layer]:
     return layers
 
 
-def _variant_layers(files: SuiteFiles, group: str, row: VariantSpec) -> list[Layer]:
+def _own_layers(files: SuiteFiles, group: str, row: VariantSpec) -> list[Layer]:
     place = f"{files.source} groups.{group}"
     layers = [
         Layer(f"{place}.overrides", files.suite.groups[group].overrides),

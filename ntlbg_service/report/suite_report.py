@@ -41,31 +41,41 @@ class _Found:
     """Why its results are not there."""
 
 
-def compare_suite(
+@dataclass(frozen=True, kw_only=True)
+class SuiteReport:
+    """The comparison of the newest runs of a suite's chosen variants, and how to write it down."""
+
+    comparison: Comparison
+    files: SuiteFiles
+    variants: Sequence[Variant]
+    workspace: Workspace
+    found: Sequence[_Found]
+
+    def write(self, written_at: datetime, path: Path | None = None) -> Path:
+        """Write the HTML report and return its path. Raises OSError."""
+        html = render_report(
+            self.comparison,
+            _provenance(self.found, self.files, written_at),
+            _strips(self.found, self.variants, self.workspace),
+        )
+        target = path or LocalStorage(self.workspace.storage).path(report(self.files.key))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(html, encoding="utf-8")
+        return target
+
+
+def read_report(
     ledger: Ledger, workspace: Workspace, files: SuiteFiles, variants: Sequence[Variant]
-) -> Comparison:
-    """The comparison of the newest runs of the chosen variants."""
-    return compare(_suite_result(_find(ledger, workspace, files, variants), files, variants))
-
-
-def write_report(
-    ledger: Ledger,
-    workspace: Workspace,
-    files: SuiteFiles,
-    variants: Sequence[Variant],
-    written_at: datetime,
-    path: Path | None = None,
-) -> Path:
-    """Write the suite's HTML report; returns where."""
+) -> SuiteReport:
+    """Read the runs of the chosen variants and compare them."""
     found = _find(ledger, workspace, files, variants)
-    comparison = compare(_suite_result(found, files, variants))
-    html = render_report(
-        comparison, _provenance(found, files, written_at), _strips(found, variants, workspace)
+    return SuiteReport(
+        comparison=compare(_suite_result(found, files, variants)),
+        files=files,
+        variants=variants,
+        workspace=workspace,
+        found=found,
     )
-    target = path or LocalStorage(workspace.storage).path(report(files.key))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(html, encoding="utf-8")
-    return target
 
 
 def _find(

@@ -9,7 +9,7 @@ from typing import Any
 from ntlbg_service.config_files.loader import load_suite, load_sweep
 from ntlbg_service.config_files.missing_data import check_checkpoints, check_data
 from ntlbg_service.domain.errors import CapacityError, UserError
-from ntlbg_service.domain.expansion import Variant, base_layers, expand
+from ntlbg_service.domain.expansion import Variant, expand, variant_layers
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import Trial, Work
@@ -123,11 +123,7 @@ def _trial(
     row = next(row for row in files.suite.groups[start.group].variants if row.name == start.name)
     resolved = resolve(
         [
-            *base_layers(files),
-            Layer(
-                f"{files.source} groups.{start.group}", files.suite.groups[start.group].overrides
-            ),
-            Layer(f"{files.source} variants.{row.name}", row.overrides),
+            *variant_layers(files, start.group, row),
             Layer(f"{source} overrides", spec.overrides),
             Layer(f"{source} space", point),
         ],

@@ -51,6 +51,22 @@ def test_a_sweep_skips_what_cannot_run_and_says_why(tmp_path: Path) -> None:
     assert list(prepared.skipped) == run.details["skipped"]
 
 
+def test_a_sweep_starts_from_the_variant_as_its_scale_makes_it(tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path, training__learning_rate=[1e-4])
+    suite = json.loads((tmp_path / "suite.json").read_text())
+    (variant,) = suite["groups"]["g"]["variants"]
+    variant["scales"] = {"small": {"video.max_frames": 64}}
+    suite["scales"] = {"small": "small.json"}
+    (tmp_path / "small.json").write_text(json.dumps({"description": "d"}))
+    (tmp_path / "suite.json").write_text(json.dumps(suite))
+    values = json.loads(sweep.read_text())
+    sweep.write_text(json.dumps(values | {"scale": "small"}))
+    prepared = prepare_sweep(sweep, Workspace(home=tmp_path / "h", data_root=tmp_path), LAB)
+    (run,) = prepared.runs
+    (trial,) = run.details["trials"]
+    assert trial["config"]["video"]["max_frames"] == run.config["video"]["max_frames"] == 64
+
+
 def test_a_sweep_of_which_nothing_can_run_is_refused(tmp_path: Path) -> None:
     sweep = a_sweep(tmp_path, hardware__num_gpus=[16, 32])
     with pytest.raises(
