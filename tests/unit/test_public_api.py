@@ -1,4 +1,4 @@
-"""What users may import, held against a snapshot: a change of it is a decision, and in CHANGELOG."""
+"""What users may import, held against a snapshot: a change of it is a line in CHANGELOG."""
 
 import inspect
 from pathlib import Path
@@ -7,6 +7,7 @@ from types import ModuleType
 import ntlbg_model
 import ntlbg_service
 
+PLAIN = (int, float, str, tuple, type(None))
 SNAPSHOT = Path(__file__).parent / "public_api.txt"
 
 
@@ -16,9 +17,20 @@ def described(package: ModuleType) -> list[str]:
 
 
 def parameters(package: ModuleType, name: str) -> inspect.Signature:
+    """The parameters, with the defaults that a person could write down."""
     whole = inspect.signature(getattr(package, name))
-    plain = [each.replace(annotation=each.empty) for each in whole.parameters.values()]
-    return whole.replace(parameters=plain, return_annotation=whole.empty)
+    return whole.replace(
+        parameters=[
+            each.replace(annotation=each.empty, default=default_of(each))
+            for each in whole.parameters.values()
+        ],
+        return_annotation=whole.empty,
+    )
+
+
+def default_of(parameter: inspect.Parameter) -> object:
+    plain = parameter.default is parameter.empty or isinstance(parameter.default, PLAIN)
+    return parameter.default if plain else ...
 
 
 def test_the_public_names_and_their_parameters_are_those_of_the_snapshot() -> None:
