@@ -14,7 +14,7 @@ DOMAIN := tests/unit/domain tests/unit/service/test_live_inventory.py tests/unit
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: help install demo test test-all test-browser test-prometheus lint audit bench tiny-base clean
+.PHONY: help install demo test test-all test-browser test-prometheus lint docs audit bench tiny-base clean
 
 help:
 	@echo "make demo          install, render a small benchmark, run the quickstart suite, compare"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-browser  MLflow's pages in headless Chromium (installs it: Debian, root)"
 	@echo "make test-prometheus  the alerts and dashboard in Prometheus (installs it: Debian, root)"
 	@echo "make lint          ruff, mypy --strict, lint-imports, bandit"
+	@echo "make docs          the site in build/site: guides, architecture, Python API; links checked"
 	@echo "make audit         known holes in what is installed (needs the network)"
 	@echo "make bench         the benchmarks that need no GPU"
 	@echo "make tiny-base     train the demo's base model again from its seed"
@@ -68,6 +69,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml ntlbg_model ntlbg_service
+
+docs: install
+	$(BIN)/python -m pip install --quiet -e '.[docs]' $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 audit: install
 	$(BIN)/pip-audit --local --skip-editable --progress-spinner off
