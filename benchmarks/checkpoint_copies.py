@@ -38,8 +38,8 @@ from ntlbg_service.runner.callback import ReportCallback  # noqa: E402
 from ntlbg_service.runner.checkpoints import Checkpoints, WorkerRank  # noqa: E402
 from ntlbg_service.storage.layout import AttemptKeys  # noqa: E402
 from ntlbg_service.storage.local import LocalStorage  # noqa: E402
-from tests.end_to_end.conftest import render  # noqa: E402
-from tests.launches import small_config  # noqa: E402
+from tests.support.command_line import render  # noqa: E402
+from tests.support.launches import small_config  # noqa: E402
 
 KEYS = AttemptKeys("run", 1)
 SLOWNESS = (0.0, 0.5, 1.0, 2.0)

@@ -56,7 +56,7 @@ from ntlbg_service.process.workspace import Workspace  # noqa: E402
 from ntlbg_service.results.run_status import run_statuses  # noqa: E402
 from ntlbg_service.storage.local import LocalStorage  # noqa: E402
 from ntlbg_service.submission import Prepared, submit  # noqa: E402
-from tests.databases import postgres_server  # noqa: E402
+from tests.support.databases import postgres_server  # noqa: E402
 
 GOALS = {
     "submit p95, s": 0.050,

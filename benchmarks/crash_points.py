@@ -25,9 +25,9 @@ REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from ntlbg_service.domain.states import TERMINAL, AttemptState  # noqa: E402
-from tests.databases import postgres_server  # noqa: E402
-from tests.faults.schedules import a_life  # noqa: E402
-from tests.faults.test_kill_nine import kill_often  # noqa: E402
+from tests.support.databases import postgres_server  # noqa: E402
+from tests.support.faults.kills import kill_often  # noqa: E402
+from tests.support.faults.schedules import a_life  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "crash_points.json"
 

@@ -37,11 +37,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(REPOSITORY), *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else [])]
 )
 
-from tests.databases import postgres_server  # noqa: E402
-from tests.end_to_end.conftest import render  # noqa: E402
-from tests.end_to_end.faults_on_ray import scenes  # noqa: E402
-from tests.end_to_end.faults_on_ray.rows import Row  # noqa: E402
-from tests.ray_cluster import RayCluster  # noqa: E402
+from tests.support.command_line import render  # noqa: E402
+from tests.support.databases import postgres_server  # noqa: E402
+from tests.support.faults_on_ray import scenes  # noqa: E402
+from tests.support.faults_on_ray.rows import Row  # noqa: E402
+from tests.support.ray_cluster import RayCluster  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "faults.json"
 PACKAGES = ("ray", "torch", "transformers", "mlflow", "SQLAlchemy", "psycopg")

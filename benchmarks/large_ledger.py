@@ -44,7 +44,7 @@ from benchmarks.long_ledgers.rows import EndedRun, ended_runs, fill  # noqa: E40
 from benchmarks.workloads.cluster import mixed_cluster  # noqa: E402
 from ntlbg_service.ledger.database import create_database_engine  # noqa: E402
 from ntlbg_service.submission import Prepared  # noqa: E402
-from tests.databases import postgres_server  # noqa: E402
+from tests.support.databases import postgres_server  # noqa: E402
 
 GOALS: dict[str, tuple[float, float] | None] = {
     "status": (1.0, 150.0),

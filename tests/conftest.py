@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ray_cluster import RayCluster
+from tests.support.ray_cluster import RayCluster
 
 if TYPE_CHECKING:
-    from tests.databases import Postgres
+    from tests.support.databases import Postgres
 
 os.environ.update(
     OMP_NUM_THREADS="1",
@@ -29,7 +29,7 @@ os.environ.update(
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Postgres]":
     """One PostgreSQL server for all tests that ask for it."""
-    from tests.databases import postgres_server
+    from tests.support.databases import postgres_server
 
     with postgres_server() as server:
         yield server

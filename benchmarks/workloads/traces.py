@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ntlbg_service.domain.scheduling.cluster import Cluster, Job
-from tests.unit.domain.made_up_jobs import a_fit
+from tests.support.made_up_jobs import a_fit
 
 LONGEST = 96.0
 """Hours."""

@@ -92,10 +92,10 @@ def _variant(files: SuiteFiles, group: str, row: VariantSpec) -> Variant:
 
 def variant_layers(files: SuiteFiles, group: str, row: VariantSpec) -> list[Layer]:
     """Return all layers of a variant: base config, category, suite, scale, group and its own."""
-    return [*_base_layers(files), *_own_layers(files, group, row)]
+    return [*base_layers(files), *_own_layers(files, group, row)]
 
 
-def _base_layers(files: SuiteFiles) -> list[Layer]:
+def base_layers(files: SuiteFiles) -> list[Layer]:
     """Base config, category, suite and scale, in that order."""
     suite = files.suite
     layers = [Layer(files.base_source, files.base)]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.conftest import Cli, render, write_suite
-from tests.mlflow_server import mlflow_server, unused_port
-from tests.patience import PATIENCE
+from tests.support.command_line import Cli, render, write_suite
+from tests.support.mlflow_server import mlflow_server, unused_port
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

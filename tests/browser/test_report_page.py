@@ -8,7 +8,7 @@ import pytest
 
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.html import render_report
-from tests import made_up
+from tests.support import made_up_suite as made_up
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -20,9 +20,9 @@ from ntlbg_service.executors.ray_jobs import RayJobsExecutor
 from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import cpu_fit, tiny_config
-from tests.end_to_end.conftest import until
-from tests.ray_cluster import RayCluster
+from tests.support.builders import cpu_fit, tiny_config
+from tests.support.command_line import until
+from tests.support.ray_cluster import RayCluster
 
 KEYS = AttemptKeys("run", 1)
 Make = Callable[[], Executor]

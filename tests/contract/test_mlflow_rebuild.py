@@ -7,8 +7,8 @@ from mlflow import MlflowClient
 
 from ntlbg_service.domain.launch import MetricLine, to_json
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.life import Command, command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import Command, command_on
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Cli, write_suite
+from tests.support.command_line import Cli, write_suite
 
 
 def refused(cli: Cli, *arguments: str | Path) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.end_to_end.conftest import REPOSITORY, until
-from tests.patience import PATIENCE
+from tests.support.command_line import REPOSITORY, until
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.long
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.conftest import (
+from tests.support.command_line import (
     Cli,
     kill_tree,
     leader,
@@ -19,8 +19,8 @@ from tests.end_to_end.conftest import (
     until,
     write_suite,
 )
-from tests.end_to_end.test_main_job import mlflow_runs
-from tests.patience import PATIENCE
+from tests.support.mlflow_database import mlflow_runs
+from tests.support.patience import PATIENCE
 
 
 def saved(cli: Cli) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.end_to_end.conftest import Cli, write_suite
+from tests.support.command_line import Cli, write_suite
 
 
 def test_a_run_is_debugged_before_it_runs(cli: Cli, tmp_path: Path) -> None:

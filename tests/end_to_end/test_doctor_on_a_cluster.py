@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ntlbg_service.domain.hardware.labels import GPUS, PROFILE
-from tests.end_to_end.conftest import Cli, until
-from tests.ray_cluster import RayCluster
+from tests.support.command_line import Cli, until
+from tests.support.ray_cluster import RayCluster
 
 
 def test_a_cluster_is_examined_node_by_node(

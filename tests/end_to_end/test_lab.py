@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -17,31 +16,13 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.databases import Postgres
-from tests.end_to_end.conftest import REPOSITORY, Cli, until
-from tests.launches import Launches
-from tests.mlflow_server import mlflow_server
-from tests.patience import PATIENCE
-from tests.ray_cluster import RayCluster
-
-SLICE = "SLICE-0.66GB"
-"""A kind on which the sharded variant does not fit but with ZeRO-2."""
-NODES = {"V100-32GB": (2, 1), "A100-40GB": (4, 2), "A100-80GB": (2, 1), SLICE: (4, 2)}
-"""Cores and GPUs of one node of each kind."""
-WHOLE = {"model.tuning": "full", "model.vision": "trained"}
-VARIANTS = {
-    "kinds": {
-        "volta": {"hardware.profile": "V100-32GB"},
-        "ampere": {"hardware.profile": "A100-40GB"},
-        # No kind is asked for: only those that compute in it are.
-        "brain_float": {"training.precision": "bf16"},
-    },
-    "workers": {
-        "one": {"hardware.profile": "A100-80GB", "hardware.num_gpus": 1, **WHOLE},
-        "two": {"hardware.profile": "A100-40GB", "hardware.num_gpus": 2, **WHOLE},
-        "sharded": {"hardware.profile": SLICE, "hardware.num_gpus": 2, **WHOLE},
-    },
-}
+from tests.support.command_line import Cli, until
+from tests.support.databases import Postgres
+from tests.support.lab_suite import NODES, VARIANTS, write_kind, write_lab_suite
+from tests.support.launches import Launches
+from tests.support.mlflow_server import mlflow_server
+from tests.support.patience import PATIENCE
+from tests.support.ray_cluster import RayCluster
 
 
 @dataclass
@@ -102,67 +83,6 @@ def lab(
             cli.stop()
             for node in kinds:
                 ray_cluster.remove_node(node)
-
-
-def write_kind(path: Path) -> Path:
-    """A slice of a V100."""
-    kind = {
-        "name": SLICE,
-        "memory_gib": 0.66,
-        "usable_gib": 0.659,
-        "capability": [7, 0],
-        "tensor_cores": ["fp16"],
-        "rates": {
-            "half_tflops": 12.5,
-            "full_tflops": 1.5,
-            "bandwidth_gbs": 90,
-            "link_gbs": 15,
-            "host_gbs": 12,
-            "efficiency": 0.35,
-            "source": "a tenth of a V100",
-        },
-    }
-    path.write_text(json.dumps(kind))
-    return path
-
-
-def write_lab_suite(
-    folder: Path, seeds: list[int], variants: Mapping[str, Mapping[str, Any]] = VARIANTS
-) -> Path:
-    """A few steps of the tiny base for every variant, by its group."""
-    scale = json.loads((REPOSITORY / "configs/scales/laptop.json").read_text())
-    scale["seeds"] = seeds
-    scale["overrides"] |= {
-        "video.max_frames": 64,
-        "video.num_representatives": 16,
-        "training.precision": "auto",
-        "training.max_steps": 4,
-        "training.warmup_steps": 1,
-        "training.save_steps": 4,
-        "training.logging_steps": 1,
-        "training.global_batch": 4,
-        "data.evaluation": [{"name": "glitch", "path": "needles/glitch", "max_questions": 2}],
-    }
-    (folder / "scale.json").write_text(json.dumps(scale))
-    groups = {
-        group: {
-            "baseline": next(iter(members)),
-            "variants": [
-                {"name": name, "overrides": overrides} for name, overrides in members.items()
-            ],
-        }
-        for group, members in variants.items()
-    }
-    suite = {
-        "name": "lab",
-        "config": str(REPOSITORY / "configs/longvideo_config.json"),
-        "scale": "laptop",
-        "scales": {"laptop": "scale.json"},
-        "primary_metric": "accuracy",
-        "groups": groups,
-    }
-    (folder / "suite.json").write_text(json.dumps(suite))
-    return folder / "suite.json"
 
 
 def test_runs_go_to_the_kinds_that_their_fits_name(lab: Lab, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.conftest import Cli, until
-from tests.end_to_end.test_lab import WHOLE, write_lab_suite
-from tests.nvml_stub import A100_40, A100_80, LOST, SLICED, V100_32, compiled, described
-from tests.patience import PATIENCE
-from tests.ray_cluster import RayCluster
+from tests.support.command_line import Cli, until
+from tests.support.lab_suite import WHOLE, write_lab_suite
+from tests.support.nvml_stub import A100_40, A100_80, LOST, SLICED, V100_32, compiled, described
+from tests.support.patience import PATIENCE
+from tests.support.ray_cluster import RayCluster
 
 FOREIGN = f"pids={os.getpid()}:20480"
 """A process that no node of the cluster has started."""

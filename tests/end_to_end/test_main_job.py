@@ -5,7 +5,6 @@ The suite runs once for all tests here; what each of them does leaves its runs a
 
 import json
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,18 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Cli, write_suite
-
-
-def mlflow_runs(home: Path) -> dict[str, str]:
-    """Names and states of all runs in MLflow's database."""
-    with sqlite3.connect(home / "mlflow.db") as database:
-        return dict(database.execute("select name, status from runs").fetchall())
-
-
-def count_runs(home: Path) -> int:
-    with sqlite3.connect(home / "mlflow.db") as database:
-        return int(database.execute("select count(*) from runs").fetchone()[0])
+from tests.support.command_line import Cli, write_suite
+from tests.support.mlflow_database import count_runs, mlflow_runs
 
 
 @dataclass

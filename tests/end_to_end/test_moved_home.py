@@ -17,9 +17,9 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.storage.layout import AttemptKeys, step_of
-from tests.end_to_end.conftest import Cli, lives, markers, until, write_suite
-from tests.patience import PATIENCE
-from tests.ray_cluster import RayCluster
+from tests.support.command_line import Cli, lives, markers, until, write_suite
+from tests.support.patience import PATIENCE
+from tests.support.ray_cluster import RayCluster
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 FEW = ("--parallel", "1", "--silent", "60")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Cli, write_suite
-from tests.end_to_end.test_main_job import mlflow_runs
-from tests.ray_cluster import RayCluster
+from tests.support.command_line import Cli, write_suite
+from tests.support.mlflow_database import mlflow_runs
+from tests.support.ray_cluster import RayCluster
 
 
 @pytest.mark.long

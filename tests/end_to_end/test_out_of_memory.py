@@ -14,10 +14,10 @@ from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import cpu_fit
-from tests.end_to_end.conftest import REPOSITORY, Cli, until, write_suite
-from tests.end_to_end.test_main_job import count_runs, mlflow_runs
-from tests.launches import small_config
+from tests.support.builders import cpu_fit
+from tests.support.command_line import REPOSITORY, Cli, until, write_suite
+from tests.support.launches import small_config
+from tests.support.mlflow_database import count_runs, mlflow_runs
 
 FULL = REPOSITORY / "tests/faults/out_of_memory"
 

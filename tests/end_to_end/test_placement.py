@@ -7,9 +7,9 @@ import pytest
 from ntlbg_service.nodes.inventory import inventory_of, ray_ids_of, read_nodes
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.submission.code_snapshot import ship, shipped_version
-from tests.end_to_end.conftest import until
-from tests.launches import Launches, small_config
-from tests.ray_cluster import RayCluster
+from tests.support.command_line import until
+from tests.support.launches import Launches, small_config
+from tests.support.ray_cluster import RayCluster
 
 CONFIG = small_config(max_steps=2, save_steps=2)
 CPU = {"ntlbg.io/profile": "cpu"}

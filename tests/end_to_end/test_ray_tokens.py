@@ -13,8 +13,8 @@ import pytest
 from ntlbg_service.executors.environment import local_driver
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.nodes.ray_nodes import ray_nodes
-from tests.patience import PATIENCE
-from tests.ray_cluster import RayCluster
+from tests.support.patience import PATIENCE
+from tests.support.ray_cluster import RayCluster
 
 LOOK = """
 import json, psutil, ray

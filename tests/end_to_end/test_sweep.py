@@ -4,7 +4,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from tests.end_to_end.conftest import Cli
+from tests.support.command_line import Cli
 
 
 def test_a_sweep_runs_its_trials_and_names_the_best(cli: Cli, suite: Path, tmp_path: Path) -> None:

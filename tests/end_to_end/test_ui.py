@@ -6,9 +6,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.builders import SUITE, Service, new_run
-from tests.end_to_end.conftest import Cli, until
-from tests.mlflow_server import unused_port
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.command_line import Cli, until
+from tests.support.mlflow_server import unused_port
 
 
 @pytest.fixture

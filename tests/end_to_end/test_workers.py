@@ -9,8 +9,8 @@ from torch.testing import assert_close
 from ntlbg_service.domain.launch import Stage
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.launches import Launches, small_config
-from tests.ray_cluster import RayCluster
+from tests.support.launches import Launches, small_config
+from tests.support.ray_cluster import RayCluster
 
 CONFIG = small_config(max_steps=10, save_steps=5)
 TWO = {"workers": 2, "micro_batch": 2}

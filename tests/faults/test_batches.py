@@ -8,8 +8,8 @@ import pytest
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.ledger.integrity import check
 from ntlbg_service.process.fault_points import FaultPoints
-from tests.builders import SUITE, Service, new_run
-from tests.faults.schedules import Died
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.faults.schedules import Died
 
 RUNS = 5
 DOORS = 2 + 2 + 2 * RUNS + 2

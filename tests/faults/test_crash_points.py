@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.schedules import LEASE, Died, a_life
+from tests.support.faults.schedules import LEASE, Died, a_life
 
 SHORT, LONG = 20, 2000
 

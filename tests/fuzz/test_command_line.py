@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.process import redaction
-from tests.builders import SUITE, Service, new_run
-from tests.fuzz.commands import case
-from tests.fuzz.place import Place
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.fuzz.commands import case
+from tests.support.fuzz.place import Place
 
 EVERY = 50
 """Cases between two looks around."""

@@ -28,9 +28,9 @@ from ntlbg_service.results.run_status import run_status
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import delete_atomically
 from ntlbg_service.tracking.publisher import Publisher
-from tests.builders import SUITE, Service, Ticks, new_run
-from tests.fuzz.hostile import SECRETS, Hostile
-from tests.fuzz.place import Place
+from tests.support.builders import SUITE, Service, Ticks, new_run
+from tests.support.fuzz.hostile import SECRETS, Hostile
+from tests.support.fuzz.place import Place
 
 LOOKED_FROM_OUTSIDE = 0.25
 """Share of worlds that every command looks at."""

@@ -22,9 +22,9 @@ from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import Tracker
 from ntlbg_service.tracking.publisher import LONGEST_PAUSE
 from ntlbg_service.tracking.rebuild import note_all
-from tests.builders import new_ledger, new_run
-from tests.fuzz.hostile import Hostile
-from tests.mlflow_stub import Answer, MlflowStub, json_answer
+from tests.support.builders import new_ledger, new_run
+from tests.support.fuzz.hostile import Hostile
+from tests.support.mlflow_stub import Answer, MlflowStub, json_answer
 
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 """What steers a terminal."""

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.builders import SUITE, Service, new_run
-from tests.end_to_end.conftest import until
-from tests.prometheus.conftest import SHIPPED, Prometheus, program
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.command_line import until
+from tests.support.prometheus_server import SHIPPED, Prometheus, program
 
 pytestmark = pytest.mark.prometheus
 

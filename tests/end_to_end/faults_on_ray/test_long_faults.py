@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import Postgres
-from tests.end_to_end.faults_on_ray import scenes
-from tests.end_to_end.faults_on_ray.rows import Row
-from tests.end_to_end.faults_on_ray.scenes import LONG, Stage
-from tests.ray_cluster import RayCluster
+from tests.support.databases import Postgres
+from tests.support.faults_on_ray import scenes
+from tests.support.faults_on_ray.rows import Row
+from tests.support.faults_on_ray.scenes import LONG, Stage
+from tests.support.ray_cluster import RayCluster
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.faults_on_ray import scenes
-from tests.ray_cluster import RayCluster
+from tests.support.faults_on_ray import scenes
+from tests.support.ray_cluster import RayCluster
 
 
 def test_a_killed_worker_costs_a_few_steps(

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from numbered_frames import write_bars
 
 from ntlbg_model.data.needles.plan import NeedlesSpec
 from ntlbg_model.data.needles.write import write_needles
+from tests.support.numbered_frames import write_bars
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_frames import write_bars
 
 from ntlbg_model.data.video import FrameCache, VideoError, candidate_indices, read_frames
+from tests.support.numbered_frames import write_bars
 
 SIZE = (28, 56)
 

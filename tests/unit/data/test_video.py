@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_frames import BARS_FRAMES, read_bars, write_bars
 
 from ntlbg_model.data.needles.footage import sample_footage
 from ntlbg_model.data.video import VideoError, candidate_indices, probe, read_frames
+from tests.support.numbered_frames import BARS_FRAMES, read_bars, write_bars
 
 SIZE = (32, 64)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ntlbg_model.config import Config
 from ntlbg_service.domain.planning.disk import checkpoint_gib, checkpoints_of, disk_of
-from tests.builders import tiny_config
+from tests.support.builders import tiny_config
 
 
 @given(st.integers(1, 5000), st.integers(1, 1000), st.integers(1, 9))

@@ -10,9 +10,9 @@ from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.scheduling.queue_order import in_turns
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
-from tests.unit.domain.made_up_histories import HOURS, a_history, off_by_a_factor
-from tests.unit.domain.made_up_jobs import a_fit
-from tests.unit.domain.plain_schedule import plain_look_ahead, plain_turns
+from tests.support.made_up_histories import HOURS, a_history, off_by_a_factor
+from tests.support.made_up_jobs import a_fit
+from tests.support.plain_schedule import plain_look_ahead, plain_turns
 
 HISTORIES = 1200
 PARTS = [

@@ -14,7 +14,7 @@ from ntlbg_service.domain.recovery import LONGEST_WAIT_SECONDS, Ended, FailureCl
 from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Running
 from ntlbg_service.domain.scheduling.reservations import request_of
 from ntlbg_service.domain.scheduling.schedule import schedule
-from tests.unit.domain.made_up_histories import a_history
+from tests.support.made_up_histories import a_history
 
 UP_HOURS = UP_SECONDS / 3600
 

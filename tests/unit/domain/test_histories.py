@@ -17,7 +17,7 @@ from ntlbg_service.domain.scheduling.queue_order import (
 )
 from ntlbg_service.domain.scheduling.reservations import request_of
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
-from tests.unit.domain.made_up_histories import a_history, off_by_a_factor, watched
+from tests.support.made_up_histories import a_history, off_by_a_factor, watched
 
 HISTORIES = 2000
 """Of each kind, in four parts; one of them is in `make test`."""

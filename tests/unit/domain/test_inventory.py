@@ -9,7 +9,7 @@ from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.planning.spending import rented, total_cost
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.scheduling.cluster import Interval, Placement
-from tests.unit.domain.made_up_jobs import a_fit
+from tests.support.made_up_jobs import a_fit
 
 CLOUD = Inventory(
     name="cloud",

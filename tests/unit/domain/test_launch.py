@@ -18,7 +18,7 @@ from ntlbg_service.domain.launch import (
 )
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.resolve import parse
-from tests.builders import cpu_fit, tiny_config
+from tests.support.builders import cpu_fit, tiny_config
 
 CONFIG = tiny_config()
 SPEC = LaunchSpec(

@@ -1,6 +1,5 @@
 """Files are read strictly: every fault is one line with file, path and the nearest choice."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,7 @@ from ntlbg_service.config_files import missing_data as data_presence
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.expansion import expand
 from ntlbg_service.submission import fingerprints
-
-
-def write(path: Path, value: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-    return path
+from tests.support.kinds import ADA, GROUP, write
 
 
 def error(function: Any, *arguments: Any) -> str:
@@ -150,26 +144,6 @@ def test_a_sweep_and_an_inventory_are_loaded(tmp_path: Path) -> None:
     assert error(loading.load_inventory, inventory) == (
         f"{inventory}: groups.0.profile: unknown GPU kind 'A100-40'; did you mean 'A100-40GB'?"
     )
-
-
-ADA: dict[str, Any] = {
-    "name": "RTX6000-48GB",
-    "memory_gib": 48,
-    "usable_gib": 47.99,
-    "capability": [8, 9],
-    "tensor_cores": ["fp16", "bf16"],
-    "products": ["RTX 6000 Ada"],
-    "rates": {
-        "half_tflops": 364,
-        "full_tflops": 91,
-        "bandwidth_gbs": 960,
-        "link_gbs": 25,
-        "host_gbs": 25,
-        "efficiency": 0.35,
-        "source": "data sheet",
-    },
-}
-GROUP = {"profile": "RTX6000-48GB", "gpus": 2}
 
 
 def test_an_inventory_may_bring_kinds_of_gpu_with_it(tmp_path: Path) -> None:

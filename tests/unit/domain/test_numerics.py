@@ -3,7 +3,7 @@
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.planning.numerics import allowed, pin
 from ntlbg_service.domain.scheduling.cluster import makespan
-from tests.unit.domain.made_up_jobs import a_cluster, a_fit, a_job
+from tests.support.made_up_jobs import a_cluster, a_fit, a_job
 
 LEFT, RIGHT = "bf16 sdpa", "bf16 eager"
 

@@ -25,7 +25,7 @@ from ntlbg_service.domain.recovery import (
     decide,
     wait_seconds,
 )
-from tests.builders import cpu_fit, tiny_config
+from tests.support.builders import cpu_fit, tiny_config
 
 LOST = Ended(failure=FailureClass.INFRASTRUCTURE)
 STOPPED = Ended(failure=FailureClass.INTERRUPTED)

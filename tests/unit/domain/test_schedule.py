@@ -21,7 +21,7 @@ from ntlbg_service.domain.scheduling.cluster import (
 from ntlbg_service.domain.scheduling.placing import PlacementPolicy, demand, place
 from ntlbg_service.domain.scheduling.reservations import ReservationTable
 from ntlbg_service.domain.scheduling.schedule import TASTES, look_ahead, schedule
-from tests.unit.domain.made_up_jobs import (
+from tests.support.made_up_jobs import (
     a_cluster,
     a_fit,
     a_job,

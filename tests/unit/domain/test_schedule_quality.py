@@ -7,7 +7,7 @@ import pytest
 from benchmarks.workloads.cluster import mixed_cluster
 from benchmarks.workloads.measuring import quality, replayed
 from ntlbg_service.domain.scheduling.cluster import Job
-from tests.unit.domain.made_up_jobs import a_fit, a_job
+from tests.support.made_up_jobs import a_fit, a_job
 
 
 def queue(seed: int, runs: int = 400) -> list[Job]:

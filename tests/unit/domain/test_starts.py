@@ -20,7 +20,7 @@ from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
 from ntlbg_service.domain.scheduling.sharing import as_plain, on_part, parts_of
 from ntlbg_service.domain.scheduling.starts import starts, words_of_start
 from ntlbg_service.domain.scheduling.waiting import full_caps
-from tests.unit.domain.made_up_jobs import (
+from tests.support.made_up_jobs import (
     a_cluster,
     a_fit,
     a_job,

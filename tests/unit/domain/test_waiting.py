@@ -7,7 +7,7 @@ from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling.cluster import Cluster, Job, Placement, Running
 from ntlbg_service.domain.scheduling.schedule import look_ahead
 from ntlbg_service.domain.scheduling.waiting import wait_of, words_of_wait
-from tests.builders import cpu_fit, tiny_config
+from tests.support.builders import cpu_fit, tiny_config
 
 FIT = cpu_fit(tiny_config())
 NODE = Node(name="laptop", group=0, profile="cpu", gpus=1)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from small_qwen import random_model
 
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.vision import use_batched_attention
@@ -13,6 +12,7 @@ from ntlbg_model.data.video import Frames
 from ntlbg_model.modeling.load import backbone_of
 from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
+from tests.support.small_qwen import random_model
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from small_qwen import question, random_model
 from transformers import Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone.attention import register
@@ -22,6 +21,7 @@ from ntlbg_model.inputs.collate import Sample, collate, gather_pairs
 from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.tiny_base import architecture
+from tests.support.small_qwen import question, random_model
 
 STAR = "what colour is the star that flashed?"
 

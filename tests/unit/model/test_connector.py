@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_qwen import question
 from transformers import TrainerCallback
 
 from ntlbg_model.backbone.model import Backbone
@@ -33,6 +32,7 @@ from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.model import OPTIONS, WEIGHTS, NTLBGModel, connector_of, saved_options
 from ntlbg_model.records import Prediction, Question
 from ntlbg_model.training import NTLBGTrainer, QuestionSamples, build_trainer
+from tests.support.small_qwen import question
 
 Reader = Callable[[Question], Frames]
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from small_qwen import question
 
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import sparse_positions
@@ -15,6 +14,7 @@ from ntlbg_model.data.needles.sampling import sample_video
 from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.training.distillation import attention_over_pairs, teacher_layers
+from tests.support.small_qwen import question
 
 
 def loaded(attention: str = "sdpa") -> Backbone:

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_qwen import question
 
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.config import Config, EvaluationConfig, SelectionConfig, VideoConfig
 from ntlbg_model.data.video import Frames, VideoError
 from ntlbg_model.evaluation import evaluate, moment_recall, peak_memory_mib
 from ntlbg_model.records import Prediction, Question
+from tests.support.small_qwen import question
 
 Reader = Callable[[Question], Frames]
 

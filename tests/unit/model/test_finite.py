@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_qwen import question, random_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -28,6 +27,7 @@ from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NTLBGTrainer, build_trainer
 from ntlbg_service.domain.recovery import Ended, FailureClass, decide
 from ntlbg_service.runner.failures import classify
+from tests.support.small_qwen import question, random_model
 
 Reader = Callable[[Question], Frames]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_qwen import question
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
@@ -34,6 +33,7 @@ from ntlbg_model.selection.word_match import best_word, content_words, word_vect
 from ntlbg_model.training import QuestionSamples
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.runner.failures import classify
+from tests.support.small_qwen import question
 
 SMALL = {
     "hidden_size": 32,

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from small_qwen import question
 
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.positions import sparse_positions
@@ -11,6 +10,7 @@ from ntlbg_model.backbone.video_prompt import VideoPrompt
 from ntlbg_model.backbone.vision import vision_features
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.modeling.generation import generate
+from tests.support.small_qwen import question
 
 PAIRS = torch.tensor([3, 9, 40, 41, 90])
 

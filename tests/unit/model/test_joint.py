@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_qwen import question, random_model
 from transformers import TrainerCallback
 
 from ntlbg_model.backbone.model import Backbone, BackboneError
@@ -40,6 +39,7 @@ from ntlbg_model.streaming_qa.videoqa import default_config
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.tiny_base.footage import frame_pairs
 from ntlbg_model.training import NTLBGTrainer, build_trainer
+from tests.support.small_qwen import question, random_model
 
 Reader = Callable[[Question], Frames]
 

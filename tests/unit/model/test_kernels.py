@@ -4,7 +4,6 @@ import logging
 
 import pytest
 import torch
-from small_qwen import question, random_model
 from transformers import Qwen2VLForConditionalGeneration
 
 from ntlbg_model.backbone import attention, liger
@@ -15,6 +14,7 @@ from ntlbg_model.config import ModelConfig
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.modeling.load import load_backbone
+from tests.support.small_qwen import question, random_model
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

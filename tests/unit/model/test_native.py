@@ -8,8 +8,6 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from small_native import BILLIONS, DEVIATION, MEAN, SIDES, save_native
-from small_qwen import question
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from ntlbg_model.backbone.model import BackboneError
@@ -40,6 +38,8 @@ from ntlbg_model.published_models.load import CLASSES
 from ntlbg_model.published_models.model import NativeModel
 from ntlbg_model.published_models.sample import NativeSample
 from ntlbg_model.records import Prediction
+from tests.support.small_native import BILLIONS, DEVIATION, MEAN, SIDES, save_native
+from tests.support.small_qwen import question
 
 NATIVE: tuple[Architecture, ...] = tuple(CLASSES)
 PUBLISHED = {

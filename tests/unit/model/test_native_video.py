@@ -10,9 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_native import BILLIONS, save_native
-from small_qwen import question
-from stock_source import stock_function
 from transformers import (
     BatchFeature,
     InstructBlipVideoProcessor,
@@ -37,6 +34,9 @@ from ntlbg_model.published_models.load import load_native
 from ntlbg_model.published_models.model import NativeModel
 from ntlbg_model.published_models.prompt import spoken
 from ntlbg_model.published_models.video_llama3 import changed
+from tests.support.small_native import BILLIONS, save_native
+from tests.support.small_qwen import question
+from tests.support.stock_source import stock_function
 
 KINDS: tuple[Architecture, ...] = ("instructblipvideo", "video_llama_3", "qwen3_vl")
 DYNAMIC: tuple[Architecture, ...] = tuple(PIXELS)

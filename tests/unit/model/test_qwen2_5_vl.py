@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_qwen import question
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from ntlbg_model.backbone.model import Backbone, BackboneError
@@ -32,6 +31,7 @@ from ntlbg_model.records import Question
 from ntlbg_model.selection.vision_blocks import block_features
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import build_trainer
+from tests.support.small_qwen import question
 
 Reader = Callable[[Question], Frames]
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_qwen import question
 from torch.multiprocessing import spawn
 
 from ntlbg_model.backbone.model import Backbone
@@ -28,6 +27,7 @@ from ntlbg_model.footprint import Offload
 from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.records import Question
 from ntlbg_model.training import DTYPES, build_trainer
+from tests.support.small_qwen import question
 
 WORKERS = 2
 CONFIG = Config(

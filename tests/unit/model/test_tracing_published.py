@@ -21,7 +21,7 @@ from ntlbg_model.footprint import GIB, answering_footprint
 from ntlbg_model.published_models.frames import FrameTransform
 from ntlbg_model.published_models.load import load_native
 from ntlbg_model.tracing.published import sample_of, trace_published
-from tests.unit.model.small_native import BILLIONS, save_native
+from tests.support.small_native import BILLIONS, save_native
 
 NATIVE = [name for name in get_args(Architecture) if name != "qwen2_vl"]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_qwen import question, random_model
 from transformers import TrainerCallback
 
 from ntlbg_model.backbone.model import Backbone
@@ -35,6 +34,7 @@ from ntlbg_model.records import Question
 from ntlbg_model.tiny_base import architecture
 from ntlbg_model.training import NoTrainingDataError, NTLBGTrainer, build_trainer
 from ntlbg_model.training.sampling import MixtureSampler, Share, StreamSampler
+from tests.support.small_qwen import question, random_model
 
 Reader = Callable[[Question], Frames]
 

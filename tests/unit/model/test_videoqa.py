@@ -11,7 +11,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
 from ntlbg_model.backbone.model import Backbone, BackboneError
 from ntlbg_model.backbone.prompt import TURN
@@ -42,6 +41,7 @@ from ntlbg_model.streaming_qa.stages import STAGES, Stages
 from ntlbg_model.streaming_qa.streamed_video import summarise, watch
 from ntlbg_model.streaming_qa.videoqa import NTLBGVideoQA, QuestionError, default_config
 from ntlbg_model.tiny_base import architecture
+from tests.support.long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_video
 
 PLAN = sample_video(NeedlesSpec(split="clean", videos=1, seed=8, resolution=56), 0)
 ASKED = questions(PLAN)

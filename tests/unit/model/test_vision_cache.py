@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_qwen import question
 
 from ntlbg_model.backbone.model import Backbone
 from ntlbg_model.backbone.prompt import build_prompt
@@ -31,6 +30,7 @@ from ntlbg_model.modeling.load import load_backbone, load_variant
 from ntlbg_model.modeling.selector_attached import with_selector
 from ntlbg_model.records import Prediction, Question
 from ntlbg_model.training import NTLBGTrainer, build_trainer
+from tests.support.small_qwen import question
 
 Reader = Callable[[Question], Frames]
 

@@ -7,7 +7,7 @@ from ntlbg_model.config import Metric
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.comparison import GroupComparison, Row
 from ntlbg_service.report.results import GroupResult, RunResult, SuiteResult, VariantResult
-from tests import made_up
+from tests.support import made_up_suite as made_up
 
 
 def compared(*variants: VariantResult, metric: Metric = "accuracy") -> GroupComparison:

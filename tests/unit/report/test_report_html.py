@@ -13,7 +13,7 @@ from ntlbg_service.report.compare import compare
 from ntlbg_service.report.html import render_report
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
 from ntlbg_service.report.strips import SHOWN, KeptFrames, moments, shown_frames, strip_view
-from tests import made_up
+from tests.support import made_up_suite as made_up
 
 VOID = {"meta", "img", "source", "br"}
 

@@ -7,7 +7,7 @@ from ntlbg_model.config import Metric
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
 from ntlbg_service.report.table import print_comparison
-from tests import made_up
+from tests.support import made_up_suite as made_up
 
 
 def printed(suite: SuiteResult, *, terminal: bool = False) -> str:

@@ -8,7 +8,7 @@ from ntlbg_service.report import wording
 from ntlbg_service.report.compare import compare
 from ntlbg_service.report.comparison import GroupComparison
 from ntlbg_service.report.results import GroupResult, SuiteResult, VariantResult
-from tests import made_up
+from tests.support import made_up_suite as made_up
 
 SHARE, TIME = MEASURES["accuracy"], MEASURES["seconds_per_question"]
 MEMORY = MEASURES["peak_memory_mib"]

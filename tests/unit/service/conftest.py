@@ -1,7 +1,7 @@
 """The command as a person runs it, and an empty ledger."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,8 @@ from sqlalchemy import Engine
 from ntlbg_service import cli
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
-from tests.builders import Ticks
-
-Ntlbg = Callable[..., str]
+from tests.support.builders import Ticks
+from tests.support.ntlbg_call import Ntlbg
 
 
 @pytest.fixture

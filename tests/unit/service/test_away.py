@@ -16,7 +16,7 @@ from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.runner.failures import FailureClass, classify
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import CorruptRecordError, LocalStorage, StorageUnavailableError
-from tests.builders import SUITE, Service, a_beat, new_run
+from tests.support.builders import SUITE, Service, a_beat, new_run
 
 
 class Disk:

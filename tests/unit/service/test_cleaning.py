@@ -9,8 +9,8 @@ import pytest
 from ntlbg_service.domain.launch import CheckpointMarker, MetricLine, to_json
 from ntlbg_service.results.attempts import newest_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.life import command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import command_on
 
 OLD = time.time() - 100 * 86400
 

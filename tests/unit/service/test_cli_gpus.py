@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nvml_stub import A100_80, LOST, SLICED, V100_32, compiled, described
+from tests.support.nvml_stub import A100_80, LOST, SLICED, V100_32, compiled, described
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.domain.test_loading import ADA, GROUP, write
-from tests.unit.service.conftest import Ntlbg
+from tests.support.kinds import ADA, GROUP, write
+from tests.support.ntlbg_call import Ntlbg
 
 ABLATIONS = Path(__file__).parents[3] / "configs" / "experiments" / "ablation_studies.json"
 

@@ -11,10 +11,10 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.states import DesiredState
 from ntlbg_service.executors.environment import cluster_driver, local_driver
 from ntlbg_service.notifications.webhook import Webhook
-from tests.builders import SUITE, Service, new_run
-from tests.faults.world import FakeTracker
-from tests.receiver import Receiver, a_receiver
-from tests.unit.service.life import Command, command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.faults.world import FakeTracker
+from tests.support.life import Command, command_on
+from tests.support.receiver import Receiver, a_receiver
 
 TOKEN = "T0K3N"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.service.conftest import Ntlbg
+from tests.support.ntlbg_call import Ntlbg
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 ABLATIONS = CONFIGS / "experiments" / "ablation_studies.json"

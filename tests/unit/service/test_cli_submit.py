@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.domain.states import RunState
-from tests.builders import Service
-from tests.unit.service.life import Command, command_on
-from tests.unit.service.test_submitting_fits import LAB, a_suite, a_sweep
+from tests.support.builders import Service
+from tests.support.life import Command, command_on
+from tests.support.small_suites import LAB, a_suite, a_sweep
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from ntlbg_service.ledger.records import Attempt, Measured
 from ntlbg_service.results.gpu_time import read_attempt_intervals
 from ntlbg_service.storage.layout import AttemptKeys, place_of
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.life import command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import command_on
 
 HOUR = 3600.0
 

@@ -10,8 +10,8 @@ import pytest
 
 from ntlbg_service import cli
 from ntlbg_service.cli import COMPLETE
-from tests.builders import SUITE, Service, new_run, open_test_ledger
-from tests.patience import PATIENCE
+from tests.support.builders import SUITE, Service, new_run, open_test_ledger
+from tests.support.patience import PATIENCE
 
 REPOSITORY = Path(__file__).parents[3]
 SUITE_FILE = {

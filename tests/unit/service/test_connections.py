@@ -16,7 +16,7 @@ from ntlbg_service.monitoring.connections import (
     BoundedServer,
     Noted,
 )
-from tests.end_to_end.conftest import until
+from tests.support.command_line import until
 
 PATIENCE = 60.0
 """Seconds for an answer on a busy machine; nothing is decided by it."""

@@ -24,7 +24,7 @@ from ntlbg_service.domain.states import TERMINAL, AttemptState, DesiredState, Ru
 from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.results.attempt_outcome import suspects
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, a_beat, new_run
+from tests.support.builders import SUITE, Service, a_beat, new_run
 
 
 def submitted(service: Service, runs: int = 3) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from ntlbg_service.results.peak_memory import read_peaks
 from ntlbg_service.results.run_status import run_statuses
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import CorruptRecordError, LocalStorage, delete_atomically
-from tests.builders import SUITE, Service, a_beat, new_run
+from tests.support.builders import SUITE, Service, a_beat, new_run
 
 Leave = Callable[[LocalStorage, AttemptKeys], None]
 

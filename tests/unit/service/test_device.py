@@ -7,7 +7,7 @@ import pytest
 from ntlbg_service.domain.hardware.labels import GPUS, PROFILE
 from ntlbg_service.runner.device import device_of, simulated_for
 from ntlbg_service.runner.heartbeat import heartbeat
-from tests.builders import cpu_fit, tiny_config
+from tests.support.builders import cpu_fit, tiny_config
 
 CPU = cpu_fit(tiny_config())
 GPU = replace(CPU, profile="A100-40GB", precision="bf16", attention="flash_attention_2")

@@ -19,8 +19,8 @@ from ntlbg_service.maintenance.doctor import Examination, on_loopback, store_beh
 from ntlbg_service.nodes import probe
 from ntlbg_service.nodes.probing import left_in, read_cluster
 from ntlbg_service.process.workspace import Workspace
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.life import command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import command_on
 
 
 @contextmanager

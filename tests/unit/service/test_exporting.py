@@ -21,7 +21,7 @@ from ntlbg_service.maintenance.export import export
 from ntlbg_service.process.permissions import following
 from ntlbg_service.results.attempts import config_of_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, new_run, tiny_config
+from tests.support.builders import SUITE, Service, new_run, tiny_config
 
 
 @pytest.fixture

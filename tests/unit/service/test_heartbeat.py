@@ -8,7 +8,7 @@ from ntlbg_service.domain.resolve import parse
 from ntlbg_service.runner.heartbeat import beating
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.end_to_end.conftest import until
+from tests.support.command_line import until
 
 KEYS = AttemptKeys("run", 2)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.cli import status
-from tests.accounts import Said, say
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.test_submitting_fits import LAB, a_suite
+from tests.support.accounts import Said, say
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.small_suites import LAB, a_suite
 
 NAMES = ("que?ry=1&b", "per%20cent%", "a#b;c:d", "plus+ é '\"\\`$x", "-dash", "~", "file:x")
 

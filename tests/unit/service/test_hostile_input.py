@@ -20,8 +20,8 @@ from ntlbg_service.ledger.restore import restore
 from ntlbg_service.ledger.tables import suites
 from ntlbg_service.results.attempts import newest_checkpoint, read_exit
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, new_ledger, new_run
-from tests.fuzz.place import Place
+from tests.support.builders import SUITE, Service, new_ledger, new_run
+from tests.support.fuzz.place import Place
 
 
 @pytest.fixture

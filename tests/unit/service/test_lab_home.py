@@ -21,7 +21,7 @@ from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.process.permissions import follow
 from ntlbg_service.storage.claims import hidden, lives
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.accounts import (
+from tests.support.accounts import (
     ADA,
     BOB,
     EVE,
@@ -35,9 +35,9 @@ from tests.accounts import (
     lab_folder,
     say,
 )
-from tests.builders import SUITE, Service, a_beat, new_run
-from tests.unit.service.test_submitting_fits import LAB as NODES
-from tests.unit.service.test_submitting_fits import a_suite
+from tests.support.builders import SUITE, Service, a_beat, new_run
+from tests.support.small_suites import LAB as NODES
+from tests.support.small_suites import a_suite
 
 
 class AtOnce(SimulatedExecutor):

@@ -20,8 +20,8 @@ from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import NewRun, NewSuite, Run
 from ntlbg_service.maintenance.garbage_collection import find_reclaimable
 from ntlbg_service.storage.at_rest import holds_only_kept
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.life import Command, command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import Command, command_on
 
 EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN "}
 

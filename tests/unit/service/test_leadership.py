@@ -13,7 +13,7 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import LeadershipLostError
 from ntlbg_service.process.wakeup import Wakeup, notify
 from ntlbg_service.storage.claims import boot, started
-from tests.builders import new_ledger
+from tests.support.builders import new_ledger
 
 
 def a_dead_process() -> str:

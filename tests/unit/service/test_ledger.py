@@ -7,7 +7,7 @@ import pytest
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, TransitionError
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Measured
-from tests.builders import SUITE, cpu_fit, new_run, open_test_ledger, tiny_config
+from tests.support.builders import SUITE, cpu_fit, new_run, open_test_ledger, tiny_config
 
 
 def test_opening_twice_keeps_what_is_there(ledger: Ledger, ledger_url: str) -> None:

@@ -20,8 +20,8 @@ from ntlbg_service.ledger.records import Measured
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.ledger.tables import leadership
 from ntlbg_service.ledger.transactions import LeadershipLostError
-from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
-from tests.databases import Postgres
+from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
+from tests.support.databases import Postgres
 
 FIT = cpu_fit(tiny_config())
 

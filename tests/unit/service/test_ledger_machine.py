@@ -27,7 +27,7 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
-from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
+from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
 FIT = cpu_fit(tiny_config())
 SEEDS = st.integers(0, 2)

@@ -11,7 +11,7 @@ from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, Tr
 from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt
-from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
+from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
 FIT = cpu_fit(tiny_config())
 SMALLER = replace(FIT, micro_batch=1)

@@ -16,7 +16,7 @@ from ntlbg_service.ledger.database import create_database_engine, open_database,
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.schema import HEAD, revision, revisions, upgrade
 from ntlbg_service.ledger.tables import metadata
-from tests.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
+from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import LeadershipLostError, Term
-from tests.builders import SUITE, Service, Ticks, cpu_fit, new_run, tiny_config
-from tests.databases import postgres_server
-from tests.patience import PATIENCE
+from tests.support.builders import SUITE, Service, Ticks, cpu_fit, new_run, tiny_config
+from tests.support.databases import postgres_server
+from tests.support.patience import PATIENCE
 
 FIT = cpu_fit(tiny_config())
 RUNS = [new_run(variant, seed) for variant in ("ntlbg", "uniform") for seed in (1, 2, 3)]

@@ -12,7 +12,7 @@ from ntlbg_service.domain.launch import ExitRecord, LaunchSpec
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.results.peak_memory import read_calibrations, read_home
-from tests.builders import SUITE, Service, new_run
+from tests.support.builders import SUITE, Service, new_run
 
 MAIN = Path(__file__).parents[3] / "configs" / "longvideo_config.json"
 PEAKS = {1: 4000.0, 2: 5600.0, 3: None}

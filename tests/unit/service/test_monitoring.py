@@ -25,9 +25,9 @@ from ntlbg_service.monitoring.port import STALE_SECONDS, STUCK_SECONDS, Port
 from ntlbg_service.monitoring.sampling import Sampler
 from ntlbg_service.monitoring.snapshot import Gpus, HealthCheck, gpus_of
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import SUITE, Service, new_ledger, new_run, open_test_ledger
-from tests.end_to_end.conftest import until
-from tests.patience import PATIENCE
+from tests.support.builders import SUITE, Service, new_ledger, new_run, open_test_ledger
+from tests.support.command_line import until
+from tests.support.patience import PATIENCE
 
 NODES = (
     Node(name="a1", group=0, profile="A100-80GB", gpus=8),

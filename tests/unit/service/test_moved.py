@@ -33,8 +33,8 @@ from ntlbg_service.storage.homes import bound, home_id
 from ntlbg_service.storage.layout import AttemptKeys, key_of_checkpoint, place_of
 from ntlbg_service.storage.local import LocalStorage, StorageUnavailableError
 from ntlbg_service.submission.fingerprints import DataIdentities, data_root_of
-from tests.builders import SUITE, Service, new_run, tiny_config
-from tests.unit.service.life import command_on
+from tests.support.builders import SUITE, Service, new_run, tiny_config
+from tests.support.life import command_on
 
 Transition = Callable[[Path, Path], None]
 KEYS = AttemptKeys("run", 1)

@@ -12,8 +12,8 @@ from ntlbg_service.ledger.database import create_database_engine, parse_url
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.news import CHANNEL
 from ntlbg_service.process.wakeup import Wakeup
-from tests.builders import SUITE, new_ledger, new_run, open_test_ledger
-from tests.databases import Postgres
+from tests.support.builders import SUITE, new_ledger, new_run, open_test_ledger
+from tests.support.databases import Postgres
 
 LONG = 600.0
 """Seconds that no test waits: it would be ended before."""

@@ -15,7 +15,7 @@ from ntlbg_service.runner.sweep import sweep
 from ntlbg_service.runner.train import train
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import SUITE, Service, new_run
+from tests.support.builders import SUITE, Service, new_run
 
 Drive = Callable[[LaunchSpec, LocalStorage], None]
 

@@ -12,7 +12,7 @@ from ntlbg_service.executors.job_client import ClusterAwayError, JobClient
 from ntlbg_service.nodes.inventory import read_nodes
 from ntlbg_service.nodes.node_job import MARK
 from ntlbg_service.nodes.readings import AGAIN_SECONDS, EVERY_SECONDS, WAIT_SECONDS, NodeReadings
-from tests.unit.service.test_survey import node_row
+from tests.support.node_rows import node_row
 
 
 @dataclass

@@ -12,7 +12,7 @@ from ntlbg_service.nodes.node_types import load_node_types
 from ntlbg_service.nodes.node_types.documents import At
 from ntlbg_service.nodes.node_types.kind import of_product
 from ntlbg_service.nodes.node_types.kuberay import quantity
-from tests.unit.service.conftest import Ntlbg
+from tests.support.ntlbg_call import Ntlbg
 
 ROOT = Path(__file__).parents[3]
 RAY = """

@@ -14,9 +14,9 @@ from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.notifications.notifier import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Notifier
 from ntlbg_service.notifications.webhook import Webhook
-from tests.builders import SUITE, new_run
-from tests.faults.schedules import LEASE, Died, Life
-from tests.receiver import Receiver, a_receiver
+from tests.support.builders import SUITE, new_run
+from tests.support.faults.schedules import LEASE, Died, Life
+from tests.support.receiver import Receiver, a_receiver
 
 LONG = 60.0
 """Seconds that a test waits for a receiver of this machine."""

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from ntlbg_service.nodes.inventory import Node, gpu_of
-from tests.nvml_stub import A100_40, A100_80, LOST, SLICED, UNKNOWN, V100_32, compiled, described
+from tests.support.nvml_stub import (
+    A100_40,
+    A100_80,
+    LOST,
+    SLICED,
+    UNKNOWN,
+    V100_32,
+    compiled,
+    described,
+)
 
 READ = """
 import json

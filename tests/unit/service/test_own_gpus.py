@@ -11,7 +11,7 @@ import pytest
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.executors import own_gpus as module
 from ntlbg_service.executors.own_gpus import VISIBLE, Given, NoGpuLeftError, gpus_in, own_gpus
-from tests.builders import cpu_fit, tiny_config
+from tests.support.builders import cpu_fit, tiny_config
 
 TWO = {VISIBLE: "0, GPU-b"}
 

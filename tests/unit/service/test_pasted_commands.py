@@ -9,8 +9,8 @@ import pytest
 
 from ntlbg_service.cli import cli
 from ntlbg_service.domain.commands import QUOTED
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.conftest import Ntlbg
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.ntlbg_call import Ntlbg
 
 SOURCES = sorted((Path(__file__).parents[3] / "ntlbg_service").rglob("*.py"))
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ntlbg_service.cli.progress_table import table_of
 from ntlbg_service.results.run_status import run_statuses
-from tests.builders import SUITE, Service, new_run
+from tests.support.builders import SUITE, Service, new_run
 
 
 def shown(service: Service, rows: int, *, suites: bool = False) -> list[str]:

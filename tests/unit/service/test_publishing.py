@@ -14,9 +14,9 @@ from ntlbg_service.ledger.records import NewSuite
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.tracking import Tracker
 from ntlbg_service.tracking.publisher import FAILURES, LONGEST_PAUSE, RETRY_SECONDS, Publisher
-from tests.builders import SUITE, Service, new_run
-from tests.mlflow_stub import Answer, MlflowStub, json_answer
-from tests.unit.service.life import Command, command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import Command, command_on
+from tests.support.mlflow_stub import Answer, MlflowStub, json_answer
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Waiting
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.builders import SUITE, Service, cpu_fit, new_ledger, new_run, tiny_config
+from tests.support.builders import SUITE, Service, cpu_fit, new_ledger, new_run, tiny_config
 
 FIT = cpu_fit(tiny_config())
 

@@ -14,8 +14,8 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import WRITES
 from ntlbg_service.process.sqlite_file import connect_to_read, file_of, url_of
-from tests.accounts import ADA, EVE, SWITCHES, act_as, lab_folder
-from tests.builders import SUITE, new_ledger, new_run
+from tests.support.accounts import ADA, EVE, SWITCHES, act_as, lab_folder
+from tests.support.builders import SUITE, new_ledger, new_run
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ntlbg_service.process import redaction
 from ntlbg_service.process.redaction import RedactedBytes
 from ntlbg_service.runner.failures import classify
 from ntlbg_service.tracking import limits
-from tests.builders import SUITE, new_ledger, new_run
+from tests.support.builders import SUITE, new_ledger, new_run
 
 TOKEN = "hf_" + "Ab3" * 10
 LAB = "kB7wqz0LmPq2"

@@ -6,7 +6,7 @@ import pytest
 
 from ntlbg_service.domain.hardware.labels import NODE, PROFILE
 from ntlbg_service.runner.scaling import scaling_of
-from tests.builders import cpu_fit, tiny_config
+from tests.support.builders import cpu_fit, tiny_config
 
 FIT = cpu_fit(tiny_config())
 

@@ -13,8 +13,8 @@ from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.states import AttemptState, RunState
 from ntlbg_service.ledger.records import NewRun
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.life import Command, command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import Command, command_on
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from ntlbg_service.submission.code_snapshot import (
     shipped_version,
     version_of,
 )
-from tests.builders import SUITE, Service, new_run
+from tests.support.builders import SUITE, Service, new_run
 
 
 @pytest.fixture

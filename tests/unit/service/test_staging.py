@@ -34,9 +34,9 @@ from ntlbg_service.runner.staging.staged import root_of, staged
 from ntlbg_service.runner.staging.staging_cache import NoRoomError, StagingCache
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import cpu_fit, tiny_config
-from tests.end_to_end.conftest import until
-from tests.patience import PATIENCE
+from tests.support.builders import cpu_fit, tiny_config
+from tests.support.command_line import until
+from tests.support.patience import PATIENCE
 
 REPOSITORY = Path(__file__).parents[3]
 

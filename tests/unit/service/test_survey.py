@@ -1,6 +1,5 @@
 """A controller uses a node that came, and starts nothing on one that went."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.states import RunState
-from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.nodes.inventory_refresher import InventoryRefresher, NodeSnapshot
-from ntlbg_service.nodes.ray_nodes import ray_nodes
-from tests.builders import SUITE, Service, new_run
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.node_rows import node_row, reading
 
 
 def seen(*names: str) -> NodeSnapshot:
@@ -124,35 +122,6 @@ def test_what_was_placed_on_a_node_that_went_is_placed_anew(
     assert spec.nodes == ("id-b",)
     (first, *_) = service.ledger.attempts_of(attempt.run_id)
     assert service.ledger.run(attempt.run_id).state is not RunState.LOST, first.message
-
-
-def node_row(ray_id: str, **changes: Any) -> dict[str, Any]:
-    """A node as Ray 2.60's dashboard reports it, without what is not read."""
-    raylet = {
-        "nodeId": ray_id,
-        "nodeName": "192.0.2.7",
-        "nodeManagerHostname": "gpu1",
-        "resourcesTotal": {"CPU": 16.0, "GPU": 2.0, "memory": 1024.0**3},
-        "labels": {"ray.io/node-id": ray_id},
-        "state": "ALIVE",
-    }
-    gpu = {"index": 0, "name": "Tesla V100-SXM2-32GB", "memoryTotal": 32510, "memoryUsed": 512}
-    row: dict[str, Any] = {"mem": [64 * 1024**3, 0, 0.0, 0], "gpus": [gpu], "raylet": raylet}
-    raylet |= changes.pop("raylet", {})
-    return {**row, **changes}
-
-
-def reading(*rows: dict[str, Any]) -> list[dict[str, Any]]:
-    class Answer:
-        def raise_for_status(self) -> None: ...
-
-        def json(self) -> Any:
-            return {"result": True, "data": {"summary": list(rows)}}
-
-    class Dashboard:
-        _do_request: Callable[..., Answer] = lambda *_: Answer()
-
-    return ray_nodes("HOST:6379", JobClient("HOST:6379", connect=lambda _: Dashboard()))
 
 
 def test_the_dashboards_nodes_are_read() -> None:

@@ -18,8 +18,8 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.process.user import acting_user
 from ntlbg_service.tracking.publisher import Publisher
-from tests.builders import SUITE, Service, new_run
-from tests.unit.service.life import Command, command_on
+from tests.support.builders import SUITE, Service, new_run
+from tests.support.life import Command, command_on
 
 BOBS = replace(SUITE, submitter="bob")
 

@@ -22,8 +22,8 @@ from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.executors.ray_jobs import RayJobsExecutor
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import cpu_fit, tiny_config
-from tests.end_to_end.conftest import until
+from tests.support.builders import cpu_fit, tiny_config
+from tests.support.command_line import until
 
 
 def small_config(**training: Any) -> Config:

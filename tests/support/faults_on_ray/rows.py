@@ -8,9 +8,9 @@ from pathlib import Path
 from ntlbg_model.config import Config
 from ntlbg_service.domain.states import RunState
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.end_to_end.conftest import until
-from tests.end_to_end.faults_on_ray.home import CONFIG, TWO, Home
-from tests.end_to_end.faults_on_ray.outcome import Outcome, doubled, outcome_of
+from tests.support.command_line import until
+from tests.support.faults_on_ray.home import CONFIG, TWO, Home
+from tests.support.faults_on_ray.outcome import Outcome, doubled, outcome_of
 
 Hurt = Callable[[Home, AttemptKeys], object]
 """Does something bad to an attempt that has just saved a checkpoint."""

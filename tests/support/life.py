@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ntlbg_service import cli
-from tests.builders import SUITE, Service
+from tests.support.builders import SUITE, Service
 
 Command = Callable[..., "Said"]
 

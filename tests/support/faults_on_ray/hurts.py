@@ -12,9 +12,9 @@ from ntlbg_service.domain.resolve import parse
 from ntlbg_service.runner.checkpoints import WorkerRank
 from ntlbg_service.runner.scratch import folder_of
 from ntlbg_service.storage.layout import AttemptKeys
-from tests.end_to_end.conftest import until
-from tests.end_to_end.faults_on_ray.home import SAVE_STEPS, Home
-from tests.ray_cluster import RayCluster
+from tests.support.command_line import until
+from tests.support.faults_on_ray.home import SAVE_STEPS, Home
+from tests.support.ray_cluster import RayCluster
 
 SECOND = 2 * SAVE_STEPS
 """Step of the checkpoint that stays without a marker."""

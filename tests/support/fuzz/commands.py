@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.hostile import Hostile
+from tests.support.fuzz.hostile import Hostile
 
 Words = list[str]
 INVENTORY = ("--inventory", "configs/inventories/lab.json")

@@ -15,7 +15,7 @@ from ntlbg_service.domain.resolve import parse
 from ntlbg_service.executors.contract import LaunchStatus
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
-from tests.faults.world import FakeTracker
+from tests.support.faults.world import FakeTracker
 
 
 @dataclass

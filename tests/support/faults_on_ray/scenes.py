@@ -12,10 +12,10 @@ from ntlbg_model.config import Config
 from ntlbg_service.maintenance.garbage_collection import find_reclaimable
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import delete_atomically
-from tests.databases import Postgres
-from tests.end_to_end.conftest import until
-from tests.end_to_end.faults_on_ray.home import CONFIG, SAVE_STEPS, Home
-from tests.end_to_end.faults_on_ray.hurts import (
+from tests.support.command_line import until
+from tests.support.databases import Postgres
+from tests.support.faults_on_ray.home import CONFIG, SAVE_STEPS, Home
+from tests.support.faults_on_ray.hurts import (
     SECOND,
     dies_before_the_marker,
     fill_node_disk,
@@ -27,11 +27,11 @@ from tests.end_to_end.faults_on_ray.hurts import (
     kill_node,
     kill_worker,
 )
-from tests.end_to_end.faults_on_ray.outcome import Outcome, points_in_mlflow
-from tests.end_to_end.faults_on_ray.rows import Hurt, Row, suffer, undisturbed
-from tests.launches import small_config
-from tests.mlflow_server import MlflowServer
-from tests.ray_cluster import RayCluster
+from tests.support.faults_on_ray.outcome import Outcome, points_in_mlflow
+from tests.support.faults_on_ray.rows import Hurt, Row, suffer, undisturbed
+from tests.support.launches import small_config
+from tests.support.mlflow_server import MlflowServer
+from tests.support.ray_cluster import RayCluster
 
 LONG = small_config(max_steps=90, save_steps=SAVE_STEPS)
 """Enough steps for a handful of faults, each with checkpoints of its own."""

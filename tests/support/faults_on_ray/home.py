@@ -25,10 +25,10 @@ from ntlbg_service.ledger.records import Attempt, NewRun, NewSuite
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
-from tests.builders import cpu_fit
-from tests.end_to_end.conftest import REPOSITORY, until
-from tests.launches import small_config
-from tests.patience import PATIENCE
+from tests.support.builders import cpu_fit
+from tests.support.command_line import REPOSITORY, until
+from tests.support.launches import small_config
+from tests.support.patience import PATIENCE
 
 SAVE_STEPS = 5
 CONFIG = small_config(max_steps=30, save_steps=SAVE_STEPS)

@@ -15,13 +15,13 @@ from huggingface_hub import constants
 
 from ntlbg_service.cli import main
 from ntlbg_service.process import redaction
-from tests.fuzz.hostile import SECRETS
+from tests.support.fuzz.hostile import SECRETS
 
 RAW = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 )
 """Characters that steer a terminal or turn a line around."""
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CODES = frozenset({0, 2, 3, 4, 5})
 """Exit codes that the command line documents; 1 would be a fault of ours."""
 OURS = (".ntlbg", "out", "inputs", "imported")

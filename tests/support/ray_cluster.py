@@ -29,7 +29,7 @@ class RayCluster:
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))
         self._log = (self.folder / "cluster.log").open("w")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ray_cluster"],
+            [sys.executable, "-m", "tests.support.ray_cluster"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -27,8 +27,8 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from ntlbg_service.tracking import TrackingError
 from ntlbg_service.tracking.publisher import STATUS
-from tests.builders import SUITE, new_run
-from tests.faults.world import FakeTracker, World
+from tests.support.builders import SUITE, new_run
+from tests.support.faults.world import FakeTracker, World
 
 LEASE = 30.0
 LIVES = 40

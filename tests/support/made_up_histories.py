@@ -16,7 +16,7 @@ from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Placement
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
 from ntlbg_service.domain.scheduling.sharing import on_part
-from tests.unit.domain.made_up_jobs import a_fit
+from tests.support.made_up_jobs import a_fit
 
 HOURS = (0.25, 0.5, 1.0, 2.0, 3.75, 9.0)
 

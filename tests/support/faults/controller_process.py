@@ -1,4 +1,4 @@
-"""`python -m tests.faults.controller_process HOME`: a controller to be killed.
+"""`python -m tests.support.faults.controller_process HOME`: a controller to be killed.
 
 It prints each door it comes to, and each step, so that whoever kills it need not wait by a clock.
 Its days are short: time runs a few hundred times faster.
@@ -18,8 +18,8 @@ from ntlbg_service.notifications.webhook import Webhook
 from ntlbg_service.process.wakeup import Wakeup
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.local import LocalStorage
-from tests.faults.files import FileExecutor, FileTracker
-from tests.faults.schedules import LEASE, NODES
+from tests.support.faults.files import FileExecutor, FileTracker
+from tests.support.faults.schedules import LEASE, NODES
 
 FASTER = 500.0
 
