@@ -46,7 +46,7 @@ from ntlbg_model.data.needles.write import encode
 from ntlbg_model.data.video import read_frames
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.modeling.answers import answer_logits
-from ntlbg_model.modeling.checkpoint import Device, best_device, load_for_answers
+from ntlbg_model.modeling.checkpoint import AnswerDevice, best_device, load_for_answers
 from ntlbg_model.modeling.load import backbone_of
 from ntlbg_model.records import Question
 from ntlbg_model.selection.features import features_of
@@ -75,7 +75,7 @@ def plan_of(frames: int, side: int) -> Any:
 def build(shape: str) -> Backbone:
     """The tiny model on a CPU, or random weights of 7B shape on the GPU."""
     if shape == "tiny":
-        cpu = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+        cpu = AnswerDevice(name="cpu", dtype=torch.float32, attention="sdpa")
         return load_for_answers("tiny", cpu)
     device = best_device()
     words = architecture.tokenizer()

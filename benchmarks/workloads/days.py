@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ntlbg_service.domain.scheduling.bound import lower_bound
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, Placement
 from ntlbg_service.domain.scheduling.placing import demand
 from ntlbg_service.domain.scheduling.schedule import schedule
 
@@ -48,13 +48,13 @@ def live(
     cluster: Cluster,
     policy: Policy = schedule,
     takes: Callable[[Placement], float] = exactly,
-) -> list[Interval]:
+) -> list[HoursInterval]:
     """Decide whenever something is submitted or ends; `takes` says how long a run really takes."""
     coming = sorted(trace.jobs, key=lambda job: job.submitted)[::-1]
     caps = {job.run_id: job.caps for job in trace.jobs}
     waiting: dict[str, Job] = {}
-    active: list[tuple[float, int, Interval]] = []
-    intervals: list[Interval] = []
+    active: list[tuple[float, int, HoursInterval]] = []
+    intervals: list[HoursInterval] = []
     while coming or waiting:
         moments = [coming[-1].submitted] if coming else []
         now = min([*moments, *(end for end, _, _ in active[:1])])
@@ -66,7 +66,7 @@ def live(
         running = tuple(still_running(row, now, caps[row.placement.run_id]) for _, _, row in active)
         for placement in policy(list(waiting.values()), replace(cluster, running=running)):
             del waiting[placement.run_id]
-            interval = Interval(placement=placement, start=now, end=now + takes(placement))
+            interval = HoursInterval(placement=placement, start=now, end=now + takes(placement))
             heapq.heappush(active, (interval.end, len(intervals), interval))
             intervals.append(interval)
     return intervals
@@ -117,7 +117,7 @@ POLICIES: dict[str, Policy] = {
 }
 
 
-def judge(trace: Trace, cluster: Cluster, intervals: Sequence[Interval]) -> Verdict:
+def judge(trace: Trace, cluster: Cluster, intervals: Sequence[HoursInterval]) -> Verdict:
     """The figures of one trace."""
     jobs = {job.run_id: job for job in trace.jobs}
     rows = [(jobs[row.placement.run_id], row) for row in intervals]
@@ -137,7 +137,7 @@ def judge(trace: Trace, cluster: Cluster, intervals: Sequence[Interval]) -> Verd
     )
 
 
-def _slowdown(job: Job, row: Interval) -> float:
+def _slowdown(job: Job, row: HoursInterval) -> float:
     fastest = max(min(fit.hours for fit in job.fits), A_WHILE)
     return max(1.0, (row.end - job.submitted) / fastest)
 
@@ -149,7 +149,7 @@ def _bound(trace: Trace, cluster: Cluster) -> float:
     return max(latest, lower_bound(demand(trace.jobs), cluster.capacity()).hours)
 
 
-def _utilisation(trace: Trace, cluster: Cluster, intervals: Sequence[Interval]) -> float:
+def _utilisation(trace: Trace, cluster: Cluster, intervals: Sequence[HoursInterval]) -> float:
     first = min(job.submitted for job in trace.jobs)
     last = max(job.submitted for job in trace.jobs)
     held = sum(

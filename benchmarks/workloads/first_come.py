@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 
 from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, Placement, Running
 from ntlbg_service.domain.scheduling.reservations import ResourceRequest, has_room, request_of
 
 
@@ -40,7 +40,7 @@ class Free:
             self.host[index] -= sign * ask.need.host_gib
 
 
-def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> list[Interval]:
+def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> list[HoursInterval]:
     """Each run in its turn on the first GPU kind, in the inventory's order, that is free.
 
     Strictly, a run that finds no place holds up all behind it; with `skip` those start that can,
@@ -48,7 +48,7 @@ def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> 
     """
     free, waiting, now = Free(cluster), list(jobs), 0.0
     ends: list[tuple[float, int, ResourceRequest, tuple[int, ...]]] = []
-    intervals: list[Interval] = []
+    intervals: list[HoursInterval] = []
     while waiting:
         left: list[Job] = []
         full: set[int] = set()
@@ -67,7 +67,7 @@ def first_come(jobs: Sequence[Job], cluster: Cluster, *, skip: bool = False) -> 
             placement = Placement(
                 run_id=job.run_id, fit=fit, nodes=tuple(free.nodes[i].name for i in spot)
             )
-            intervals.append(Interval(placement=placement, start=now, end=now + fit.hours))
+            intervals.append(HoursInterval(placement=placement, start=now, end=now + fit.hours))
         waiting = left
         now = _until_next_end(ends, free) if waiting else now
     return intervals

@@ -17,7 +17,7 @@ from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.planning.plan import Plan, plan
 from ntlbg_service.domain.planning.plan_record import to_json
 from ntlbg_service.domain.scheduling.bound import Way, lower_bound
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, makespan
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, Placement, makespan
 from ntlbg_service.domain.scheduling.placing import demand
 from ntlbg_service.domain.scheduling.schedule import look_ahead
 
@@ -100,7 +100,7 @@ def replayed(jobs: list[Job], inventory: Inventory, seed: int) -> Replayed:
     )
 
 
-def _to_real_bound(intervals: Sequence[Interval], cluster: Cluster) -> float:
+def _to_real_bound(intervals: Sequence[HoursInterval], cluster: Cluster) -> float:
     """The makespan over the bound for what ran, with the hours that it took."""
     ran = Counter(
         (Way(row.placement.fit.profile, row.placement.fit.workers, row.end - row.start),)

@@ -4,7 +4,14 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.scheduling.cluster import (
+    Cap,
+    Cluster,
+    HoursInterval,
+    Job,
+    Placement,
+    Running,
+)
 from ntlbg_service.domain.scheduling.schedule import schedule
 
 OVERDUE = 0.1
@@ -18,18 +25,18 @@ def exactly(placement: Placement) -> float:
 
 def replay(
     jobs: Sequence[Job], cluster: Cluster, takes: Callable[[Placement], float] = exactly
-) -> list[Interval]:
+) -> list[HoursInterval]:
     """Decide whenever a run ends; `takes` says how long one really takes."""
     waiting = {job.run_id: job for job in jobs}
-    active: list[tuple[float, int, Interval]] = []
-    intervals: list[Interval] = []
+    active: list[tuple[float, int, HoursInterval]] = []
+    intervals: list[HoursInterval] = []
     now = 0.0
     while waiting:
         running = tuple(still_running(interval, now) for _, _, interval in active)
         placed = schedule(list(waiting.values()), replace(cluster, running=running))
         for placement in placed:
             del waiting[placement.run_id]
-            interval = Interval(placement=placement, start=now, end=now + takes(placement))
+            interval = HoursInterval(placement=placement, start=now, end=now + takes(placement))
             heapq.heappush(active, (interval.end, len(intervals), interval))
             intervals.append(interval)
         if waiting:
@@ -39,7 +46,7 @@ def replay(
     return intervals
 
 
-def still_running(interval: Interval, now: float, caps: tuple[Cap, ...] = ()) -> Running:
+def still_running(interval: HoursInterval, now: float, caps: tuple[Cap, ...] = ()) -> Running:
     """What runs, with the hours that it is thought to need still."""
     predicted = interval.placement.fit.hours
     left = max(interval.start + predicted - now, OVERDUE * predicted, 1e-9)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ntlbg_model.data.timeline import Indices, Timeline, VideoError, opened, passes
+from ntlbg_model.data.timeline import FrameTimeline, Indices, VideoError, opened, passes
 
 Picture = npt.NDArray[np.uint8]
 """[height, width, 3] RGB."""
@@ -27,7 +27,7 @@ class FrameBlock:
 
 
 def decoded(
-    path: Path, timeline: Timeline, targets: Indices, size: tuple[int, int]
+    path: Path, timeline: FrameTimeline, targets: Indices, size: tuple[int, int]
 ) -> Iterator[Picture]:
     """Frames `targets` (ascending, distinct), each resized to `size` (height, width), in order.
 
@@ -63,7 +63,7 @@ def decoded(
 
 def blocks(
     path: Path,
-    timeline: Timeline,
+    timeline: FrameTimeline,
     candidates: Indices,
     size: tuple[int, int],
     block: int = BLOCK,

@@ -29,7 +29,7 @@ class VideoError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timeline:
+class FrameTimeline:
     """When each frame is shown, and where decoding can start. In units of `base` seconds."""
 
     shown: Indices
@@ -66,7 +66,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         raise VideoError(path, error.strerror or type(error).__name__) from error
 
 
-def scan(path: Path) -> Timeline:
+def scan(path: Path) -> FrameTimeline:
     """The timeline of a video, from its packets alone."""
     shown: list[int] = []
     groups: list[tuple[int, int]] = []
@@ -88,7 +88,7 @@ def scan(path: Path) -> Timeline:
         if not shown or not groups:
             raise VideoError(path, "no frames")
         groups.sort()
-        return Timeline(
+        return FrameTimeline(
             shown=np.unique(np.array(shown, np.int64)),
             keys=np.array([key for key, _ in groups], np.int64),
             entries=np.array([entry for _, entry in groups], np.int64),
@@ -98,7 +98,7 @@ def scan(path: Path) -> Timeline:
         )
 
 
-def passes(timeline: Timeline, targets: Indices) -> list[tuple[int, Indices]]:
+def passes(timeline: FrameTimeline, targets: Indices) -> list[tuple[int, Indices]]:
     """Where to seek, and the frames to decode from there.
 
     One pass over everything where targets are closer than keyframes, else one for each group of

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ntlbg_model.data.stream import decoded
-from ntlbg_model.data.timeline import Indices, Timeline, VideoError, scan
+from ntlbg_model.data.timeline import FrameTimeline, Indices, VideoError, scan
 
 __all__ = [
     "FrameCache",
@@ -106,7 +106,7 @@ def candidate_indices(n_frames: int, max_frames: int) -> list[int]:
 
 
 def decode_frames(
-    path: Path, timeline: Timeline, targets: Indices, size: tuple[int, int]
+    path: Path, timeline: FrameTimeline, targets: Indices, size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
     """Frames `targets` (ascending, distinct), [n, height, width, 3]. Raises VideoError."""
     height, width = size

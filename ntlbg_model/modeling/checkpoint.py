@@ -37,7 +37,7 @@ TOKENIZER = "tokenizer_config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Device:
+class AnswerDevice:
     """Where and how a model runs."""
 
     name: str
@@ -45,16 +45,16 @@ class Device:
     attention: Attention
 
 
-def best_device() -> Device:
+def best_device() -> AnswerDevice:
     """The first GPU in the widest 16-bit type it has, else the CPU in float32."""
     if not torch.cuda.is_available():
-        return Device(name="cpu", dtype=torch.float32, attention="sdpa")
+        return AnswerDevice(name="cpu", dtype=torch.float32, attention="sdpa")
     if torch.cuda.get_device_capability() >= (8, 0):
-        return Device(name="cuda", dtype=torch.bfloat16, attention="flash_attention_2")
-    return Device(name="cuda", dtype=torch.float16, attention="sdpa_repeated")
+        return AnswerDevice(name="cuda", dtype=torch.bfloat16, attention="flash_attention_2")
+    return AnswerDevice(name="cuda", dtype=torch.float16, attention="sdpa_repeated")
 
 
-def load_for_answers(source: str, device: Device, base: str | None = None) -> Backbone:
+def load_for_answers(source: str, device: AnswerDevice, base: str | None = None) -> Backbone:
     """A model that is not trained any further.
 
     `source` is 'tiny', a hub name, a Qwen2-VL folder, or a checkpoint folder of a run: adapters,
@@ -76,7 +76,7 @@ def load_for_answers(source: str, device: Device, base: str | None = None) -> Ba
     return backbone_of(model, found.tokenizer)
 
 
-def _without_parts(source: str, folder: Path, device: Device, base: str | None) -> Backbone:
+def _without_parts(source: str, folder: Path, device: AnswerDevice, base: str | None) -> Backbone:
     if (folder / ADAPTER).is_file():
         return _adapted(folder, device, base)
     if (folder / CONFIG_NAME).is_file() and not (folder / TOKENIZER).is_file():
@@ -84,7 +84,7 @@ def _without_parts(source: str, folder: Path, device: Device, base: str | None) 
     return _loaded(source, device)
 
 
-def _loaded(source: str, device: Device) -> Backbone:
+def _loaded(source: str, device: AnswerDevice) -> Backbone:
     return load_backbone(
         ModelConfig(base_model=source, tuning="none"),
         dtype=device.dtype,
@@ -93,7 +93,7 @@ def _loaded(source: str, device: Device) -> Backbone:
     )
 
 
-def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
+def _adapted(folder: Path, device: AnswerDevice, base: str | None) -> Backbone:
     """A base model with the adapters in `folder`."""
     with _named(folder):
         check_checkpoint(folder, ADAPTERS)
@@ -109,7 +109,7 @@ def _adapted(folder: Path, device: Device, base: str | None) -> Backbone:
     return backbone_of(model.eval(), backbone.tokenizer)
 
 
-def _tuned(folder: Path, device: Device, base: str | None) -> Backbone:
+def _tuned(folder: Path, device: AnswerDevice, base: str | None) -> Backbone:
     """All weights in `folder`, the words of `base`."""
     with _named(folder):
         if base is None:

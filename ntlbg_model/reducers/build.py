@@ -9,7 +9,7 @@ from ntlbg_model.config import Reducer as ReducerName
 from ntlbg_model.geometry.visual_tokens import TokenLayout, halved
 from ntlbg_model.reducers.llava_video import PooledRows
 from ntlbg_model.reducers.pllava import AdaptivePooling
-from ntlbg_model.reducers.qwen2_vl import Identity
+from ntlbg_model.reducers.qwen2_vl import IdentityReducer
 from ntlbg_model.reducers.reducer import Reducer
 from ntlbg_model.reducers.valley import Valley
 from ntlbg_model.reducers.video_chatgpt import SpaceAndTimeMeans
@@ -17,7 +17,7 @@ from ntlbg_model.reducers.video_llama2 import SpatialTemporalConvolution
 from ntlbg_model.reducers.videollama import TwoQFormers
 
 REDUCERS: dict[ReducerName, type[Reducer]] = {
-    "qwen2_vl": Identity,
+    "qwen2_vl": IdentityReducer,
     "llava_video": PooledRows,
     "video_chatgpt": SpaceAndTimeMeans,
     "videollama": TwoQFormers,

@@ -6,7 +6,7 @@ from ntlbg_model.backbone.positions import grid_positions
 from ntlbg_model.reducers.reducer import Reducer
 
 
-class Identity(Reducer):
+class IdentityReducer(Reducer):
     """Every token of every pair, row by row. No parameters."""
 
     @staticmethod

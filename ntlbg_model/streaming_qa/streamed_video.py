@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ntlbg_model.config import PAIR
 from ntlbg_model.data.stream import FrameBlock, blocks
-from ntlbg_model.data.timeline import Indices, Timeline, VideoError, scan
+from ntlbg_model.data.timeline import FrameTimeline, Indices, VideoError, scan
 from ntlbg_model.data.video import candidate_indices, decode_frames, entry_key, save_whole
 from ntlbg_model.selection.features import pair_statistics
 from ntlbg_model.streaming_qa.stages import Stages
@@ -32,7 +32,7 @@ class WatchedVideo:
     """The statistics of a video's candidate pairs, and its frames where they are small."""
 
     path: Path
-    timeline: Timeline
+    timeline: FrameTimeline
     candidates: Indices
     """[n] frame indices, in the video's own numbering."""
     statistics: Tensor
@@ -173,7 +173,7 @@ class WatchedVideos:
             base, width, height = arrays["shape"].tolist()
             return WatchedVideo(
                 path=path,
-                timeline=Timeline(
+                timeline=FrameTimeline(
                     shown=arrays["shown"],
                     keys=arrays["keys"],
                     entries=arrays["entries"],

@@ -25,7 +25,7 @@ from ntlbg_model.config import (
 from ntlbg_model.geometry.visual_tokens import layout_of
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.modeling.answers import answer_logits
-from ntlbg_model.modeling.checkpoint import Device, best_device, load_for_answers
+from ntlbg_model.modeling.checkpoint import AnswerDevice, best_device, load_for_answers
 from ntlbg_model.modeling.generation import generate
 from ntlbg_model.modeling.model import NTLBGModel, model_of
 from ntlbg_model.streaming_qa.frame_choice import Looker, needs_frames
@@ -120,7 +120,7 @@ class NTLBGVideoQA:
         *,
         config: Config | None = None,
         base: str | None = None,
-        device: Device | None = None,
+        device: AnswerDevice | None = None,
         cache: Path | None = None,
         seed: int = 0,
     ) -> Self:

@@ -17,7 +17,7 @@ from ntlbg_model.tiny_base.card import write_card
 from ntlbg_model.tiny_base.examples import Asker, TrainingVideo, training_video
 from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan, with_glitches
 from ntlbg_model.tiny_base.measure import measure
-from ntlbg_model.tiny_base.reader_stage import Stage, train_reader
+from ntlbg_model.tiny_base.reader_stage import ReaderStage, train_reader
 from ntlbg_model.tiny_base.vision_stage import labelled_pairs, train_vision
 
 KEPT = 32
@@ -27,7 +27,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class BuildRecipe:
     """Sizes of the build. Steps, not minutes, so that the same seed gives the same weights."""
 
     pool_videos: int = 900
@@ -36,16 +36,16 @@ class Recipe:
     """Steps on crops, and on whole frames."""
     reader_videos: int = 500
     """Videos, of those, that the language model is asked about."""
-    stages: tuple[Stage, ...] = (
-        Stage(steps=250, videos=48, pairs=(1, 2, 4), excerpts=1.0),
-        Stage(steps=1000, videos=16, pairs=(8, 16), excerpts=1.0),
-        Stage(steps=900, videos=12, pairs=(KEPT,), excerpts=0.25),
+    stages: tuple[ReaderStage, ...] = (
+        ReaderStage(steps=250, videos=48, pairs=(1, 2, 4), excerpts=1.0),
+        ReaderStage(steps=1000, videos=16, pairs=(8, 16), excerpts=1.0),
+        ReaderStage(steps=900, videos=12, pairs=(KEPT,), excerpts=0.25),
     )
     held_out_videos: int = 100
     """Videos of each held-out set that the card's figures come from."""
 
 
-def build(seed: int, recipe: Recipe, out: Path, report: Report) -> None:
+def build(seed: int, recipe: BuildRecipe, out: Path, report: Report) -> None:
     """Train the base from scratch and write checkpoint, tokenizer and card to `out`."""
     started = time.monotonic()
     torch.manual_seed(seed)
@@ -72,7 +72,7 @@ def _features(
     model: Qwen2VLForConditionalGeneration,
     tokenizer: PreTrainedTokenizerBase,
     seed: int,
-    recipe: Recipe,
+    recipe: BuildRecipe,
     generator: torch.Generator,
 ) -> list[TrainingVideo]:
     """Every pair of the reader's videos, degraded, through the frozen tower."""
@@ -90,7 +90,7 @@ def _train_reader(
     tokenizer: PreTrainedTokenizerBase,
     videos: Sequence[TrainingVideo],
     seed: int,
-    stages: Sequence[Stage],
+    stages: Sequence[ReaderStage],
     report: Report,
 ) -> None:
     asker = Asker(tokenizer)
@@ -103,7 +103,7 @@ def _held_out(
     model: Qwen2VLForConditionalGeneration,
     tokenizer: PreTrainedTokenizerBase,
     split: Split,
-    recipe: Recipe,
+    recipe: BuildRecipe,
 ) -> dict[str, dict[str, float]]:
     spec = NeedlesSpec(split=split, videos=recipe.held_out_videos, seed=HELD_OUT_SEED)
     return measure(model, tokenizer, spec, KEPT)
@@ -126,7 +126,7 @@ def main() -> None:
     def report(line: str) -> None:
         print(f"{time.monotonic() - started:7.1f} s  {line}", flush=True)
 
-    build(options.seed, Recipe(), options.out, report)
+    build(options.seed, BuildRecipe(), options.out, report)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from ntlbg_model.tiny_base.schedule import StageOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class ReaderStage:
     """A part of the curriculum."""
 
     steps: int
@@ -33,7 +33,7 @@ def train_reader(
     model: Qwen2VLForConditionalGeneration,
     videos: Sequence[TrainingVideo],
     asker: Asker,
-    stage: Stage,
+    stage: ReaderStage,
     seed: int,
     report: Callable[[str], None],
 ) -> None:

@@ -10,7 +10,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ntlbg_model.backbone.positions import generation_positions
 from ntlbg_model.config import Config
 from ntlbg_model.geometry.step_shape import Step
-from ntlbg_model.tracing.device import Device
+from ntlbg_model.tracing.device import TracedDevice
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.phases import Phases
 from ntlbg_model.tracing.step import MicroBatch, half_of, kernel_of, micro_batch, on_meta
@@ -64,9 +64,9 @@ def record_generation(config: Config, step: Step, depth: Depth, new_tokens: int)
     return recorder
 
 
-def _ready(config: Config, step: Step, depth: Depth) -> tuple[Recorder, Device, MicroBatch]:
+def _ready(config: Config, step: Step, depth: Depth) -> tuple[Recorder, TracedDevice, MicroBatch]:
     recorder = Recorder()
-    device = Device(kernel_of(step), half_of(step), widens=not step.cpu)
+    device = TracedDevice(kernel_of(step), half_of(step), widens=not step.cpu)
     batch = micro_batch(config, step, depth, "meta")
     batch.backbone.model.eval()
     recorder.watch(batch.backbone.model.parameters(), "parameters")

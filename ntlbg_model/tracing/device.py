@@ -67,7 +67,7 @@ _UPPER = {
 training step of these models calls on 16-bit tensors."""
 
 
-class Device(TorchFunctionMode):
+class TracedDevice(TorchFunctionMode):
     """Sends attention to `kernel`, and casts to `half` within `autocast`."""
 
     def __init__(

@@ -17,7 +17,7 @@ from ntlbg_model.published_models.load import weightless_native
 from ntlbg_model.published_models.model import NativeModel
 from ntlbg_model.published_models.sample import NativeSample
 from ntlbg_model.records import Question
-from ntlbg_model.tracing.device import Device
+from ntlbg_model.tracing.device import TracedDevice
 from ntlbg_model.tracing.meta_model import DTYPES
 from ntlbg_model.tracing.peaks import peaks_of
 from ntlbg_model.tracing.step import kernel_of, on_meta
@@ -63,7 +63,11 @@ def record_published(config: Config, step: Step) -> Recorder:
     recorder = Recorder()
     recorder.watch(model.model.parameters(), "parameters")
     recorder.watch(model.model.buffers(), "parameters")
-    with recorder, Sizes(sum(sample.video_tokens for sample in samples)), Device(kernel_of(step)):
+    with (
+        recorder,
+        Sizes(sum(sample.video_tokens for sample in samples)),
+        TracedDevice(kernel_of(step)),
+    ):
         recorder.mark("answers")
         model.logits(samples)
         recorder.mark("end")

@@ -20,7 +20,7 @@ from ntlbg_model.footprint.load import load_of
 from ntlbg_model.geometry.step_shape import Step
 from ntlbg_model.modeling.model import NTLBGModel
 from ntlbg_model.tracing.attention import Kernel
-from ntlbg_model.tracing.device import Device
+from ntlbg_model.tracing.device import TracedDevice
 from ntlbg_model.tracing.meta_model import DTYPES, Depth, random_backbone
 from ntlbg_model.tracing.phases import Phases
 from ntlbg_model.tracing.points import random_points
@@ -137,7 +137,7 @@ def record_step(config: Config, step: Step, depth: Depth, recipe: Recipe = TRAIN
     there. Those and the weights are watched as what stands through the step.
     """
     recorder = Recorder()
-    device = Device(
+    device = TracedDevice(
         kernel_of(step), half_of(step, recipe), widens=not step.cpu, workspaces=recipe.workspaces
     )
     with on_meta():

@@ -8,7 +8,7 @@ import click
 
 from ntlbg_service.cli.notify import NOTIFY, NOTIFY_ON, read_states, read_webhook
 from ntlbg_service.cli.options import read_caps
-from ntlbg_service.cli.progress import Progress
+from ntlbg_service.cli.progress import ProgressView
 from ntlbg_service.cli.signals import terminable
 from ntlbg_service.controller.lease import Lease
 from ntlbg_service.controller.oom_fallback import ClusterView
@@ -56,7 +56,7 @@ def drive(
         notify_on=read_states(environment.get(NOTIFY_ON, "").split(), NOTIFY_ON),
     )
     notify(workspace.wake)
-    with Progress(ledger, storage, suite_key) as progress, terminable():
+    with ProgressView(ledger, storage, suite_key) as progress, terminable():
         try:
             _until_ended(service, progress, Wakeup(workspace.wake, ledger.news()))
             at_end()
@@ -73,7 +73,7 @@ def drive(
             service.resign()
 
 
-def _until_ended(service: Service, progress: Progress, wake: Wakeup) -> None:
+def _until_ended(service: Service, progress: ProgressView, wake: Wakeup) -> None:
     watching = False
     while not _ended(service):
         service.step()
@@ -92,7 +92,7 @@ def _ended(service: Service) -> bool:
     return service.ledger.count(RunFilter(suite=service.suite_key)).keys() <= TERMINAL
 
 
-def _leave(service: Service, progress: Progress) -> None:
+def _leave(service: Service, progress: ProgressView) -> None:
     if not service.leads:
         progress.note("the runs go on; the same command watches them again")
         return

@@ -46,13 +46,15 @@ def command(dry_run: bool, keep: int, days: float, as_json: bool, workspace: Wor
     """
     from ntlbg_service.cli.formatting import bytes_in_words
     from ntlbg_service.cli.targets import existing_ledger
-    from ntlbg_service.maintenance.garbage_collection import Found, find_reclaimable
+    from ntlbg_service.maintenance.garbage_collection import GarbageReport, find_reclaimable
     from ntlbg_service.storage.local import LocalStorage
 
     ledger = existing_ledger(workspace)
     storage = LocalStorage(workspace.storage)
     looked = find_reclaimable(ledger, storage, workspace, keep=keep, days=days, note=_say)
-    found = looked if dry_run else Found(tuple(filter(_deleted, looked.litter)), looked.unclear)
+    found = (
+        looked if dry_run else GarbageReport(tuple(filter(_deleted, looked.litter)), looked.unclear)
+    )
     if as_json:
         rows = {"found": _rows(found.litter), "unclear": _rows(found.unclear)}
         click.echo(json.dumps({"deleted": not dry_run, **rows}, indent=1))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ntlbg_service.domain.hardware.inventory import NodeGroup
-    from ntlbg_service.nodes.inventory import Node
+    from ntlbg_service.nodes.inventory import LiveNode
 
 WATCH_SECONDS = 2.0
 
@@ -53,7 +53,7 @@ def gpus(watch: bool, as_json: bool, autoscaler: Path | None) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _reader() -> "tuple[Callable[[], tuple[Node, ...]], Callable[[], str]]":
+def _reader() -> "tuple[Callable[[], tuple[LiveNode, ...]], Callable[[], str]]":
     """How to read the nodes as often as wanted, and why a cluster's own word is not had."""
     from ntlbg_service.executors.job_client import JobClient
     from ntlbg_service.nodes.inventory import read_nodes
@@ -79,7 +79,7 @@ def _watch(table: "Callable[[], Table]", console: Any) -> None:
         return
 
 
-def _below(nodes: "Sequence[Node]", types: "Sequence[NodeGroup]", trouble: str) -> list[str]:
+def _below(nodes: "Sequence[LiveNode]", types: "Sequence[NodeGroup]", trouble: str) -> list[str]:
     from ntlbg_service.domain.errors import InfrastructureError
     from ntlbg_service.domain.hardware.growth import with_node_types
     from ntlbg_service.nodes.inventory import inventory_of
@@ -99,7 +99,7 @@ def _below(nodes: "Sequence[Node]", types: "Sequence[NodeGroup]", trouble: str) 
     return [*lines, f"Plans count on {counted}."]
 
 
-def _as_json(nodes: "Sequence[Node]", types: "Sequence[NodeGroup]") -> dict[str, Any]:
+def _as_json(nodes: "Sequence[LiveNode]", types: "Sequence[NodeGroup]") -> dict[str, Any]:
     """Nodes with their GPUs, and node types; a key is added over time and none is renamed."""
     from dataclasses import asdict
 

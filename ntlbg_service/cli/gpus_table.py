@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     from ntlbg_service.domain.hardware.gpu import Gpu
     from ntlbg_service.domain.hardware.profile import Profile
-    from ntlbg_service.nodes.inventory import Node
+    from ntlbg_service.nodes.inventory import LiveNode
 
 NODE = ("node", "cores", "host GiB", "free disk")
 GPU = ("gpu", "product", "GiB used / total", "state", "links", "driver", "planned as")
 
 
-def table_of(nodes: "Sequence[Node]", kinds: "Sequence[Profile]") -> "Table":
+def table_of(nodes: "Sequence[LiveNode]", kinds: "Sequence[Profile]") -> "Table":
     """All nodes; what is said of a node stands on its first line."""
     from rich.table import Table
     from rich.text import Text
@@ -37,7 +37,7 @@ def table_of(nodes: "Sequence[Node]", kinds: "Sequence[Profile]") -> "Table":
     return table
 
 
-def rows(node: "Node", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, ...]]":
+def rows(node: "LiveNode", kinds: "Sequence[Profile]") -> "Iterator[tuple[str, ...]]":
     """What is known of each GPU, and what it is planned as or why it is not used."""
     for gpu in node.gpus:
         simulated = " (simulated)" if node.simulated else ""

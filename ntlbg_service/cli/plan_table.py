@@ -20,7 +20,7 @@ from ntlbg_service.cli.plan_words import batch, duration, number, settings, wher
 from ntlbg_service.domain.fitting.estimates import CLOSED_FORM, Estimates
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.planning.plan import Plan, PlannedVariant
-from ntlbg_service.domain.scheduling.cluster import Interval
+from ntlbg_service.domain.scheduling.cluster import HoursInterval
 
 NARROW = 120
 """Below this width the table has fewer columns and shorter words."""
@@ -119,9 +119,9 @@ def _part(
     return table
 
 
-def _rows(plan: Plan) -> Iterator[tuple[PlannedVariant, Fit, list[Interval]]]:
+def _rows(plan: Plan) -> Iterator[tuple[PlannedVariant, Fit, list[HoursInterval]]]:
     """For each variant and each fit that its runs are placed with, the runs."""
-    placed: dict[tuple[str, str], dict[int, list[Interval]]] = {}
+    placed: dict[tuple[str, str], dict[int, list[HoursInterval]]] = {}
     for (group, variant, _), interval in plan.intervals.items():
         by_fit = placed.setdefault((group, variant), {})
         by_fit.setdefault(id(interval.placement.fit), []).append(interval)
@@ -131,7 +131,7 @@ def _rows(plan: Plan) -> Iterator[tuple[PlannedVariant, Fit, list[Interval]]]:
 
 
 def _cells(
-    row: PlannedVariant, fit: Fit, intervals: list[Interval], narrow: bool
+    row: PlannedVariant, fit: Fit, intervals: list[HoursInterval], narrow: bool
 ) -> tuple[str, ...]:
     mark = " *" if row.variant.baseline else ""
     closed = "" if fit.traced else "~"

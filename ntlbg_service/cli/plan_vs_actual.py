@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ntlbg_service.domain.planning.agreement import Comparison, Happened, Where
+    from ntlbg_service.domain.planning.agreement import Happened, PlanComparison, Where
     from ntlbg_service.ledger.ledger import Ledger
     from ntlbg_service.ledger.records import Run
 
 
-def compared(ledger: "Ledger", key: str, runs: "Sequence[Run]") -> "tuple[Comparison, ...]":
+def compared(ledger: "Ledger", key: str, runs: "Sequence[Run]") -> "tuple[PlanComparison, ...]":
     """These runs of a suite beside the plan of its last submission."""
     from ntlbg_service.domain.planning.agreement import compare, planned_runs
 
@@ -40,7 +40,7 @@ def _happened(ledger: "Ledger", run: "Run") -> "Happened":
     )
 
 
-def print_compared(rows: "Sequence[Comparison]") -> None:
+def print_compared(rows: "Sequence[PlanComparison]") -> None:
     """One line a run, and below it why it was somewhere else."""
     for row in rows:
         planned = row.planned.where.words if row.planned else "not planned"
@@ -55,7 +55,7 @@ def print_compared(rows: "Sequence[Comparison]") -> None:
     click.echo(f"{agreeing} of {len(started)} runs that started are where they were planned.")
 
 
-def as_json(rows: "Sequence[Comparison]") -> list[dict[str, Any]]:
+def as_json(rows: "Sequence[PlanComparison]") -> list[dict[str, Any]]:
     """The same for programs."""
     return [
         {

@@ -20,7 +20,7 @@ AROUND = 5
 """Lines of a terminal that the table's rows leave to what stands around them."""
 
 
-class Progress:
+class ProgressView:
     """Reads ledger and storage; shows what changed."""
 
     def __init__(

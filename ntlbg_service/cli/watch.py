@@ -26,7 +26,7 @@ def command(suite: str | None, once: bool, workspace: Workspace) -> None:
     by the pace that was measured. It only looks: leaving it (Ctrl-C) stops nothing.
     """
     from ntlbg_service.cli.console import new_console
-    from ntlbg_service.cli.progress import Progress
+    from ntlbg_service.cli.progress import ProgressView
     from ntlbg_service.cli.progress_table import NAMED, table_of
     from ntlbg_service.ledger.listing import RunFilter
     from ntlbg_service.results.run_status import run_statuses
@@ -45,6 +45,6 @@ def command(suite: str | None, once: bool, workspace: Workspace) -> None:
         table = table_of(seen, title, len(seen), suites=len(keys) > 1, counts=counts)
         new_console().print(table)
         return
-    with Progress(ledger, storage, key, most) as progress:
+    with ProgressView(ledger, storage, key, most) as progress:
         while progress.update():
             time.sleep(POLL_SECONDS)

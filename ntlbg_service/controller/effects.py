@@ -25,7 +25,7 @@ NOBODY = {"pid": 0, "started": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Starting:
+class PlannedStart:
     """A run whose turn it is."""
 
     run: Run
@@ -44,7 +44,7 @@ class Starting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class EndedAttempt:
     """An attempt that finished."""
 
     run: Run
@@ -63,7 +63,7 @@ class Effects:
     note: Callable[[str], None] = lambda _: None
     """Told in one line what was done."""
 
-    def start(self, starting: Sequence[Starting]) -> list[tuple[Run, Attempt]]:
+    def start(self, starting: Sequence[PlannedStart]) -> list[tuple[Run, Attempt]]:
         """Write the intents to start new attempts, and why now, in one transaction. Runs that wait
         no more are left out."""
         wanted = [
@@ -117,7 +117,7 @@ class Effects:
             return False
         return True
 
-    def finish(self, ended: Sequence[Ended]) -> None:
+    def finish(self, ended: Sequence[EndedAttempt]) -> None:
         """These runs are finished, in one transaction."""
         state, becomes = AttemptState.FINISHED, RunState.FINISHED
         ends = [

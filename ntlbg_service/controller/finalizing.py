@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ntlbg_service.controller.effects import Effects, Ended
+from ntlbg_service.controller.effects import Effects, EndedAttempt
 from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.launch import ExitRecord
 from ntlbg_service.domain.recovery import Decision, FailureClass, decide
@@ -18,7 +18,7 @@ class AttemptFinalizer:
 
     effects: Effects
     ground: ClusterView
-    _finished: list[Ended] = field(default_factory=list)
+    _finished: list[EndedAttempt] = field(default_factory=list)
     """Attempts seen to have finished in this step, which are not written yet."""
 
     def begin(self) -> None:
@@ -29,7 +29,7 @@ class AttemptFinalizer:
         """End an attempt by its exit record; one that finished when `write` is called."""
         if record.finished:
             measured = measured_of(self.effects.storage, attempt, record)
-            self._finished.append(Ended(run=run, attempt=attempt, measured=measured))
+            self._finished.append(EndedAttempt(run=run, attempt=attempt, measured=measured))
             return
         failure = record.failure or FailureClass.BUG
         self.recover(run, attempt, AttemptState.FAILED, failure, record.message, record)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ntlbg_service.controller.effects import Effects, Starting
+from ntlbg_service.controller.effects import Effects, PlannedStart
 from ntlbg_service.controller.error_isolation import ErrorIsolation
 from ntlbg_service.controller.finalizing import AttemptFinalizer
 from ntlbg_service.controller.ledger_snapshot import LedgerSnapshot
@@ -70,7 +70,7 @@ class Starter:
         behind = ledger.attempts_behind(list(runs.values()))
         names = self._queue.labels(row.placement.run_id for start in decided for row in start.named)
         starting = [
-            Starting(
+            PlannedStart(
                 run=runs[run_id],
                 placement=start.placement,
                 marker=newest_checkpoint(storage, behind[run_id]),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from ntlbg_service.domain.secret_names import KEYS, is_chosen, is_drawn, is_made
-from ntlbg_service.domain.secret_shapes import Shape, is_filler
+from ntlbg_service.domain.secret_shapes import SecretShape, is_filler
 
 _PASSWORD = r"(?:password|passwd|passphrase)"
 _KEY = (
@@ -73,8 +73,8 @@ def _is_key_of_query(value: str) -> bool:
     return is_drawn(value) and re.fullmatch(r"[0-9a-f\-]+", value) is None
 
 
-def _shape(hints: tuple[str, ...], pattern: str, judge: Callable[[str], bool]) -> Shape:
-    return Shape(hints, re.compile(pattern, re.IGNORECASE), judge)
+def _shape(hints: tuple[str, ...], pattern: str, judge: Callable[[str], bool]) -> SecretShape:
+    return SecretShape(hints, re.compile(pattern, re.IGNORECASE), judge)
 
 
 NAMED = (

@@ -26,7 +26,7 @@ def is_filler(value: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Shape:
+class SecretShape:
     """One way to know a secret in a text."""
 
     hints: tuple[str, ...]
@@ -52,9 +52,9 @@ class Shape:
 
 def _token(
     hints: str, begin: str, drawn: str, is_secret: Callable[[str], bool] = looks_random
-) -> Shape:
+) -> SecretShape:
     pattern = rf"(?P<secret>{begin}(?P<drawn>{drawn}))"
-    return Shape(tuple(hints.split()), re.compile(pattern), is_secret)
+    return SecretShape(tuple(hints.split()), re.compile(pattern), is_secret)
 
 
 def _is_given(value: str) -> bool:
@@ -70,7 +70,7 @@ TOKENS = (
     _token("hf_ api_org_", "(?:hf_|api_org_)", r"[A-Za-z0-9]{16,}"),
     _token("sk-", r"sk-(?:proj|svcacct|admin|or-v1|ant-[a-z]{1,10}\d{0,3})-", r"[\w\-]{16,}"),
     _token("sk-", r"(?<![A-Za-z0-9])sk-", r"[\w\-]{16,}"),
-    Shape(
+    SecretShape(
         ("akia", "asia", "abia", "acca"),
         re.compile(r"(?<![A-Z0-9])(?P<secret>(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16,24}(?![A-Z0-9]))"),
         _is_key_of_aws,
@@ -113,7 +113,7 @@ _PASSWORD_IN_ADDRESS = (
     r"(?P<secret>[^\s/\"'<>@]{1,500}(?:@[^\s/\"'<>@]{1,200})??)(?=@[^\s@]|@$)"
 )
 CERTAIN = (
-    Shape(
+    SecretShape(
         ("private key",),
         re.compile(
             r"(?P<secret>-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----.*?"
@@ -121,15 +121,15 @@ CERTAIN = (
             re.DOTALL,
         ),
     ),
-    Shape(
+    SecretShape(
         ("private-lines:",), re.compile(r"Private-Lines: \d+\s+(?P<secret>(?:[\w+/=]{20,}\s?)+)")
     ),
     *TOKENS,
-    Shape(
+    SecretShape(
         ("hooks.slack.com", "/api/webhooks/", "webhook.office.com"),
         re.compile(_ADDRESSES, re.IGNORECASE),
         lambda value: not is_filler(value),
     ),
-    Shape(("://",), re.compile(_PASSWORD_IN_ADDRESS), lambda value: not is_filler(value)),
+    SecretShape(("://",), re.compile(_PASSWORD_IN_ADDRESS), lambda value: not is_filler(value)),
 )
 """Secrets wherever they stand, also in what this program words itself."""

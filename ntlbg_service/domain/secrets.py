@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ntlbg_service.domain.named_secrets import NAMED
 from ntlbg_service.domain.secret_names import is_secret_value, named
-from ntlbg_service.domain.secret_shapes import CERTAIN, HIDDEN, Shape, is_filler
+from ntlbg_service.domain.secret_shapes import CERTAIN, HIDDEN, SecretShape, is_filler
 
 SHORTEST = 8
 """A known value of fewer characters is not looked for: it would be found in ordinary words."""
@@ -91,7 +91,7 @@ class Secrets:
         return re.compile("|".join(patterns)) if patterns else None
 
 
-def _hidden(text: str, shapes: Iterable[Shape]) -> str:
+def _hidden(text: str, shapes: Iterable[SecretShape]) -> str:
     lower = text.lower()
     for shape in shapes:
         if any(hint in lower for hint in shape.hints):

@@ -19,7 +19,7 @@ MODE = "/api/authentication_mode"
 NO_ENTRY = (401, 403)
 
 
-class RefusedError(InfrastructureError):
+class DashboardRefusedError(InfrastructureError):
     """The head answered and let nobody in with this token, or without one."""
 
 
@@ -59,7 +59,9 @@ class Dashboard:
             with error:
                 said = error.read(200).decode(errors="replace").strip()
             if error.code in NO_ENTRY:
-                raise RefusedError(f"Ray at {self.address}: {said or error.reason}") from None
+                raise DashboardRefusedError(
+                    f"Ray at {self.address}: {said or error.reason}"
+                ) from None
             raise ClusterAwayError(f"Ray at {self.address}: {error.code} {said}") from None
         except (OSError, ValueError) as error:
             raise ClusterAwayError(f"Ray at {self.address}: {error}") from None

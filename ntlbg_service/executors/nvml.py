@@ -35,7 +35,7 @@ UNABLE = frozenset(
 """Answers that say nothing of the GPU's health, even where its name or memory was asked for."""
 
 
-class Found(NamedTuple):
+class NvmlReading(NamedTuple):
     """What there is to read."""
 
     gpus: list[dict[str, Any]]
@@ -43,19 +43,19 @@ class Found(NamedTuple):
     """Why there is nothing, in NVML's words."""
 
 
-def read_gpus(owner: Owner) -> Found:
+def read_gpus(owner: Owner) -> NvmlReading:
     """Every GPU and MIG slice of this machine; `owner` knows our own processes."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        return Found([], str(error))
+        return NvmlReading([], str(error))
     try:
         driver = {"driver": _said("nvmlSystemGetDriverVersion") or "", "cuda": _cuda()}
         count = pynvml.nvmlDeviceGetCount()
         rows = [row for index in range(count) for row in _rows(index, owner)]
-        return Found([{**row, **driver} for row in rows])
+        return NvmlReading([{**row, **driver} for row in rows])
     except pynvml.NVMLError as error:
-        return Found([], str(error))
+        return NvmlReading([], str(error))
     finally:
         pynvml.nvmlShutdown()
 

@@ -17,7 +17,7 @@ from ntlbg_service.ledger.run_transitions import RunTransitions, Transition
 from ntlbg_service.ledger.tables import attempts, launches, runs
 
 
-class Starting(RunTransitions):
+class AttemptStarts(RunTransitions):
     """Starting attempts."""
 
     def start_attempt(

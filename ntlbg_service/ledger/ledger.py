@@ -2,7 +2,7 @@
 
 from ntlbg_service.ledger.attempt_ends import Ending
 from ntlbg_service.ledger.attempt_intervals import Holding
-from ntlbg_service.ledger.attempt_starts import Starting
+from ntlbg_service.ledger.attempt_starts import AttemptStarts
 from ntlbg_service.ledger.database import is_sqlite
 from ntlbg_service.ledger.draining import Draining
 from ntlbg_service.ledger.leadership import Leadership
@@ -16,7 +16,16 @@ from ntlbg_service.ledger.transactions import Term
 
 
 class Ledger(
-    Submitting, Starting, Ending, Wishes, Draining, Counting, Queries, Listing, Holding, Leadership
+    Submitting,
+    AttemptStarts,
+    Ending,
+    Wishes,
+    Draining,
+    Counting,
+    Queries,
+    Listing,
+    Holding,
+    Leadership,
 ):
     """The durable queue and its history."""
 

@@ -12,7 +12,7 @@ from ntlbg_service.ledger.transactions import Transactions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class HeldGpus:
     """What an active attempt holds."""
 
     profile: str
@@ -34,7 +34,7 @@ class LedgerStats:
     """Ended attempts ever, by outcome: `finished`, or what ended them."""
     launches: int
     """Attempts ever started."""
-    held: tuple[Held, ...]
+    held: tuple[HeldGpus, ...]
     drained: frozenset[str]
     unsent: int
     """What MLflow has not been told yet."""
@@ -97,11 +97,11 @@ def _ended(connection: Connection) -> dict[str, int]:
     return found
 
 
-def _held(connection: Connection) -> tuple[Held, ...]:
+def _held(connection: Connection) -> tuple[HeldGpus, ...]:
     query = select(attempts.c.fit, attempts.c.nodes)
     active = query.where(attempts.c.state == AttemptState.LAUNCHED.value)
     return tuple(
-        Held(
+        HeldGpus(
             profile=fit["profile"],
             gpus=fit["workers"] * fit.get("share", 1.0),
             nodes=tuple(nodes),

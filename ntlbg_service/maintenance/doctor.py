@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 from ntlbg_service.controller.lease import in_words
 from ntlbg_service.domain.diagnosis import devices, machines, services
 from ntlbg_service.domain.diagnosis.finding import Finding, count, failed, not_checked, ok
-from ntlbg_service.domain.diagnosis.machines import Reading
+from ntlbg_service.domain.diagnosis.machines import MachineReading
 from ntlbg_service.domain.errors import InfrastructureError, NtlbgError
 from ntlbg_service.domain.hardware.profiles import Profile
-from ntlbg_service.executors.dashboard import VERSION, Dashboard, RefusedError
+from ntlbg_service.executors.dashboard import VERSION, Dashboard, DashboardRefusedError
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.ledger.database import (
     create_database_engine,
@@ -29,7 +29,7 @@ from ntlbg_service.ledger.database import (
 )
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.schema import HEAD, revision
-from ntlbg_service.nodes.inventory import Node, read_nodes
+from ntlbg_service.nodes.inventory import LiveNode, read_nodes
 from ntlbg_service.nodes.probing import left_in, read_cluster, read_here
 from ntlbg_service.process.sqlite_file import connect_to_read
 from ntlbg_service.process.workspace import Workspace
@@ -52,7 +52,7 @@ class Examination:
         yield from self._database()
         yield self._mlflow()
 
-    def _cluster(self) -> Generator[Finding, None, Sequence[Node]]:
+    def _cluster(self) -> Generator[Finding, None, Sequence[LiveNode]]:
         """Ray, its guard and its GPUs. Returns the nodes; of this machine alone without Ray."""
         address = self.environment.get("RAY_ADDRESS")
         if address:
@@ -75,13 +75,13 @@ class Examination:
             works = True
             try:
                 head.get(VERSION)
-            except RefusedError:
+            except DashboardRefusedError:
                 works = False
             yield services.authentication(asks, works, on_loopback(head.url))
         except InfrastructureError as error:
             yield failed("authentication", error, "is the head up, and RAY_ADDRESS its address?")
 
-    def _machines(self, nodes: Sequence[Node]) -> Iterator[Finding]:
+    def _machines(self, nodes: Sequence[LiveNode]) -> Iterator[Finding]:
         storage, home = self.workspace.storage, self.workspace.home
         on_ray = {node.ray_id: node.name for node in nodes if node.ray_id is not None}
         if not home.is_dir() and not on_ray:
@@ -93,7 +93,7 @@ class Examination:
         try:
             with left_in(storage) as token:
                 here = read_here(storage, token, home)
-                told: tuple[Reading, ...] = ()
+                told: tuple[MachineReading, ...] = ()
                 if on_ray:
                     told = yield from self._nodes(on_ray, token)
         except InfrastructureError as error:
@@ -106,10 +106,10 @@ class Examination:
 
     def _nodes(
         self, names: Mapping[str, str], token: str
-    ) -> Generator[Finding, None, tuple[Reading, ...]]:
+    ) -> Generator[Finding, None, tuple[MachineReading, ...]]:
         client = JobClient(self.environment["RAY_ADDRESS"])
         python = self.environment.get("NTLBG_PYTHON", sys.executable)
-        found: tuple[Reading, ...] = ()
+        found: tuple[MachineReading, ...] = ()
         try:
             found = read_cluster(client, names, self.workspace.storage, token, python)
         except InfrastructureError as error:
@@ -189,7 +189,7 @@ def on_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _devices(node: Node) -> devices.Devices:
+def _devices(node: LiveNode) -> devices.Devices:
     return devices.Devices(
         name=node.name,
         ray_gpus=node.devices,

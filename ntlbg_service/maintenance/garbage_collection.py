@@ -41,7 +41,7 @@ class Reclaimable:
 
 
 @dataclass(frozen=True)
-class Found:
+class GarbageReport:
     """What was found in a home."""
 
     litter: tuple[Reclaimable, ...]
@@ -59,7 +59,7 @@ def find_reclaimable(
     days: float = UNUSED_DAYS,
     clock: Callable[[], float] = time.time,
     note: Callable[[str], None] = lambda _: None,
-) -> Found:
+) -> GarbageReport:
     """Find checkpoints beyond the policy, those cut short by a kill, and caches not read for
     `days`.
 
@@ -81,7 +81,7 @@ def find_reclaimable(
     found += _unread("traces", workspace.home / "traces", before, days)
     if not ledger.active_attempts():
         found += _unread("frame cache", workspace.cache, before, days)
-    return Found(
+    return GarbageReport(
         litter=tuple(each for each in found if each.kind != UNCLEAR),
         unclear=tuple(each for each in found if each.kind == UNCLEAR),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.ledger.stats import Held, LedgerStats
+from ntlbg_service.ledger.stats import HeldGpus, LedgerStats
 
 HealthCheck = Callable[[], None]
 """Returns where something answers; raises InfrastructureError or OSError where not."""
@@ -66,7 +66,7 @@ def _trouble(ask: HealthCheck) -> str:
 
 
 def gpus_of(
-    nodes: Sequence[Node], held: Sequence[Held], drained: frozenset[str]
+    nodes: Sequence[Node], held: Sequence[HeldGpus], drained: frozenset[str]
 ) -> dict[str, Gpus]:
     """Devices there now, by kind: what runs counts as held, wherever it is."""
     there = [node for node in nodes if node.ready_hours == 0]

@@ -11,24 +11,24 @@ import psutil
 
 from ntlbg_service.domain.hardware.gpu import Gpu
 from ntlbg_service.domain.hardware.live_inventory import inventory_of, ray_ids_of
-from ntlbg_service.domain.hardware.live_node import Node
+from ntlbg_service.domain.hardware.live_node import LiveNode
 from ntlbg_service.domain.resolve import parse
 from ntlbg_service.executors.job_client import JobClient
 from ntlbg_service.executors.nvml import GIB, descendant_of, read_gpus
 from ntlbg_service.nodes.ray_nodes import ray_nodes
 from ntlbg_service.nodes.readings import NodeReadings
 
-__all__ = ["Node", "gpu_of", "inventory_of", "ray_ids_of", "read_node", "read_nodes"]
+__all__ = ["LiveNode", "gpu_of", "inventory_of", "ray_ids_of", "read_node", "read_nodes"]
 
 DRIVER = "ntlbg_service.runner"
 """What the command line of each local run says."""
 
 
-def read_node() -> Node:
+def read_node() -> LiveNode:
     """This machine."""
     found = read_gpus(descendant_of(_is_driver))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return Node(
+    return LiveNode(
         name=socket.gethostname(),
         cores=os.cpu_count() or 1,
         host_memory_gib=psutil.virtual_memory().total / GIB,
@@ -53,7 +53,7 @@ def read_nodes(
     environment: Mapping[str, str],
     client: JobClient | None = None,
     readings: NodeReadings | None = None,
-) -> tuple[Node, ...]:
+) -> tuple[LiveNode, ...]:
     """Every live node of the Ray cluster in RAY_ADDRESS, else this machine alone. Raises
     InfrastructureError where the cluster does not answer.
 
@@ -68,15 +68,15 @@ def read_nodes(
     return tuple(_joined(row, said.get(row["ray_id"])) for row in rows)
 
 
-def _joined(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> Node:
+def _joined(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> LiveNode:
     """What Ray tells of a node, with the node's own word. Memory in use is the newer of the two,
     Ray's."""
     gpus = tuple(map(gpu_of, row["gpus"]))
     if said is None:
-        return Node(**{**row, "gpus": gpus})
+        return LiveNode(**{**row, "gpus": gpus})
     used = {gpu.uuid: gpu.used_gib for gpu in gpus if gpu.uuid}
     own = (gpu_of(each) for each in said["gpus"])
     gpus = tuple(replace(gpu, used_gib=used.get(gpu.uuid, gpu.used_gib)) for gpu in own)
     visible = None if said["visible"] is None else tuple(said["visible"])
     own_word = {"note": said["note"], "visible": visible, "held": tuple(said["held"])}
-    return Node(**{**row, "gpus": gpus, **own_word})
+    return LiveNode(**{**row, "gpus": gpus, **own_word})

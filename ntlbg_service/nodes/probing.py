@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ntlbg_service.domain.diagnosis.machines import Reading
+from ntlbg_service.domain.diagnosis.machines import MachineReading
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.job_client import ENDED, ClusterAwayError, JobClient
 from ntlbg_service.nodes import probe
@@ -44,12 +44,12 @@ def left_in(storage: Path) -> Iterator[str]:
                 path.rmdir()
 
 
-def read_here(storage: Path | None, token: str, home: Path) -> Reading:
+def read_here(storage: Path | None, token: str, home: Path) -> MachineReading:
     """Of this machine. Without a storage none is tried."""
     found = probe.reading(str(storage) if storage else None, token)
     if home.is_dir():
         found["free_gib"][str(home.resolve())] = shutil.disk_usage(home).free / probe.GIB
-    return Reading(name=f"{socket.gethostname()} (here)", **found)
+    return MachineReading(name=f"{socket.gethostname()} (here)", **found)
 
 
 def read_cluster(
@@ -60,7 +60,7 @@ def read_cluster(
     python: str = sys.executable,
     clock: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
-) -> tuple[Reading, ...]:
+) -> tuple[MachineReading, ...]:
     """Of every live node. `names` are the nodes' names by Ray's ids. Raises InfrastructureError
     where the job cannot run at all."""
     job = f"ntlbg-doctor-{token}"
@@ -77,8 +77,8 @@ def read_cluster(
     return tuple(_reading(names.get(node, node), row, off) for node, row in said["nodes"].items())
 
 
-def _reading(name: str, row: dict[str, Any], head_off: float) -> Reading:
-    return Reading(name=name, **{**row, "clock_off": row.get("clock_off", 0.0) + head_off})
+def _reading(name: str, row: dict[str, Any], head_off: float) -> MachineReading:
+    return MachineReading(name=name, **{**row, "clock_off": row.get("clock_off", 0.0) + head_off})
 
 
 def _said(client: JobClient, job: str, pause: Callable[[float], None]) -> dict[str, Any]:

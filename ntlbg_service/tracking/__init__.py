@@ -1,6 +1,6 @@
 """The copy of what happened that MLflow shows. Importing this does not import MLflow."""
 
 from ntlbg_service.tracking.connection import RefusedError, TrackingError
-from ntlbg_service.tracking.tracker import MetricLine, Status, Tracker
+from ntlbg_service.tracking.tracker import LoggedMetrics, Status, Tracker
 
-__all__ = ["MetricLine", "RefusedError", "Status", "Tracker", "TrackingError"]
+__all__ = ["LoggedMetrics", "RefusedError", "Status", "Tracker", "TrackingError"]

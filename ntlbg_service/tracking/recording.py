@@ -20,8 +20,7 @@ from ntlbg_service.report.kept_frames import selection_picture
 from ntlbg_service.results.attempts import TrialResult, read_results, read_trials
 from ntlbg_service.storage.layout import report
 from ntlbg_service.storage.local import Storage
-from ntlbg_service.tracking import MetricLine as Row
-from ntlbg_service.tracking import Status, Tracker
+from ntlbg_service.tracking import LoggedMetrics, Status, Tracker
 
 STATUS: dict[RunState, Status] = {
     RunState.FINISHED: "finished",
@@ -178,8 +177,8 @@ def _params(values: Mapping[str, Any], seed: int) -> dict[str, str | int | float
     return {**plain, "seed": seed}
 
 
-def _rows(lines: tuple[MetricLine, ...]) -> list[Row]:
-    return [Row(step=line.step, seconds=line.time, values=line.values) for line in lines]
+def _rows(lines: tuple[MetricLine, ...]) -> list[LoggedMetrics]:
+    return [LoggedMetrics(step=line.step, seconds=line.time, values=line.values) for line in lines]
 
 
 def _documents(run: Run, folder: Path, fit: Mapping[str, Any]) -> dict[str, Path]:

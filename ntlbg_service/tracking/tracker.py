@@ -42,7 +42,7 @@ Status = Literal["finished", "failed", "killed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricLine:
+class LoggedMetrics:
     """Metrics of one step."""
 
     step: int
@@ -121,7 +121,7 @@ class Tracker:
             )
             log_params(client, client.get_run(place.run), params)
 
-    def run_metrics(self, run_id: str, rows: Sequence[MetricLine]) -> None:
+    def run_metrics(self, run_id: str, rows: Sequence[LoggedMetrics]) -> None:
         """Metric lines of a run; lines that are there already add nothing, nor do those whose time
         is not a time or whose step is none."""
         with self._connection.client(self._forget) as client:

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from ntlbg_service.tracking import MetricLine, Tracker
+from ntlbg_service.tracking import LoggedMetrics, Tracker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -87,7 +87,7 @@ def tracker(server: str, tmp_path_factory: pytest.TempPathFactory) -> Tracker:
             params = {"selection.method": name.split("/")[0], "seed": number}
             tracker.run_started(suite, run, name, params, {})
             rows = [
-                MetricLine(step=n, seconds=1.7e9 + n, values={"loss": 1 / n}) for n in (1, 2, 4)
+                LoggedMetrics(step=n, seconds=1.7e9 + n, values={"loss": 1 / n}) for n in (1, 2, 4)
             ]
             tracker.run_metrics(run, rows)
             tracker.run_finished(run, "finished", {"needles/accuracy": accuracy}, {})

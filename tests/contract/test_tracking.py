@@ -9,11 +9,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
-from ntlbg_service.tracking import MetricLine, RefusedError, Tracker, TrackingError
+from ntlbg_service.tracking import LoggedMetrics, RefusedError, Tracker, TrackingError
 
 ROWS = [
-    MetricLine(step=10, seconds=1_700_000_010.25, values={"loss": 1.5, "learning_rate": 1e-4}),
-    MetricLine(step=20, seconds=1_700_000_020.5, values={"loss": float("nan")}),
+    LoggedMetrics(step=10, seconds=1_700_000_010.25, values={"loss": 1.5, "learning_rate": 1e-4}),
+    LoggedMetrics(step=20, seconds=1_700_000_020.5, values={"loss": float("nan")}),
 ]
 
 
@@ -167,10 +167,12 @@ def test_a_run_is_found_by_any_value(store: Store, value: str) -> None:
 def test_what_is_no_time_and_no_step_is_left_out(store: Store) -> None:
     store.started()
     times = (float("nan"), float("inf"), 1e300, -1.0)
-    odd = [MetricLine(step=1, seconds=time, values={"loss": 1.0}) for time in times]
-    odd += [MetricLine(step=10**20, seconds=1.0, values={"loss": 1.0})]
+    odd = [LoggedMetrics(step=1, seconds=time, values={"loss": 1.0}) for time in times]
+    odd += [LoggedMetrics(step=10**20, seconds=1.0, values={"loss": 1.0})]
     values = {"loss": float("inf"), "a\nb" * 100: 1.0}
-    store.tracker.run_metrics(store.run_id, [*odd, MetricLine(step=2, seconds=3.0, values=values)])
+    store.tracker.run_metrics(
+        store.run_id, [*odd, LoggedMetrics(step=2, seconds=3.0, values=values)]
+    )
     assert [step for step, *_ in store.history("loss")] == [2]
 
 
@@ -193,7 +195,7 @@ def test_metric_lines_said_twice_are_there_once(store: Store) -> None:
 
 def test_many_metric_lines_are_taken(store: Store) -> None:
     store.started()
-    rows = [MetricLine(step=n, seconds=n, values={"loss": n, "norm": n}) for n in range(1200)]
+    rows = [LoggedMetrics(step=n, seconds=n, values={"loss": n, "norm": n}) for n in range(1200)]
     store.tracker.run_metrics(store.run_id, rows)
     assert [step for step, *_ in store.history("norm")] == list(range(1200))
 

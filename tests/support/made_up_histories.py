@@ -13,7 +13,7 @@ from benchmarks.workloads.replay import exactly
 from benchmarks.workloads.traces import Trace
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Placement
+from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, HoursInterval, Job, Placement
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
 from ntlbg_service.domain.scheduling.sharing import on_part
 from tests.support.made_up_jobs import a_fit
@@ -33,7 +33,7 @@ class History:
         policy: Policy = schedule,
         takes: Callable[[Placement], float] = exactly,
         without: str = "",
-    ) -> list[Interval]:
+    ) -> list[HoursInterval]:
         jobs = tuple(job for job in self.jobs if job.run_id != without)
         return live(Trace(name="made up", jobs=jobs, users={}), self.cluster, policy, takes)
 

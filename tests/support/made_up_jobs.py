@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.hardware.inventory import Node
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job
 from ntlbg_service.domain.scheduling.reservations import has_room, request_of
 
 
@@ -106,7 +106,7 @@ def placeable(jobs: Iterable[Job], cluster: Cluster) -> list[Job]:
     return [job for job in jobs if any(could_hold(cluster, fit) for fit in job.fits)]
 
 
-def check(intervals: Sequence[Interval], jobs: Sequence[Job], cluster: Cluster) -> None:
+def check(intervals: Sequence[HoursInterval], jobs: Sequence[Job], cluster: Cluster) -> None:
     """Each job that can be placed is, once, whole, on nodes that have what it takes."""
     by_id = {job.run_id: job for job in jobs}
     nodes = {node.name: node for node in cluster.nodes}
@@ -123,7 +123,7 @@ def check(intervals: Sequence[Interval], jobs: Sequence[Job], cluster: Cluster) 
             _check_node(nodes[name], interval.start, intervals)
 
 
-def _check_node(node: Node, moment: float, intervals: Sequence[Interval]) -> None:
+def _check_node(node: Node, moment: float, intervals: Sequence[HoursInterval]) -> None:
     """No more than the node has is in use at a moment."""
     there = [
         request_of(interval.placement.fit).need

@@ -8,7 +8,7 @@ from typing import Self
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling import placing
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, makespan
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, makespan
 from ntlbg_service.domain.scheduling.placing import Kind, Placed, PlacementPolicy, demand, kind_of
 from ntlbg_service.domain.scheduling.queue_order import head_apart, queue_position_of
 from ntlbg_service.domain.scheduling.reservations import (
@@ -56,14 +56,14 @@ class PlainBoard(ReservationTable):
 
 def plain_look_ahead(
     waiting: Sequence[Job], cluster: Cluster, depth: float = math.inf
-) -> tuple[Interval, ...]:
+) -> tuple[HoursInterval, ...]:
     """`schedule.look_ahead`, straight on."""
     board: ReservationTable = PlainBoard(cluster.nodes, cluster.drained)
     board.occupy(cluster.running)
     capacity = cluster.capacity()
     bound = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
     busy = _add({}, ((row.placement.fit, row.hours) for row in cluster.held()))
-    intervals: list[Interval] = []
+    intervals: list[HoursInterval] = []
     turns = head_apart(plain_turns(that_fit(waiting, board)))
     for number, jobs in enumerate(turns, start=1):
         left = max(depth - len(intervals), 0)
@@ -127,7 +127,7 @@ def plain_place(
         return -kind.hours * (weight or {}).get(kind_of(job), 1.0), -kind.devices
 
     deadline = taste.deadline * bound.hours
-    intervals: list[Interval] = []
+    intervals: list[HoursInterval] = []
     waits: set[Kind] = set()
     for place, job in enumerate(sorted(jobs, key=rank)):
         kind = kinds[kind_of(job)]

@@ -8,8 +8,8 @@ from ntlbg_model.config import Config
 from ntlbg_service.cli.console import DataConsole
 from ntlbg_service.domain.fitting.analysis import (
     Cell,
-    Comparison,
     Pairing,
+    TraceComparison,
     cells,
     comparisons,
     pairings,
@@ -28,7 +28,7 @@ class Analysis:
     """The tables, before they are printed."""
 
     cells: list[Cell]
-    compared: list[Comparison]
+    compared: list[TraceComparison]
     """Closed form and trace; empty without `--trace`."""
     pairings: list[Pairing]
     plans: list[KnownCell]

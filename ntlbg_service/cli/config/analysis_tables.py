@@ -8,7 +8,7 @@ from ntlbg_model.footprint import GIB, MIB
 from ntlbg_service.cli.config.analysis import Analysis
 from ntlbg_service.cli.console import new_console
 from ntlbg_service.cli.plan_words import batch
-from ntlbg_service.domain.fitting.analysis import Cell, Comparison, Pairing
+from ntlbg_service.domain.fitting.analysis import Cell, Pairing, TraceComparison
 from ntlbg_service.domain.fitting.calibration import said
 from ntlbg_service.domain.fitting.candidates import CHUNK
 from ntlbg_service.domain.fitting.fit import Fit, Misfit
@@ -78,7 +78,7 @@ def _settings(found: Fit) -> str:
     return ", ".join(words)
 
 
-def _traces(compared: Sequence[Comparison]) -> Table:
+def _traces(compared: Sequence[TraceComparison]) -> Table:
     table = _table("", "category", "tuning", "on", "limit", "closed", "traced", "difference")
     for row in compared:
         assert isinstance(row.cell.found, Fit)

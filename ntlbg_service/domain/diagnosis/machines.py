@@ -25,7 +25,7 @@ EVERYWHERE = ("ray",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class MachineReading:
     """What one machine says of itself."""
 
     name: str
@@ -42,7 +42,7 @@ class Reading:
     """Free disk by place."""
 
 
-def versions(here: Reading, nodes: Sequence[Reading]) -> Finding:
+def versions(here: MachineReading, nodes: Sequence[MachineReading]) -> Finding:
     """Whether all run the same: nodes among each other in everything, this machine in Python and
     what speaks to them."""
     told = [node for node in nodes if not node.trouble]
@@ -72,7 +72,9 @@ def versions(here: Reading, nodes: Sequence[Reading]) -> Finding:
     return ok("versions", f"{said} on {count(len(everyone), 'machine')}")
 
 
-def _compared(here: Reading, nodes: Sequence[Reading]) -> Iterable[tuple[str, dict[str, str]]]:
+def _compared(
+    here: MachineReading, nodes: Sequence[MachineReading]
+) -> Iterable[tuple[str, dict[str, str]]]:
     yield "Python", {each.name: each.python for each in (here, *nodes)}
     for name in here.packages:
         of = {node.name: node.packages[name] for node in nodes}
@@ -81,7 +83,7 @@ def _compared(here: Reading, nodes: Sequence[Reading]) -> Iterable[tuple[str, di
         yield name, of
 
 
-def reached(nodes: Sequence[Reading]) -> Finding:
+def reached(nodes: Sequence[MachineReading]) -> Finding:
     """Whether a task ran on every node."""
     lost = [node for node in nodes if node.trouble]
     if lost:
@@ -93,7 +95,7 @@ def reached(nodes: Sequence[Reading]) -> Finding:
     return ok("nodes", f"a task ran on each of {count(len(nodes), 'node')}")
 
 
-def storage(here: Reading, nodes: Sequence[Reading], root: str) -> Finding:
+def storage(here: MachineReading, nodes: Sequence[MachineReading], root: str) -> Finding:
     """Whether every machine reads and writes the same storage."""
     if here.storage:
         return problem("storage", f"{here.storage}", "give the folder to this user, or --home")
@@ -109,7 +111,7 @@ def storage(here: Reading, nodes: Sequence[Reading], root: str) -> Finding:
     return ok("storage", f"{root} is written and read{also}")
 
 
-def clocks(readings: Sequence[Reading]) -> Finding:
+def clocks(readings: Sequence[MachineReading]) -> Finding:
     """Whether the clocks agree."""
     told = [each for each in readings if not each.trouble]
     if not told:
@@ -127,7 +129,7 @@ def clocks(readings: Sequence[Reading]) -> Finding:
     )
 
 
-def disk(readings: Sequence[Reading]) -> Finding:
+def disk(readings: Sequence[MachineReading]) -> Finding:
     """Whether there is room: where the home, the storage and the nodes' temporary files are."""
     places = [
         (gib, f"{place} of {each.name}")

@@ -78,7 +78,7 @@ def pairings(categories: Mapping[str, Config], estimates: Estimates = CLOSED_FOR
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class TraceComparison:
     """The closed form beside a trace of the very same step."""
 
     cell: Cell
@@ -93,7 +93,7 @@ class Comparison:
 
 def comparisons(
     categories: Mapping[str, Config], found: Iterable[Cell], estimates: Estimates, *, every: bool
-) -> Iterator[Comparison]:
+) -> Iterator[TraceComparison]:
     """Each fit's step in closed form and traced: those near their limit, or `every` one.
 
     A cell is left out where there is no tracer for it.
@@ -106,7 +106,7 @@ def comparisons(
         near = cell.found.traced or closed > (1 - BAND) * cell.found.limit_gib
         traced = estimates.trace(config, step, CONTEXT_GIB) if near or every else None
         if traced is not None:
-            yield Comparison(cell=cell, closed_gib=closed, traced_gib=traced.total)
+            yield TraceComparison(cell=cell, closed_gib=closed, traced_gib=traced.total)
 
 
 def tuned(config: Config, tuning: Tuning) -> Config:

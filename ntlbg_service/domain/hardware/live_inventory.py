@@ -7,12 +7,12 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.gpu import Gpu
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.hardware.labels import PROFILE
-from ntlbg_service.domain.hardware.live_node import Node
+from ntlbg_service.domain.hardware.live_node import LiveNode
 from ntlbg_service.domain.hardware.profiles import Profile
 
 
 def inventory_of(
-    nodes: Sequence[Node],
+    nodes: Sequence[LiveNode],
     slots: int | None = None,
     kinds: Sequence[Profile] = (),
     hopeful: bool = False,
@@ -46,11 +46,11 @@ def inventory_of(
 
 
 def _later(
-    quarantined: Sequence[tuple[Node, Gpu]], usable: Collection[str], kinds: Sequence[Profile]
+    quarantined: Sequence[tuple[LiveNode, Gpu]], usable: Collection[str], kinds: Sequence[Profile]
 ) -> tuple[NodeGroup, ...]:
     """For each kind of which no GPU can be used now, those of one node, a day from now."""
     counts: dict[str, Counter[str]] = {}
-    shapes: dict[str, Node] = {}
+    shapes: dict[str, LiveNode] = {}
     for node, gpu in quarantined:
         kind = node.kind_of(gpu, kinds)
         if kind is not None and kind not in usable:
@@ -71,7 +71,7 @@ def _later(
     )
 
 
-def ray_ids_of(nodes: Sequence[Node], kinds: Sequence[Profile] = ()) -> dict[str, str]:
+def ray_ids_of(nodes: Sequence[LiveNode], kinds: Sequence[Profile] = ()) -> dict[str, str]:
     """Ray's id of every node by the name that the inventory gives it."""
     found: dict[str, str] = {}
     for node in nodes:
@@ -82,26 +82,26 @@ def ray_ids_of(nodes: Sequence[Node], kinds: Sequence[Profile] = ()) -> dict[str
     return found
 
 
-def _name(node: Node, kind: str, kinds: Sequence[Profile]) -> str:
+def _name(node: LiveNode, kind: str, kinds: Sequence[Profile]) -> str:
     """A node with GPUs of several kinds is one node of each."""
     return node.name if len(node.kinds(kinds)) == 1 else f"{node.name}-{kind}"
 
 
-def _for_cpu(nodes: Sequence[Node]) -> list[Node]:
+def _for_cpu(nodes: Sequence[LiveNode]) -> list[LiveNode]:
     """Where nodes are labelled as those for runs on a CPU, only they; never one without cores."""
     able = [node for node in nodes if node.cores > 0] or list(nodes)
     return [node for node in able if node.labels.get(PROFILE) == "cpu"] or able
 
 
-def _slots(node: Node, slots: int | None) -> int:
+def _slots(node: LiveNode, slots: int | None) -> int:
     wanted = slots or max(1, node.cores // 2)
     return wanted if node.ray_id is None else max(1, min(wanted, node.cores))
 
 
-def _alike(found: Sequence[tuple[str, str, int, Node]]) -> tuple[NodeGroup, ...]:
+def _alike(found: Sequence[tuple[str, str, int, LiveNode]]) -> tuple[NodeGroup, ...]:
     """Like nodes as one group, so that a gang may span them; their memory differs by megabytes,
     and the least counts."""
-    groups: dict[tuple[str, int, int, int], list[tuple[str, Node]]] = {}
+    groups: dict[tuple[str, int, int, int], list[tuple[str, LiveNode]]] = {}
     for name, kind, gpus, node in found:
         key = (kind, gpus, node.cores, round(node.host_memory_gib))
         groups.setdefault(key, []).append((name, node))

@@ -14,7 +14,7 @@ NO_KIND = "no kind: 'ntlbg config schema --kind profile' describes one"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
+class LiveNode:
     """One node with its GPUs."""
 
     name: str

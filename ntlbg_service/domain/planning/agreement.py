@@ -65,7 +65,7 @@ class Planned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class PlanComparison:
     """One run."""
 
     name: str
@@ -95,7 +95,9 @@ def _workers(fit: Mapping[str, Any]) -> int:
     return int(fit["workers"])
 
 
-def compare(planned: Mapping[str, Planned], happened: Sequence[Happened]) -> tuple[Comparison, ...]:
+def compare(
+    planned: Mapping[str, Planned], happened: Sequence[Happened]
+) -> tuple[PlanComparison, ...]:
     """Each run that there is, with the difference to its plan and what it comes from."""
     runs = {run.name: run for run in happened}
     return tuple(_compared(run, planned, runs) for run in happened)
@@ -103,11 +105,11 @@ def compare(planned: Mapping[str, Planned], happened: Sequence[Happened]) -> tup
 
 def _compared(
     run: Happened, planned: Mapping[str, Planned], runs: Mapping[str, Happened]
-) -> Comparison:
+) -> PlanComparison:
     plan = planned.get(run.name)
     last = run.attempts[-1] if run.attempts else None
     agrees = plan is not None and last is not None and plan.where.same(last.where)
-    return Comparison(
+    return PlanComparison(
         name=run.name,
         planned=plan,
         used=last.where if last else None,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ntlbg_service.domain.errors import UserError, nearest
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.planning.plan import Plan, PlannedVariant, RunKey
-from ntlbg_service.domain.scheduling.cluster import Interval
+from ntlbg_service.domain.scheduling.cluster import HoursInterval
 
 SAME_HOURS = 1e-6
 """Times that are this close are the same."""
@@ -66,7 +66,7 @@ def why_then(plan: Plan, key: RunKey) -> str:
     return f"waits for {', '.join(interval.placement.nodes)} to be added and started"
 
 
-def why_so_many(row: PlannedVariant, interval: Interval) -> str | None:
+def why_so_many(row: PlannedVariant, interval: HoursInterval) -> str | None:
     """What a run's further GPUs buy; None for one that has no more than it needs."""
     chosen = interval.placement.fit
     alike = [fit for fit in row.fits if fit.profile == chosen.profile]
@@ -79,7 +79,7 @@ def why_so_many(row: PlannedVariant, interval: Interval) -> str | None:
     )
 
 
-def why_here(plan: Plan, row: PlannedVariant, interval: Interval) -> str:
+def why_here(plan: Plan, row: PlannedVariant, interval: HoursInterval) -> str:
     """Why a run is on this kind of GPU and not on another that it fits."""
     chosen = interval.placement.fit
     others = [fit for fit in row.fits if fit.profile != chosen.profile]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.scheduling.bound import Way, lower_bound
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, makespan
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, makespan
 from ntlbg_service.domain.scheduling.placing import demand
 from ntlbg_service.domain.scheduling.schedule import look_ahead
 
@@ -29,7 +29,7 @@ Demand = Counter[tuple[Way, ...]]
 class Pinned:
     """A schedule in which as many groups as possible keep to one numerics class."""
 
-    intervals: tuple[Interval, ...]
+    intervals: tuple[HoursInterval, ...]
     classes: Mapping[str, str]
     """The class of each group that is kept in one."""
     unpinned_hours: float

@@ -13,7 +13,7 @@ from ntlbg_service.domain.planning.fitter import Fitter
 from ntlbg_service.domain.planning.numerics import SHARE, allowed, pin
 from ntlbg_service.domain.planning.spending import Rented, rented, total_cost
 from ntlbg_service.domain.scheduling.bound import Way, lower_bound
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, makespan
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, makespan
 from ntlbg_service.domain.scheduling.placing import demand, ways
 
 LONG = 0.25
@@ -49,7 +49,7 @@ class Plan:
 
     inventory: Inventory
     variants: tuple[PlannedVariant, ...]
-    intervals: Mapping[RunKey, Interval] = field(default_factory=dict)
+    intervals: Mapping[RunKey, HoursInterval] = field(default_factory=dict)
     """To place and time, in the order of their starts; refused variants have none."""
     least_hours: float = 0.0
     """A makespan that no schedule of these fits, in these classes, can undercut."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from ntlbg_service.domain.planning.disk import disk_of_plan
 from ntlbg_service.domain.planning.plan import Plan, RunKey
-from ntlbg_service.domain.scheduling.cluster import Interval
+from ntlbg_service.domain.scheduling.cluster import HoursInterval
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _run(key: RunKey, interval: Interval, as_values: dict[str, Any]) -> dict[str, Any]:
+def _run(key: RunKey, interval: HoursInterval, as_values: dict[str, Any]) -> dict[str, Any]:
     group, variant, seed = key
     fit = interval.placement.fit
     return {

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ntlbg_service.domain.hardware.inventory import Inventory, Node
-from ntlbg_service.domain.scheduling.cluster import Interval, makespan
+from ntlbg_service.domain.scheduling.cluster import HoursInterval, makespan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Rented:
         return (self.end - self.start) * self.node.gpus * self.price_per_gpu_hour
 
 
-def rented(inventory: Inventory, intervals: Iterable[Interval]) -> tuple[Rented, ...]:
+def rented(inventory: Inventory, intervals: Iterable[HoursInterval]) -> tuple[Rented, ...]:
     """The nodes that are up during a plan. An added one is asked for once, ahead of its first run,
     and stays up until its last has ended."""
     intervals = tuple(intervals)

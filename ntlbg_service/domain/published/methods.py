@@ -7,7 +7,7 @@ from ntlbg_service.domain.published.conversion import NEEDS_LEARNED, TERM, weigh
 from ntlbg_service.domain.published.keys import LEARNED, METHODS, STRATEGIES
 from ntlbg_service.domain.published.options import translate
 from ntlbg_service.domain.published.reading import Reading
-from ntlbg_service.domain.published.rows import Row, Rows
+from ntlbg_service.domain.published.rows import PublishedRow, Rows
 
 ALIGNED = 0.3
 """Weight of the alignment term where a variant asks for an alignment and gives no weight; what the
@@ -31,7 +31,7 @@ def ablations(reading: Reading, batch: tuple[int, int]) -> dict[str, Rows]:
 
 def methods(reading: Reading, batch: tuple[int, int]) -> dict[str, Rows]:
     """Baselines and NTLBG's sizes are one group: they are compared with each other."""
-    rows: list[Row] = []
+    rows: list[PublishedRow] = []
     for key in reading.names("baseline_methods"):
         place = f"baseline_methods.{key}"
         if key in METHODS:
@@ -48,13 +48,13 @@ def methods(reading: Reading, batch: tuple[int, int]) -> dict[str, Rows]:
     return {"methods": _learned(reading, group)}
 
 
-def _ablation(reading: Reading, place: str, fallback: str, batch: tuple[int, int]) -> Row:
+def _ablation(reading: Reading, place: str, fallback: str, batch: tuple[int, int]) -> PublishedRow:
     name = reading.words(f"{place}.name", fallback)
     description = reading.words(f"{place}.description")
     overrides = translate(reading, f"{place}.config_overrides.", batch)
     if overrides.get("model.feature_alignment", "none") != "none":
         overrides = _aligned(reading, place, overrides)
-    return Row(name=name, place=place, description=description, overrides=overrides)
+    return PublishedRow(name=name, place=place, description=description, overrides=overrides)
 
 
 def _aligned(reading: Reading, place: str, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _aligned(reading: Reading, place: str, overrides: dict[str, Any]) -> dict[st
 
 def _method(
     reading: Reading, place: str, key: str, own: Mapping[str, Any], batch: tuple[int, int]
-) -> Row:
+) -> PublishedRow:
     """A row is called by its key, which commands use; the published name describes it."""
     title = reading.words(f"{place}.name", key)
     description = reading.words(f"{place}.description", title)
@@ -79,7 +79,7 @@ def _method(
     for option, value in own.items():
         if asked.get(option, value) != value:
             reading.decide(place, f"{option} is {value!r} for '{key}', not {asked[option]!r}")
-    return Row(name=key, place=place, description=description, overrides={**asked, **own})
+    return PublishedRow(name=key, place=place, description=description, overrides={**asked, **own})
 
 
 def _learned(reading: Reading, group: Rows) -> Rows:
@@ -104,5 +104,5 @@ def _learned(reading: Reading, group: Rows) -> Rows:
     return group
 
 
-def _names(rows: Sequence[Row]) -> str:
+def _names(rows: Sequence[PublishedRow]) -> str:
     return ", ".join(row.name for row in rows)

@@ -11,7 +11,7 @@ from ntlbg_service.domain.resolve import Layer, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PublishedRow:
     """A variant as it is made."""
 
     name: str
@@ -33,7 +33,7 @@ class Rows:
 
     place: str
     """Where the published file has it."""
-    rows: tuple[Row, ...]
+    rows: tuple[PublishedRow, ...]
     description: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Common to all rows."""
@@ -46,7 +46,7 @@ def finish(
     finished: dict[str, dict[str, Any]] = {}
     for name, group in groups.items():
         layers = [*base, Layer(reading.source, group.overrides)]
-        rows: dict[str, Row] = {}
+        rows: dict[str, PublishedRow] = {}
         for row in group.rows:
             if row.name in rows:
                 reading.leave(row.place, f"the group has a variant '{row.name}' already")
@@ -57,7 +57,7 @@ def finish(
     return finished
 
 
-def _valid(reading: Reading, row: Row, layers: Sequence[Layer]) -> bool:
+def _valid(reading: Reading, row: PublishedRow, layers: Sequence[Layer]) -> bool:
     try:
         resolve([*layers, Layer(reading.source, row.overrides)])
     except UserError as error:
@@ -67,7 +67,7 @@ def _valid(reading: Reading, row: Row, layers: Sequence[Layer]) -> bool:
     return True
 
 
-def _group(reading: Reading, group: Rows, rows: Sequence[Row]) -> dict[str, Any]:
+def _group(reading: Reading, group: Rows, rows: Sequence[PublishedRow]) -> dict[str, Any]:
     baseline = choose_baseline([row.name for row in rows])
     reading.decide(group.place, f"the file names no baseline: all are compared with '{baseline}'")
     common = {"overrides": group.overrides} if group.overrides else {}

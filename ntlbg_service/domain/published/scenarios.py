@@ -5,7 +5,7 @@ from typing import Any
 from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.hardware.profiles import profile_named
 from ntlbg_service.domain.published.reading import Reading
-from ntlbg_service.domain.published.rows import Row, Rows
+from ntlbg_service.domain.published.rows import PublishedRow, Rows
 
 ROOT = "analysis_scenarios"
 
@@ -66,18 +66,18 @@ def _numbers(reading: Reading, place: str) -> tuple[str, list[int]]:
     return place, []
 
 
-def _counted(reading: Reading, name: str) -> list[Row]:
+def _counted(reading: Reading, name: str) -> list[PublishedRow]:
     word, option, note = COUNTED[name]
     path, counts = _numbers(reading, f"{ROOT}.{name}")
     if note and counts:
         reading.decide(path, note)
     return [
-        Row(name=f"{word}_{count}", place=f"{path}.{index}", overrides={option: count})
+        PublishedRow(name=f"{word}_{count}", place=f"{path}.{index}", overrides={option: count})
         for index, count in enumerate(counts)
     ]
 
 
-def _lengths(reading: Reading, place: str) -> list[Row]:
+def _lengths(reading: Reading, place: str) -> list[PublishedRow]:
     """Frame counts, named by the seconds beside them where there are as many."""
     path = f"{place}.frame_counts"
     frames = reading.leaves.get(path)
@@ -91,7 +91,7 @@ def _lengths(reading: Reading, place: str) -> list[Row]:
         "as they are, and shorter ones give fewer frames",
     )
     return [
-        Row(
+        PublishedRow(
             name=name,
             place=f"{path}.{index}",
             overrides={"video.max_frames": count, "video.num_representatives": None},
@@ -112,9 +112,9 @@ def _length_names(reading: Reading, place: str, frames: list[int]) -> dict[str, 
     return dict(zip(named, frames, strict=True))
 
 
-def _hardware(reading: Reading, place: str) -> list[Row]:
+def _hardware(reading: Reading, place: str) -> list[PublishedRow]:
     """Profiles by name, wherever the scenario names them."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, PublishedRow] = {}
     for path, name in _named_profiles(reading, place):
         try:
             profile = profile_named(name, path).name
@@ -122,7 +122,7 @@ def _hardware(reading: Reading, place: str) -> list[Row]:
             reading.leave(path, str(error).removeprefix(f"{path}: "))
             continue
         overrides = {"hardware.profile": profile}
-        rows[name.lower()] = Row(name=name.lower(), place=path, overrides=overrides)
+        rows[name.lower()] = PublishedRow(name=name.lower(), place=path, overrides=overrides)
     if rows:
         reading.decide(place, "what the cards are like comes from this project's own profiles")
     return list(rows.values())

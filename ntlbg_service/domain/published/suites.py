@@ -8,7 +8,7 @@ from ntlbg_service.domain.published.conversion import Imported, datasets
 from ntlbg_service.domain.published.keys import THEORY
 from ntlbg_service.domain.published.methods import ablations, methods
 from ntlbg_service.domain.published.reading import Reading
-from ntlbg_service.domain.published.rows import Row, Rows, finish
+from ntlbg_service.domain.published.rows import PublishedRow, Rows, finish
 from ntlbg_service.domain.published.scenarios import SHORT, scenarios
 from ntlbg_service.domain.resolve import Layer, parse
 from ntlbg_service.domain.suite import SuiteSpec
@@ -125,7 +125,7 @@ def _theory(reading: Reading) -> dict[str, Rows]:
             place=place,
             description=reading.words(f"{place}.description"),
             rows=tuple(
-                Row(name=row, place=place, overrides=dict(overrides))
+                PublishedRow(name=row, place=place, overrides=dict(overrides))
                 for row, overrides in rows.items()
             ),
         )

@@ -87,7 +87,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
+class HoursInterval:
     """When a run is planned to be where, in hours from now."""
 
     placement: Placement
@@ -95,6 +95,6 @@ class Interval:
     end: float
 
 
-def makespan(intervals: Iterable[Interval]) -> float:
+def makespan(intervals: Iterable[HoursInterval]) -> float:
     """Hours until the last run ends."""
     return max((interval.end for interval in intervals), default=0.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.scheduling.bound import Bound, Way
-from ntlbg_service.domain.scheduling.cluster import Cap, Interval, Job, Placement, makespan
+from ntlbg_service.domain.scheduling.cluster import Cap, HoursInterval, Job, Placement, makespan
 from ntlbg_service.domain.scheduling.reservations import (
     ReservationTable,
     ResourceRequest,
@@ -32,7 +32,7 @@ class Placed:
     """A queue, placed."""
 
     board: ReservationTable
-    intervals: tuple[Interval, ...]
+    intervals: tuple[HoursInterval, ...]
     makespan: float
 
 
@@ -112,7 +112,7 @@ def place(
 
 def _fill(
     jobs: Sequence[Job], kinds: Mapping[Kind, _Kind], board: ReservationTable, waits: set[Kind]
-) -> list[Interval]:
+) -> list[HoursInterval]:
     """Those that can start at once; of a kind of which one cannot, none is looked at again."""
     intervals = []
     going = bool(jobs) and board.anything_free()
@@ -158,10 +158,10 @@ def _choose(kind: _Kind, board: ReservationTable, deadline: float) -> tuple[_Opt
     return kind.options[index], spot
 
 
-def _take(job: Job, option: _Option, spot: Slot, board: ReservationTable) -> Interval:
+def _take(job: Job, option: _Option, spot: Slot, board: ReservationTable) -> HoursInterval:
     board.take(option.ask, spot)
     names = tuple(board.nodes[index].name for index in spot.nodes)
-    return Interval(
+    return HoursInterval(
         placement=Placement(run_id=job.run_id, fit=option.fit, nodes=names, device=spot.device),
         start=spot.start,
         end=spot.start + option.fit.hours,

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, Placement
 from ntlbg_service.domain.scheduling.placing import (
     Kind,
     Placed,
@@ -69,7 +69,7 @@ def look_ahead(
     cluster: Cluster,
     depth: float = math.inf,
     turns: list[list[Job]] | None = None,
-) -> tuple[Interval, ...]:
+) -> tuple[HoursInterval, ...]:
     """When and where every waiting run would be, in the order of their starts.
 
     Jobs that the cluster could never hold, or their caps never allow, are left out. So are, beyond
@@ -80,7 +80,7 @@ def look_ahead(
     capacity = cluster.capacity()
     plain = Bound(hours=0.0, work=0.0, prices=dict.fromkeys(capacity, 1.0))
     busy = _add({}, ((row.placement.fit, row.hours) for row in cluster.held()))
-    intervals: list[Interval] = []
+    intervals: list[HoursInterval] = []
     fitting = _that_fit(waiting, board)
     if turns is None or fitting is not waiting:
         turns = in_turns(fitting)

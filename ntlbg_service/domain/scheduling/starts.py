@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Placement
+from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, HoursInterval, Job, Placement
 from ntlbg_service.domain.scheduling.queue_order import LEVEL_HOURS, in_turns, size_of
 from ntlbg_service.domain.scheduling.schedule import DEPTH, look_ahead, something_free
 
@@ -25,13 +25,13 @@ class Start:
     """Hours since it was submitted."""
     device_hours: float
     """Where it takes the fewest."""
-    overtaken: tuple[Interval, ...]
+    overtaken: tuple[HoursInterval, ...]
     """What is reserved for those ahead of it that go on waiting, soonest first."""
     caps: tuple[tuple[Cap, int], ...] = ()
     """What it counts against, and the GPUs that count against it with this run."""
 
     @property
-    def named(self) -> tuple[Interval, ...]:
+    def named(self) -> tuple[HoursInterval, ...]:
         """Those of them that are named."""
         return self.overtaken[:NAMED]
 
@@ -61,7 +61,7 @@ def _start(
     order: Sequence[Job],
     places: Mapping[str, int],
     placement: Placement,
-    left: Sequence[tuple[int, Interval]],
+    left: Sequence[tuple[int, HoursInterval]],
     used: Mapping[Cap, float],
     now: float,
 ) -> Start:
@@ -80,7 +80,7 @@ def _start(
 
 
 def _used(
-    cluster: Cluster, order: Sequence[Job], beginning: Sequence[Interval]
+    cluster: Cluster, order: Sequence[Job], beginning: Sequence[HoursInterval]
 ) -> dict[Cap, float]:
     """GPUs that count against each cap once all have started."""
     caps = {job.run_id: job.caps for job in order}
@@ -107,7 +107,7 @@ def words_of_start(start: Start, names: Mapping[str, str]) -> str:
     return "; ".join(words)
 
 
-def _reserved(row: Interval, names: Mapping[str, str]) -> str:
+def _reserved(row: HoursInterval, names: Mapping[str, str]) -> str:
     run_id = row.placement.run_id
     where = ", ".join(row.placement.nodes)
     return f"{names.get(run_id, run_id)} has {where} in {row.start:.2f} h"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Interval, Job, Running
+from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, HoursInterval, Job, Running
 from ntlbg_service.domain.scheduling.schedule import look_ahead
 
 A_MOMENT = 1e-6
@@ -14,7 +14,7 @@ A_MOMENT = 1e-6
 class Wait:
     """Where a queued run would go, and what holds that place until then."""
 
-    interval: Interval
+    interval: HoursInterval
     """By predicted hours."""
     behind: tuple[str, ...]
     """Ids of runs, running or queued, whose end frees what it starts on."""
@@ -36,7 +36,7 @@ def wait_of(run_id: str, jobs: Sequence[Job], cluster: Cluster) -> Wait | None:
 
 
 def _behind(
-    mine: Interval, intervals: Sequence[Interval], running: Sequence[Running]
+    mine: HoursInterval, intervals: Sequence[HoursInterval], running: Sequence[Running]
 ) -> tuple[str, ...]:
     if mine.start <= A_MOMENT:
         return ()

@@ -8,7 +8,7 @@ import pytest
 from ntlbg_service.domain.diagnosis.devices import Devices, labels
 from ntlbg_service.domain.diagnosis.finding import Finding, Level, failed
 from ntlbg_service.domain.diagnosis.machines import (
-    Reading,
+    MachineReading,
     clocks,
     disk,
     reached,
@@ -24,7 +24,7 @@ from ntlbg_service.domain.diagnosis.services import (
 )
 from ntlbg_service.domain.hardware.labels import GPUS, PROFILE
 
-HERE = Reading(
+HERE = MachineReading(
     name="here",
     python="3.11.7",
     packages={"ray": "2.60.0", "torch": "2.13.0"},
@@ -34,7 +34,7 @@ A100 = ("NVIDIA A100-SXM4-80GB", 80.0)
 V100 = ("Tesla V100-SXM2-32GB", 31.74)
 
 
-def node(name: str = "n1", **changes: Any) -> Reading:
+def node(name: str = "n1", **changes: Any) -> MachineReading:
     return replace(HERE, name=name, **changes)
 
 
@@ -102,7 +102,7 @@ def test_a_cpu_build_here_may_differ_from_the_nodes_build() -> None:
 
 
 def test_a_node_without_an_answer_is_compared_with_nobody() -> None:
-    silent = Reading(name="n2", trouble="gone")
+    silent = MachineReading(name="n2", trouble="gone")
     assert versions(HERE, [node(), silent]).level is Level.OK
     assert storage(HERE, [silent], "/s").level is Level.OK
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ntlbg_service.domain.liveness.gang import TRIES, UP_SECONDS, roll_back
 from ntlbg_service.domain.recovery import LONGEST_WAIT_SECONDS, Ended, FailureClass, decide
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Running
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, Running
 from ntlbg_service.domain.scheduling.reservations import request_of
 from ntlbg_service.domain.scheduling.schedule import schedule
 from tests.support.made_up_histories import a_history
@@ -58,12 +58,12 @@ def test_a_gang_that_does_not_come_up_holds_nothing_afterwards(seeds: Sequence[i
 
 def _live(
     cluster: Cluster, jobs: Sequence[Job], draw: Random
-) -> tuple[list[tuple[Interval, bool]], dict[str, list[bool]]]:
+) -> tuple[list[tuple[HoursInterval, bool]], dict[str, list[bool]]]:
     """Each attempt with whether it came up; and those outcomes by run."""
     waiting = {job.run_id: (job, job.submitted) for job in jobs}
-    ran: list[tuple[Interval, bool]] = []
+    ran: list[tuple[HoursInterval, bool]] = []
     tries: dict[str, list[bool]] = {job.run_id: [] for job in jobs}
-    active: list[tuple[Interval, bool]] = []
+    active: list[tuple[HoursInterval, bool]] = []
     now = 0.0
     while waiting or active:
         for row in [row for row in active if row[0].end <= now]:
@@ -84,7 +84,7 @@ def _live(
             up = placement.fit.workers < 2 or not late or draw.random() < 0.6
             mine.append(up)
             end = now + (placement.fit.hours if up else UP_HOURS)
-            active.append((Interval(placement=placement, start=now, end=end), up))
+            active.append((HoursInterval(placement=placement, start=now, end=end), up))
             ran.append(active[-1])
             del waiting[placement.run_id]
         later = [row.end for row, _ in active] + [at for _, at in waiting.values() if at > now]
@@ -92,7 +92,7 @@ def _live(
     return ran, tries
 
 
-def _check_nodes(moment: float, rows: Sequence[Interval], cluster: Cluster) -> None:
+def _check_nodes(moment: float, rows: Sequence[HoursInterval], cluster: Cluster) -> None:
     for node in cluster.nodes:
         there = [row for row in rows if row.start <= moment < row.end]
         held = [row.placement.fit for row in there if node.name in row.placement.nodes]

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from ntlbg_service.domain.scheduling.cluster import Cluster, Interval, Job, Placement, Running
+from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, Placement, Running
 from ntlbg_service.domain.scheduling.queue_order import (
     head_apart,
     in_turns,
@@ -88,7 +88,7 @@ def test_nobody_starts_where_one_ahead_of_it_would_end_sooner(seeds: Sequence[in
     assert compared > 50
 
 
-def _no_sooner(job: Job, taken: Placement, promised: Interval) -> None:
+def _no_sooner(job: Job, taken: Placement, promised: HoursInterval) -> None:
     theirs = request_of(taken.fit)
     for fit in job.fits:
         mine = request_of(fit)
@@ -183,7 +183,7 @@ def test_a_shared_gpu_is_never_over_its_limit(seeds: Sequence[int]) -> None:
     assert side_by_side > 100
 
 
-def _check_devices(moment: float, intervals: Sequence[Interval], cluster: Cluster) -> int:
+def _check_devices(moment: float, intervals: Sequence[HoursInterval], cluster: Cluster) -> int:
     """No GPU is promised twice; those on a shared one are predicted to fit together."""
     most = 0
     for node in cluster.nodes:

@@ -8,7 +8,7 @@ from ntlbg_service.domain.errors import UserError
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.planning.spending import rented, total_cost
 from ntlbg_service.domain.resolve import parse
-from ntlbg_service.domain.scheduling.cluster import Interval, Placement
+from ntlbg_service.domain.scheduling.cluster import HoursInterval, Placement
 from tests.support.made_up_jobs import a_fit
 
 CLOUD = Inventory(
@@ -83,9 +83,9 @@ def test_an_inventory_names_some_node() -> None:
         parse(Inventory, {"name": "i", "groups": []}, "i.json")
 
 
-def interval(node: str, start: float, hours: float) -> Interval:
+def interval(node: str, start: float, hours: float) -> HoursInterval:
     placement = Placement(run_id=node, fit=a_fit("x", hours), nodes=(node,))
-    return Interval(placement=placement, start=start, end=start + hours)
+    return HoursInterval(placement=placement, start=start, end=start + hours)
 
 
 def test_a_node_costs_from_its_request_to_its_last_run() -> None:

@@ -12,7 +12,7 @@ from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
 from ntlbg_service.domain.scheduling.cluster import (
     Cluster,
-    Interval,
+    HoursInterval,
     Job,
     Placement,
     Running,
@@ -33,7 +33,7 @@ from tests.support.made_up_jobs import (
 )
 
 
-def where(intervals: tuple[Interval, ...]) -> dict[str, tuple[str, float]]:
+def where(intervals: tuple[HoursInterval, ...]) -> dict[str, tuple[str, float]]:
     return {
         interval.placement.run_id: (interval.placement.fit.profile, interval.start)
         for interval in intervals

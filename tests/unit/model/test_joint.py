@@ -29,7 +29,7 @@ from ntlbg_model.data.video import Frames
 from ntlbg_model.evaluation import evaluate
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.learning.loss_schedule import AUXILIARY
-from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.checkpoint import AnswerDevice, load_for_answers
 from ntlbg_model.modeling.load import backbone_of, load_backbone, load_variant
 from ntlbg_model.modeling.model import NTLBGModel
 from ntlbg_model.modeling.selector_attached import with_selector
@@ -219,7 +219,7 @@ def test_what_was_saved_picks_the_same_pairs(tmp_path: Path, frames: Reader, tun
     options = config(tuning)
     run = trainer(tmp_path, frames, options)
     run.train()
-    cpu = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+    cpu = AnswerDevice(name="cpu", dtype=torch.float32, attention="sdpa")
     read = load_for_answers(str(tmp_path / "checkpoint-6"), cpu, "tiny")
     assert default_config(read).selection == options.selection
     kept = []
@@ -266,7 +266,7 @@ def test_the_logged_terms_add_up_to_the_loss(tmp_path: Path, frames: Reader, mic
 
 def test_only_what_was_added_needs_a_base(tmp_path: Path, frames: Reader):
     trainer(tmp_path, frames, config("none")).train()
-    cpu = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+    cpu = AnswerDevice(name="cpu", dtype=torch.float32, attention="sdpa")
     with pytest.raises(BackboneError, match="say which base"):
         load_for_answers(str(tmp_path / "checkpoint-6"), cpu)
 

@@ -23,7 +23,7 @@ from ntlbg_model.config import (
 from ntlbg_model.data.video import Frames
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.modeling.answers import answer_logits
-from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.checkpoint import AnswerDevice, load_for_answers
 from ntlbg_model.modeling.generation import generate
 from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.selector_attached import with_selector
@@ -171,7 +171,7 @@ def test_it_is_trained_and_read_back(stored: Path, tmp_path: Path, frames: Reade
     with torch.no_grad():
         before = answer_logits(backbone, batch)
     run.train()
-    cpu = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+    cpu = AnswerDevice(name="cpu", dtype=torch.float32, attention="sdpa")
     read = load_for_answers(str(tmp_path / "run" / "checkpoint-2"), cpu, base="tiny")
     with torch.no_grad():
         after = answer_logits(backbone, batch)

@@ -10,13 +10,13 @@ import torch
 
 from ntlbg_model.backbone.model import TINY, BackboneError
 from ntlbg_model.config import ModelConfig
-from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.checkpoint import AnswerDevice, load_for_answers
 from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.published_models.load import load_native
 from ntlbg_model.safe_loading import UnsafeCheckpointError, check_checkpoint, refuse_pickles
 from ntlbg_model.selection.image_text import EncoderError, load_encoder
 
-DEVICE = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+DEVICE = AnswerDevice(name="cpu", dtype=torch.float32, attention="sdpa")
 
 
 class Payload:

@@ -18,7 +18,7 @@ from ntlbg_model.data.needles.vocabulary import HELD_OUT, VOCABULARY
 from ntlbg_model.inputs.collate import Sample, collate
 from ntlbg_model.modeling.answers import answer_logits
 from ntlbg_model.tiny_base import architecture, vision_stage
-from ntlbg_model.tiny_base.build import Recipe, build
+from ntlbg_model.tiny_base.build import BuildRecipe, build
 from ntlbg_model.tiny_base.examples import (
     SELECTIONS,
     Asker,
@@ -30,7 +30,7 @@ from ntlbg_model.tiny_base.examples import (
 from ntlbg_model.tiny_base.footage import degrade, frame_pairs, training_plan, with_glitches
 from ntlbg_model.tiny_base.measure import measure
 from ntlbg_model.tiny_base.packing import PackedVideo, packed_logits
-from ntlbg_model.tiny_base.reader_stage import Stage
+from ntlbg_model.tiny_base.reader_stage import ReaderStage
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +138,11 @@ def test_degraded_pairs_look_alike(pairs: torch.Tensor):
 
 @pytest.mark.long
 def test_the_same_seed_builds_the_same_weights(tmp_path: Path):
-    recipe = Recipe(
+    recipe = BuildRecipe(
         pool_videos=3,
         vision_steps=(2, 2),
         reader_videos=3,
-        stages=(Stage(steps=2, videos=2, pairs=(8, 32), excerpts=0.5),),
+        stages=(ReaderStage(steps=2, videos=2, pairs=(8, 32), excerpts=0.5),),
         held_out_videos=1,
     )
     for name in ("a", "b"):

@@ -31,7 +31,7 @@ from ntlbg_model.data.stream import BLOCK, FrameBlock, blocks
 from ntlbg_model.data.timeline import scan
 from ntlbg_model.data.video import FrameCache, VideoError
 from ntlbg_model.evaluation import evaluate
-from ntlbg_model.modeling.checkpoint import Device, load_for_answers
+from ntlbg_model.modeling.checkpoint import AnswerDevice, load_for_answers
 from ntlbg_model.modeling.load import load_backbone
 from ntlbg_model.modeling.model import NTLBGModel
 from ntlbg_model.modeling.selector_attached import with_selector
@@ -45,7 +45,7 @@ from tests.support.long_video import FLASH_AT, FPS, FRAMES, SIDE, write_long_vid
 
 PLAN = sample_video(NeedlesSpec(split="clean", videos=1, seed=8, resolution=56), 0)
 ASKED = questions(PLAN)
-CPU = Device(name="cpu", dtype=torch.float32, attention="sdpa")
+CPU = AnswerDevice(name="cpu", dtype=torch.float32, attention="sdpa")
 
 
 @pytest.fixture(scope="module")

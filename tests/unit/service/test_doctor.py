@@ -13,7 +13,7 @@ import pytest
 
 from ntlbg_service.domain.diagnosis.finding import Finding, Level
 from ntlbg_service.domain.errors import InfrastructureError
-from ntlbg_service.executors.dashboard import MODE, Dashboard, RefusedError, token_of
+from ntlbg_service.executors.dashboard import MODE, Dashboard, DashboardRefusedError, token_of
 from ntlbg_service.executors.job_client import ClusterAwayError, JobClient
 from ntlbg_service.maintenance.doctor import Examination, on_loopback, store_behind
 from ntlbg_service.nodes import probe
@@ -116,7 +116,7 @@ def test_a_token_opens_and_another_one_does_not() -> None:
         assert with_it.get("/x") == 7 and with_it.asks_for_token()
         other = Dashboard({"RAY_ADDRESS": url, "RAY_AUTH_TOKEN": "other"})
         assert other.asks_for_token()
-        with pytest.raises(RefusedError, match="no token"):
+        with pytest.raises(DashboardRefusedError, match="no token"):
             other.get("/x")
     with pytest.raises(ClusterAwayError):
         other.get("/x")

@@ -7,15 +7,15 @@ import pytest
 from ntlbg_service.cli.gpus_table import rows
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.gpu import Gpu
-from ntlbg_service.nodes.inventory import Node, inventory_of, ray_ids_of
+from ntlbg_service.nodes.inventory import LiveNode, inventory_of, ray_ids_of
 
 
-def a_node(name: str, *products: tuple[str, float], host: float = 500.0) -> Node:
+def a_node(name: str, *products: tuple[str, float], host: float = 500.0) -> LiveNode:
     gpus = tuple(
         Gpu(index=index, product=product, memory_gib=memory, used_gib=0.0, driver="1")
         for index, (product, memory) in enumerate(products)
     )
-    return Node(name=name, cores=64, host_memory_gib=host, gpus=gpus)
+    return LiveNode(name=name, cores=64, host_memory_gib=host, gpus=gpus)
 
 
 A100 = ("NVIDIA A100-SXM4-80GB", 79.2)
@@ -45,9 +45,9 @@ def test_without_gpus_a_machine_has_slots() -> None:
     assert inventory_of([a_node("laptop")], slots=3).capacity() == {"cpu": 3}
 
 
-def ray_node(name: str, cores: int = 8, devices: int = 4, **labels: str) -> Node:
+def ray_node(name: str, cores: int = 8, devices: int = 4, **labels: str) -> LiveNode:
     said = {key.replace("__", "/").replace("_", "."): value for key, value in labels.items()}
-    return Node(
+    return LiveNode(
         name=name,
         cores=cores,
         host_memory_gib=100.0,
@@ -115,7 +115,7 @@ def test_the_list_of_nodes_says_whose_word_a_kind_is() -> None:
     assert next(rows(a_node("d"), ()))[-1] == "cpu"
 
 
-def sick(node: Node, *which: int) -> Node:
+def sick(node: LiveNode, *which: int) -> LiveNode:
     """The node with some of its GPUs lost."""
     lost = [replace(gpu, error="GPU is lost" * (gpu.index in which)) for gpu in node.gpus]
     return replace(node, gpus=tuple(lost))

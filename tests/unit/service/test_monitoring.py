@@ -18,7 +18,7 @@ from ntlbg_service.domain.errors import InfrastructureError, UserError
 from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, RunState
-from ntlbg_service.ledger.stats import Held
+from ntlbg_service.ledger.stats import HeldGpus
 from ntlbg_service.monitoring.health_checks import health_checks, write_in
 from ntlbg_service.monitoring.loop_metrics import LoopMetrics
 from ntlbg_service.monitoring.port import STALE_SECONDS, STUCK_SECONDS, Port
@@ -215,11 +215,11 @@ def test_labels_name_neither_runs_nor_people(watched: Watched) -> None:
 
 
 def test_gpus_are_of_one_state_each_whatever_is_drained() -> None:
-    held = [Held(profile="A100-80GB", gpus=2, nodes=("a1",))]
+    held = [HeldGpus(profile="A100-80GB", gpus=2, nodes=("a1",))]
     found = gpus_of(NODES, held, frozenset({"a1"}))
     assert found["A100-80GB"] == Gpus(held=2, idle=0, drained=6)
     assert found["V100-32GB"] == Gpus(held=0, idle=8, drained=0)
-    gone = gpus_of((), [Held(profile="L4", gpus=0.5, nodes=("left",))], frozenset())
+    gone = gpus_of((), [HeldGpus(profile="L4", gpus=0.5, nodes=("left",))], frozenset())
     assert gone == {"L4": Gpus(held=0.5)}
 
 
@@ -232,7 +232,7 @@ def test_figures_are_the_same_of_both_databases(ledger_url: str) -> None:
     found = ledger.figures()
     assert found.runs["queued"] == found.runs["running"] == 1
     assert found.waiting == {"place": 1, "pause_after_failure": 0, "paused": 0}
-    assert found.held == (Held(profile="cpu", gpus=1.0, nodes=("here",)),)
+    assert found.held == (HeldGpus(profile="cpu", gpus=1.0, nodes=("here",)),)
     assert (found.leader, found.launches, found.attempts) == ("somebody", 1, {})
     assert 0 < found.lease_left <= 1000
     ledger.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ntlbg_service.nodes.inventory import Node, gpu_of
+from ntlbg_service.nodes.inventory import LiveNode, gpu_of
 from tests.support.nvml_stub import (
     A100_40,
     A100_80,
@@ -34,7 +34,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(tmp_path_factory.mktemp("nvml"))
 
 
-def read(library: Path, *gpus: str, **environment: str) -> Node:
+def read(library: Path, *gpus: str, **environment: str) -> LiveNode:
     """What a process of its own finds, as one on a machine with these GPUs does."""
     done = subprocess.run(
         [sys.executable, "-c", READ],
@@ -44,7 +44,7 @@ def read(library: Path, *gpus: str, **environment: str) -> Node:
         check=True,
     )
     values: dict[str, Any] = json.loads(done.stdout)
-    return Node(**{**values, "gpus": tuple(map(gpu_of, values["gpus"]))})
+    return LiveNode(**{**values, "gpus": tuple(map(gpu_of, values["gpus"]))})
 
 
 def test_each_kind_is_known_by_its_memory_and_tells_its_state(library: Path) -> None:
