@@ -42,8 +42,8 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Wait until the last checkpoint is committed, before the optimizer applies the next step.
 
-        DeepSpeed applies a step together with its backward pass, so there the wait only delays the count
-        of the step. Raises the error of the copy.
+        DeepSpeed applies a step together with its backward pass, so there the wait only delays the
+        count of the step. Raises the error of the copy.
         """
         self._checkpoints.wait()
 

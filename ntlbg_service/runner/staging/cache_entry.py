@@ -1,7 +1,7 @@
 """The copies of one source on a node, and their manifest.
 
-    FOLDER/files/...    copies, each put there by a rename
-    FOLDER/have.json    the manifest; its mtime is when the entry was last used
+FOLDER/files/...    copies, each put there by a rename
+FOLDER/have.json    the manifest; its mtime is when the entry was last used
 """
 
 import json
