@@ -31,7 +31,7 @@ SAID_AGAIN = 60.0
 
 @dataclass
 class Service:
-    """A controller process; controller, publisher and notifier are created anew for each term."""
+    """A controller process; controller, publisher and notifier are recreated for each term."""
 
     ledger: Ledger
     storage: Storage

@@ -45,7 +45,7 @@ On Linux it otherwise listens on all addresses, whatever address it is given.
 def local_driver(environment: Mapping[str, str], token: Path) -> dict[str, str]:
     """Return the environment of a driver on this machine with a Ray of its own.
 
-    That Ray listens on loopback alone and accepts whoever has the token in the file `token`;
+    That Ray listens on loopback alone and accepts clients with the token in the file `token`;
     RAY_AUTH_MODE=disabled in the environment turns the token off.
     """
     own = {name: value for name, value in environment.items() if name not in KEPT_BACK}

@@ -72,6 +72,7 @@ class JobClient:
                     client.submit_job(submission_id=submission_id, **job)
                 return True
             except ClusterAwayError as error:
+                # A request that failed or timed out may still have submitted the job.
                 if "already exists" in str(error) or self.find(submission_id) is not None:
                     return False
                 if "No available agent" not in str(error):
@@ -114,6 +115,7 @@ class JobClient:
 
     def _gone(self, submission_id: str) -> bool:
         job = self.find(submission_id)
+        # Ray reports a job as ended while its workers may still run.
         return job is None or (job.status in ENDED and not self._actors(job.job_id))
 
     def _actors(self, job_id: str | None) -> bool:

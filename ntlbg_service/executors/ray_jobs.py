@@ -106,6 +106,7 @@ class RayJobsExecutor:
         name = self.submission_id(keys)
         if is_elsewhere(self._place(keys), self._storage):
             return name, None
+        # Jobs submitted by earlier versions have no digest of the storage's path in their id.
         older = f"{keys.run_id}-{keys.attempt:04d}-{self._home}"
         for each in (name, older):
             job = self._client.find(each)

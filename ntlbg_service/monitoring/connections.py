@@ -1,8 +1,8 @@
 """HTTP server that bounds the number and the duration of its connections.
 
-Its process leads the runs, and shares file descriptors and memory with it. So there are never more
-than `MOST` connections: one more evicts the oldest, so that a regular client is answered at once. A
-request has one deadline, however often its client sends a byte.
+The controller runs in the same process and shares its file descriptors and memory. So there are
+never more than `MOST` connections: one more evicts the oldest, so that a regular client is answered
+at once. A request has one deadline, however often its client sends a byte.
 """
 
 import socket

@@ -28,7 +28,7 @@ class Sampler:
     storage: Storage
     nodes: Callable[[], Sequence[Node]]
     asks: Mapping[str, HealthCheck]
-    """Health checks beside the database, by name."""
+    """Health checks by name, except that of the database."""
     clock: Callable[[], float] = time.monotonic
     every: float = EVERY_SECONDS
     newest: Snapshot | None = field(default=None, init=False)

@@ -33,7 +33,7 @@ def read_here() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Quarantine GPUs as told, and read all nodes at once."""
+    """Quarantine the GPUs in the argument, and read all nodes concurrently."""
     import ray
     from node_holding import NAMESPACE, held_after  # type: ignore[import-not-found]
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -56,6 +56,7 @@ def _name(raylet: Mapping[str, Any]) -> str:
     """Return the name given to `ray start --node-name`, else the machine's."""
     given = str(raylet.get("nodeName") or "")
     try:
+        # Without --node-name Ray names a node by its IP address.
         ipaddress.ip_address(given)
     except ValueError:
         return given or str(raylet["nodeManagerHostname"])

@@ -77,7 +77,7 @@ class NodeReadings:
 
     @property
     def unheld(self) -> bool:
-        """True if the quarantine wanted differs from the one that the cluster was told."""
+        """True if the wanted quarantine differs from the one last sent to the cluster."""
         return self.holds and self._wanted != self._told
 
     def read(self) -> Mapping[str, Any]:

@@ -115,7 +115,7 @@ def copy_durably(source: Path, target: Path) -> None:
     for file in sorted(source.rglob("*")):
         copy = target / file.relative_to(source)
         if file.is_dir():
-            # Without `parents`: a storage that is moved meanwhile must not be created anew.
+            # Without `parents`: a storage that is moved meanwhile must not be recreated.
             copy.mkdir(exist_ok=True)
         elif file.is_file():
             with file.open("rb") as read, copy.open("wb") as written:

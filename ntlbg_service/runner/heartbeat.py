@@ -1,4 +1,4 @@
-"""Heartbeat in storage every few seconds, from a thread beside the training."""
+"""Heartbeat in storage every few seconds, from a background thread of the training."""
 
 import contextlib
 import os

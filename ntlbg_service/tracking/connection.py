@@ -126,8 +126,7 @@ class Connection:
 
             if self._artifact_root is not None:
                 follow_home(self.tracking_uri, self._artifact_root)
-            # MLflow reads the variable only on import, and may have been imported before it was
-            # set.
+            # MLflow may have been imported before the variable was set.
             logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
             file = file_of(self.tracking_uri)
             if file is not None:

@@ -31,7 +31,7 @@ class NodeTypes(Protocol):
 def load_node_types(path: Path, kinds: Sequence[Profile] = ()) -> tuple[NodeGroup, ...]:
     """Load the types of an autoscaler's file: Ray's cluster YAML, or a KubeRay resource.
 
-    `kinds` are GPU kinds beside those built in. Raises UserError in one line.
+    `kinds` are GPU kinds in addition to those built in. Raises UserError in one line.
     """
     groups = reader_of(path, documents_of(path), tuple(kinds)).groups()
     if not groups:

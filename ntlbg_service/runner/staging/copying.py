@@ -47,7 +47,7 @@ def copy_checked(
 
 
 def _written(source: Path, target: Path, copied: Callable[[int], None]) -> tuple[Path, str]:
-    """Copy to a temporary name beside the target, synced to disk; return it and the digest."""
+    """Copy to a temporary name in the target's folder and sync; return it and the digest."""
     target.parent.mkdir(parents=True, exist_ok=True)
     sha = hashlib.sha256()
     copy = target.parent / f"{PART}{secrets.token_hex(8)}"

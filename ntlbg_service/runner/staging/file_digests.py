@@ -39,7 +39,7 @@ class FileDigests:
         self._known = self._kept()
 
     def known(self, name: str, stat: os.stat_result) -> str | None:
-        """Return the digest of a file in its present state; None where nobody has read that yet."""
+        """Return the digest of a file in its present state; None if no node has read that yet."""
         found = self._known.get(name)
         return found.sha256 if found is not None and found.of(stat) else None
 
