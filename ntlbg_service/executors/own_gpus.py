@@ -1,9 +1,8 @@
 """Exclusive GPUs of this machine for drivers that each have a Ray of their own.
 
 Each such Ray would hand out the first GPU again. So CUDA_VISIBLE_DEVICES gives a driver its GPUs,
-and the driver holds kernel locks on
-them. The locks are released when the driver ends, however it or the controller that started it
-ends, so no record of assignments is needed.
+and the driver holds kernel locks on them. The locks are released when the driver ends, however it
+or the controller that started it ends, so no record of assignments is needed.
 """
 
 import fcntl

@@ -82,6 +82,6 @@ class Sampler:
 
 
 def ratio_of(peaks: Sequence[Peak]) -> Ratio:
-    """Return the ratio of measured trainings of one kind, by the predictions of their time."""
+    """Return predicted over measured memory of one kind, without any later calibration."""
     ratios = [1 / peak.ratio for peak in peaks]
     return Ratio(median=median(ratios), least=min(ratios), count=len(ratios))

@@ -55,7 +55,7 @@ class _Pause:
 
 @dataclass
 class Publisher:
-    """Publisher of outbox entries; an entry is deleted only after MLflow has accepted it."""
+    """Publisher of outbox entries; an entry stays unsent until MLflow has accepted it."""
 
     ledger: Ledger
     storage: Storage
