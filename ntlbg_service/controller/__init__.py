@@ -1,4 +1,4 @@
-"""The controller: observes, decides with the domain, acts through adapters."""
+"""The controller: observes the state, decides with the domain, acts through adapters."""
 
 from ntlbg_service.controller.controller import Controller
 

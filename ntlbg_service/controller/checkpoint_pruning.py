@@ -1,4 +1,4 @@
-"""Checkpoints that a run which goes on needs no more, dropped as newer ones are committed."""
+"""Deletion of checkpoints that an active run no longer needs, as newer ones are committed."""
 
 from dataclasses import dataclass, field
 
@@ -12,17 +12,17 @@ from ntlbg_service.results.attempts import checkpoints_by_value
 
 @dataclass
 class CheckpointPruner:
-    """Looks anew at a run only when an attempt of it has committed more than before."""
+    """Pruner that rereads a run only after its attempt has committed another checkpoint."""
 
     effects: Effects
     keep: int | None
-    """Newest checkpoints of a run that stay, beside the best; None: all."""
+    """Number of newest checkpoints of a run to keep, in addition to the best; None keeps all."""
     _committed: dict[str, int] = field(default_factory=dict)
 
     def tidy(self, run: Run, attempt: Attempt) -> None:
-        """Drop what nobody needs of the run that `attempt`, its newest, is of.
+        """Delete the superfluous checkpoints of a run whose newest attempt is `attempt`.
 
-        What the attempt was told to go on from stays: its process may be about to read it.
+        The checkpoint that the attempt resumes from is kept: its process may be about to read it.
         """
         if self.keep is None or run.work is not Work.TRAIN:
             return
@@ -38,5 +38,5 @@ class CheckpointPruner:
         self._committed[keys.folder] = committed
 
     def forget_all_but(self, names: set[str]) -> None:
-        """Drop counts of what has ended."""
+        """Drop the counts of attempts other than these."""
         self._committed = {name: n for name, n in self._committed.items() if name in names}

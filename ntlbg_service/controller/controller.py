@@ -1,4 +1,4 @@
-"""Observe, decide with the domain, act through one door. Stateless: kill it, start it again."""
+"""The reconciliation loop: observe, decide with the domain, act. Stateless, so safe to restart."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -30,24 +30,24 @@ from ntlbg_service.storage.local import StorageUnavailableError
 
 @dataclass(frozen=True, kw_only=True)
 class Controller:
-    """Drives the runs of one suite, or of the whole ledger, to their ends."""
+    """Reconciler that drives the runs of one suite, or of the whole ledger, to their ends."""
 
     effects: Effects
     workspace: Workspace
     ground: ClusterView
-    """Where runs may go."""
+    """Nodes on which runs may be placed."""
     clock: Callable[[], float]
-    """Monotonic seconds."""
+    """Clock in monotonic seconds."""
     keep: int | None = None
-    """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
+    """Number of newest checkpoints to keep per active run, besides the best; None keeps all."""
     suite_key: str | None = None
     patience: Timeouts = field(default_factory=Timeouts)
     caps: Caps = field(default_factory=Caps)
-    """How many GPUs whoever may hold at once."""
+    """Limits on the GPUs that a user or a suite may hold at once."""
     alive: Callable[[], None] = lambda: None
-    """Told before each attempt that is looked at and each start: a step may be long."""
+    """Callback before each attempt is examined and before each start: a step may take long."""
     decided: Callable[[float], None] = lambda _: None
-    """Told how many seconds a look at the queue took, starts not counted."""
+    """Callback with the seconds that one scheduling decision took, starts not included."""
 
     @cached_property
     def _trouble(self) -> ErrorIsolation:
@@ -80,11 +80,12 @@ class Controller:
         )
 
     def step(self) -> bool:
-        """One reconciliation. False when every run it drives has ended.
+        """Reconcile once; return False when every run of this controller has ended.
 
-        It looks at every active attempt, since one that another suite's killed controller left
-        behind holds a place; it starts only runs of its own. Raises LeadershipLostError where
-        another leads; what else goes wrong with one attempt is noted and does not touch the others.
+        It examines every active attempt, since one that another suite's killed controller left
+        behind holds a slot; it starts only runs of its own. Raises LeadershipLostError where
+        another controller leads; any other error of one attempt is noted and does not affect the
+        others.
         """
         with _left_alone():
             return self._step()
@@ -101,7 +102,7 @@ class Controller:
         self._trouble.begin()
         self._endings.begin()
         for attempt in active:
-            if attempt.run_id in runs:  # Else another leads by now, and has ended it.
+            if attempt.run_id in runs:  # Else another controller leads and has ended it.
                 self._trouble.run(self._look, runs[attempt.run_id], attempt)
         self._trouble.run(self._endings.write)
         self._starter.place()
@@ -110,7 +111,7 @@ class Controller:
         return ledger.going(self.suite_key)
 
     def interrupt(self) -> None:
-        """Stop what runs; the same command goes on from the newest checkpoints."""
+        """Stop all running attempts; the same command resumes from the newest checkpoints."""
         ledger = self.effects.ledger
         self._endings.begin()
         active = ledger.active_attempts(self.suite_key)
@@ -135,7 +136,7 @@ class Controller:
         if status is LaunchStatus.RUNNING:
             self._look_at_running(run, attempt, record)
             return
-        # An exit record is written before the process ends, so it is looked for once more.
+        # The exit record may have been written between the first read and the end of the process.
         record = record or read_exit(self.effects.storage, keys)
         if record is not None:
             self._endings.close(run, attempt, record)
@@ -151,7 +152,8 @@ class Controller:
     def _look_at_running(self, run: Run, attempt: Attempt, record: ExitRecord | None) -> None:
         keys = keys_of(attempt)
         signs = signs_of_life(self.effects.storage, run, attempt)
-        # A process may beat on after its exit record; from then on only its end counts.
+        # A process may still send heartbeats after its exit record; from then on only its exit
+        # counts.
         still = self._pulse.still_for(keys.folder, signs if record is None else "exit record")
         done = tuple(sign.done for sign in signs)
         hung = self.patience.hung(
@@ -161,7 +163,7 @@ class Controller:
             begun=any(done),
         )
         if record is not None:
-            # Its process still holds the device: the place is free when it is gone.
+            # The process still holds the device; the slot is free only when the process has exited.
             if still > self.patience.lingers:
                 self.effects.stop(keys)
         elif run.wanted is not DesiredState.RUN:
@@ -189,8 +191,11 @@ class Controller:
 
 @contextmanager
 def _left_alone() -> Iterator[None]:
-    """Without looking for garbage: a step makes so many objects from a long queue that all of them
-    would be looked through several times; it took a fifth of its time."""
+    """Disable garbage collection within the block.
+
+    A step creates so many objects from a long queue that the collector would traverse all of them
+    several times; that took a fifth of the step's time.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
@@ -201,5 +206,5 @@ def _left_alone() -> Iterator[None]:
 
 
 def work_of(folder: str) -> str:
-    """Name of the sign that an attempt does something, beside that of its life."""
+    """Return the name that tracks an attempt's progress, apart from its heartbeat."""
     return f"{folder} work"

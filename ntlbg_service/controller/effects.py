@@ -1,4 +1,4 @@
-"""Everything a controller does to the world, each through the one door."""
+"""All side effects of a controller, each guarded by the fault points."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ from ntlbg_service.storage.local import (
 )
 
 NOBODY = {"pid": 0, "started": 0.0}
-"""The claim of an attempt that no process may carry any more."""
+"""Claim that bars every process from an attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStart:
-    """A run whose turn it is."""
+    """A run that is to be started now."""
 
     run: Run
     placement: Placement
     marker: CheckpointMarker | None
-    """Of the checkpoint that it goes on from."""
+    """Marker of the checkpoint to resume from; None starts from scratch."""
     why: str
 
     @property
     def on(self) -> str:
-        """Where it starts, and from what."""
+        """Description of where the run starts, and from which checkpoint."""
         where = f"on {self.placement.fit.profile}"
         if self.marker is None:
             return where
@@ -54,18 +54,20 @@ class EndedAttempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Effects:
-    """Writes to the ledger and to storage, and words to the executor. Each may be repeated."""
+    """Writes to the ledger and to storage, and calls to the executor; each is idempotent."""
 
     ledger: Ledger
     storage: Storage
     executor: Executor
     door: FaultPoints = field(default_factory=FaultPoints)
     note: Callable[[str], None] = lambda _: None
-    """Told in one line what was done."""
+    """Callback with one line about each effect."""
 
     def start(self, starting: Sequence[PlannedStart]) -> list[tuple[Run, Attempt]]:
-        """Write the intents to start new attempts, and why now, in one transaction. Runs that wait
-        no more are left out."""
+        """Write the intents to start new attempts, with the reasons, in one transaction.
+
+        Runs that are no longer queued are left out.
+        """
         wanted = [
             NewAttempt(
                 run_id=each.run.run_id,
@@ -85,18 +87,20 @@ class Effects:
         return [(by_id[attempt.run_id].run, attempt) for attempt in attempts]
 
     def write(self, specs: Sequence[LaunchSpec]) -> None:
-        """Put specs into storage, from where they are launched."""
+        """Write the specs to storage, from where they are launched."""
         fresh = {AttemptKeys(spec.run_id, spec.attempt).spec: to_json(spec) for spec in specs}
         if fresh:
             self.door.external_effect("spec", lambda: self.storage.put_all(fresh))
 
     def launch(self, spec: LaunchSpec) -> None:
-        """Tell the executor of a spec that is in storage."""
+        """Launch a spec that is in storage."""
         self.door.external_effect("launch", lambda: self.executor.launch(spec))
 
     def drop(self, marker: CheckpointMarker) -> None:
-        """Delete a checkpoint; its marker stays and says that it was. Where that does not go, its
-        run goes on all the same."""
+        """Delete a checkpoint; its marker stays and records that it existed.
+
+        A failed deletion is noted and does not affect the run.
+        """
         path = self.storage.path(marker.path)
         try:
             self.door.external_effect("drop", lambda: delete_atomically(path))
@@ -104,13 +108,13 @@ class Effects:
             self.note(f"{path}: not deleted: {error.strerror or error}")
 
     def stop(self, keys: AttemptKeys) -> None:
-        """End a launch for good: also one whose process has not claimed its attempt yet."""
+        """Stop a launch for good, also one whose process has not claimed its attempt yet."""
         self.door.external_effect("stop", lambda: self.executor.stop(keys))
         if read_claim(self.storage, keys) is None and not self._bar(keys):
             self.door.external_effect("stop", lambda: self.executor.stop(keys))
 
     def _bar(self, keys: AttemptKeys) -> bool:
-        """Claim an attempt for nobody, so that a process that comes late ends at once."""
+        """Claim an attempt with an invalid process, so that a late process ends at once."""
         try:
             self.door.external_effect("bar", lambda: self.storage.put(keys.process, NOBODY))
         except (AlreadyWrittenError, CorruptRecordError):
@@ -118,7 +122,7 @@ class Effects:
         return True
 
     def finish(self, ended: Sequence[EndedAttempt]) -> None:
-        """These runs are finished, in one transaction."""
+        """Record these attempts and their runs as finished, in one transaction."""
         state, becomes = AttemptState.FINISHED, RunState.FINISHED
         ends = [
             End(attempt=each.attempt, state=state, run_state=becomes, measured=each.measured)
@@ -138,7 +142,7 @@ class Effects:
         decision: Decision,
         measured: Measured,
     ) -> None:
-        """An attempt ended without finishing; its run goes on or ends as decided."""
+        """Record an attempt that did not finish; its run is retried or ends as decided."""
         failure = decision.failure or failure
         given_up = RunState.LOST if failure is FailureClass.INFRASTRUCTURE else RunState.FAILED
         told = decision.retry or decision.failure is not None

@@ -1,4 +1,4 @@
-"""What goes wrong with one run does not touch the others."""
+"""Isolation of runs from each other's errors."""
 
 import traceback
 from collections.abc import Callable
@@ -14,22 +14,22 @@ What = TypeVarTuple("What")
 
 @dataclass
 class ErrorIsolation:
-    """Errors of one step of a controller: each is noted when it begins, not every second."""
+    """Errors of one step of a controller; each is reported when it first occurs, not every step."""
 
     alive: Callable[[], None]
-    """Told before each thing that is tried."""
+    """Callback before each action."""
     _now: set[str] = field(default_factory=set)
     _before: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
-        """A step begins."""
+        """Begin a step."""
         self._before, self._now = self._now, set()
 
     def run(self, act: Callable[[*What], None], *what: *What) -> None:
-        """Do something; what goes wrong is kept. Raises LeadershipLostError where another leads.
+        """Call a function and keep its error. Raises LeadershipLostError where another leads.
 
-        A fault of the code is told like any other trouble: it is met again with every look at the
-        same run, and a controller that it ends serves nobody.
+        A bug is reported like any other error: it would recur with every look at the same run, and
+        must not end the controller.
         """
         self.alive()
         try:
@@ -44,5 +44,5 @@ class ErrorIsolation:
             self._now.add(f"fault at {place}: {in_one_line(f'{type(error).__name__}: {error}')}")
 
     def fresh(self) -> list[str]:
-        """What went wrong in this step and not in the one before."""
+        """Return the errors of this step that did not occur in the previous one."""
         return sorted(self._now - self._before)

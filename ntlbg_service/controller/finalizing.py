@@ -1,4 +1,4 @@
-"""How attempts end, and what becomes of their runs."""
+"""Finalizing of attempts, and the decision about what happens to their runs."""
 
 from dataclasses import dataclass, field
 
@@ -14,19 +14,19 @@ from ntlbg_service.results.attempts import hours_of, read_exit
 
 @dataclass
 class AttemptFinalizer:
-    """Ends attempts by what their exit records say, or without one by what was seen."""
+    """Finalizer that ends attempts by their exit records, or without one by what was observed."""
 
     effects: Effects
     ground: ClusterView
     _finished: list[EndedAttempt] = field(default_factory=list)
-    """Attempts seen to have finished in this step, which are not written yet."""
+    """Attempts that finished in this step and are not written to the ledger yet."""
 
     def begin(self) -> None:
-        """A step begins: what the one before could not write is seen again."""
+        """Begin a step; finished attempts that the last step could not write are observed again."""
         self._finished.clear()
 
     def close(self, run: Run, attempt: Attempt, record: ExitRecord) -> None:
-        """End an attempt by its exit record; one that finished when `write` is called."""
+        """End an attempt by its exit record; a finished one is ended by the next `write`."""
         if record.finished:
             measured = measured_of(self.effects.storage, attempt, record)
             self._finished.append(EndedAttempt(run=run, attempt=attempt, measured=measured))
@@ -35,16 +35,16 @@ class AttemptFinalizer:
         self.recover(run, attempt, AttemptState.FAILED, failure, record.message, record)
 
     def write(self) -> None:
-        """Write what was seen to have finished, in one transaction."""
+        """Record the finished attempts, in one transaction."""
         if self._finished:
             self.effects.finish(self._finished)
 
     def withdraw(self, run: Run, attempt: Attempt, reason: str) -> None:
-        """Stop an attempt that has done nothing wrong. Its run waits again, or is cancelled."""
+        """Stop an attempt through no fault of its own; its run is queued again or cancelled."""
         self.roll_back(run, attempt, Decision(retry=True, reason=reason), "")
 
     def roll_back(self, run: Run, attempt: Attempt, decision: Decision, message: str) -> None:
-        """Stop an attempt that did not come up; its run waits as decided."""
+        """Stop an attempt that did not come up; its run is retried as decided."""
         if self.stop(run, attempt):
             return
         state, failure = AttemptState.INTERRUPTED, FailureClass.INTERRUPTED
@@ -53,22 +53,22 @@ class AttemptFinalizer:
         self.effects.fail(run, attempt, state, failure, message, decision, measured)
 
     def hung(self, run: Run, attempt: Attempt, words: str) -> None:
-        """Stop an attempt that does nothing any more."""
+        """Stop an attempt that hangs."""
         if not self.stop(run, attempt):
             self.lost(run, attempt, words)
 
     def out_of_time(self, run: Run, attempt: Attempt) -> None:
-        """Stop an attempt whose run has used its hours."""
+        """Stop an attempt whose run has used up its hours."""
         if not self.stop(run, attempt):
             state, failure = AttemptState.INTERRUPTED, FailureClass.INTERRUPTED
             self.recover(run, attempt, state, failure, "stopped by the service", None)
 
     def lost(self, run: Run, attempt: Attempt, message: str) -> None:
-        """An attempt is gone, and left no exit record."""
+        """Record an attempt as lost: it is gone and left no exit record."""
         self.recover(run, attempt, AttemptState.LOST, FailureClass.INFRASTRUCTURE, message, None)
 
     def stop(self, run: Run, attempt: Attempt) -> bool:
-        """End the process of an attempt. True where it had finished just before: it is closed."""
+        """Stop an attempt's process; close it and return True if it had finished just before."""
         keys = keys_of(attempt)
         self.effects.stop(keys)
         record = read_exit(self.effects.storage, keys)
@@ -86,7 +86,7 @@ class AttemptFinalizer:
         message: str,
         record: ExitRecord | None,
     ) -> None:
-        """An attempt ended without finishing: decide how its run goes on, if it does."""
+        """Decide how the run of an attempt that did not finish continues, and record both."""
         storage = self.effects.storage
         if failure is FailureClass.INFRASTRUCTURE:
             self.ground.invalidate()

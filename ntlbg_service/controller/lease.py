@@ -1,9 +1,9 @@
-"""Of several controllers on one ledger, one leads: it holds the lease and renews it.
+"""Leader election: of several controllers on one ledger, one holds the lease and renews it.
 
-Whatever a clock says, only one writes: the ledger refuses a deposed leader's writes in the same
-transaction. The lease decides how soon a dead leader's place is free; on the same machine, where
-its death can be seen, at once. Who stands by counts by its own monotonic clock: a lease that was
-not renewed for as long as it lasts is over, whatever time is written in it.
+Whatever the clocks show, only one writes: the ledger refuses the writes of a former leader in the
+same transaction. The lease only decides how soon a dead leader is replaced; on the same machine,
+where its death can be observed, at once. A standby counts by its own monotonic clock: a lease that
+was not renewed for its whole duration has expired, whatever time is written in it.
 """
 
 import socket
@@ -17,32 +17,31 @@ from ntlbg_service.ledger.transactions import LeadershipLostError, Term
 from ntlbg_service.storage.claims import claim_of_this_process, lives
 
 LEASE_SECONDS = 30.0
-"""How long a leader that was cut off keeps others waiting."""
+"""Seconds for which a leader that was cut off keeps others waiting."""
 RENEWALS = 3
-"""How often a lease is renewed within its time."""
+"""Number of renewals within the duration of a lease."""
 FRESH = 1.0
-"""Seconds for which a renewed lease is as good as new: it is read whether it holds, not written."""
+"""Seconds after a renewal in which a check reads the lease and does not renew it."""
 
 
 A_MOMENT = 0.02
-"""Seconds for which the answer to a check counts; as much may pass between any check and what it
-was made for."""
+"""Seconds for which a check stays valid; as much may pass between any check and its effect."""
 
 
 def this_process() -> str:
-    """Name of this process among all controllers, by which its death can be seen."""
+    """Return this process's name, unique among controllers and enough to detect its death."""
     own = claim_of_this_process()
     return f"{socket.gethostname()}/{_namespace()}/{own['pid']}/{own['started']:.2f}@{own['boot']}"
 
 
 def in_words(holder: str) -> str:
-    """A leader for people: `process 123 on host`."""
+    """Return a holder's name for people: `process 123 on host`."""
     parts = holder.split("/")
     return f"process {parts[2]} on {parts[0]}" if len(parts) == 4 else holder
 
 
 def seen_dead(holder: str) -> bool:
-    """Whether this is a process of this machine that is there no more."""
+    """Return True if the holder is a process of this machine that no longer exists."""
     parts = holder.split("/")
     if len(parts) != 4 or parts[:2] != [socket.gethostname(), _namespace()]:
         return False
@@ -52,35 +51,35 @@ def seen_dead(holder: str) -> bool:
 
 
 def _namespace() -> str:
-    """Process ids mean the same within one: two containers may share a host's name."""
+    """Return the id of the PID namespace: two containers may share a host name."""
     own = Path("/proc/self/ns/pid")
     return str(own.stat().st_ino) if own.exists() else "0"
 
 
 @dataclass
 class Lease:
-    """One process's claim to lead."""
+    """The claim of one process to leadership."""
 
     ledger: Ledger
     clock: Callable[[], float]
-    """Monotonic seconds."""
+    """Clock in monotonic seconds."""
     holder: str = field(default_factory=this_process)
     seconds: float = LEASE_SECONDS
     term: Term | None = None
-    """While it leads, as far as it knows."""
+    """Current term while it leads, as far as it knows; else None."""
     _renewed: float = 0.0
     _checked: float | None = None
-    """When it was checked last."""
+    """Time of the last check."""
     _waited: tuple[Written, float] | None = None
-    """Another's lease as it was read, and since when it is unchanged, by this clock."""
+    """Another's lease as read, and since when it is unchanged, by this clock."""
 
     @property
     def renewed_at(self) -> float | None:
-        """When it was taken or renewed last, by its clock; None where it does not lead."""
+        """Time of the last acquisition or renewal, by its clock; None where it does not lead."""
         return None if self.term is None else self._renewed
 
     def hold(self) -> bool:
-        """Take the lead where it is free, keep it where it is ours."""
+        """Acquire the lease if it is free, or renew it; return True if this process leads."""
         if self.term is not None and self.clock() - self._renewed < self.seconds / RENEWALS:
             return True
         if self.term is None or not self._renew():
@@ -89,8 +88,10 @@ class Lease:
         return self.term is not None
 
     def check(self) -> None:
-        """Raise LeadershipLostError where another leads by now. Else nobody takes the lead by time
-        alone until nearly the whole lease is over."""
+        """Raise LeadershipLostError where another leads by now.
+
+        Otherwise no other can take over by expiry until nearly the whole lease has passed.
+        """
         now = self.clock()
         if self.term is not None and self._checked is not None and now - self._checked < A_MOMENT:
             return
@@ -100,13 +101,13 @@ class Lease:
         self._checked = now
 
     def _still(self, term: Term) -> bool:
-        """Whether it leads, by the ledger's word; renewed anew where that is a moment ago."""
+        """Return True if the ledger confirms the term; renew a lease that is not fresh."""
         if self.clock() - self._renewed < FRESH:
             return self.ledger.holds(term)
         return self._renew()
 
     def release(self) -> None:
-        """Stop leading; the next takes over at once."""
+        """Release the lease; a successor can take over at once."""
         if self.term is not None:
             self.ledger.resign(self.term)
             self.term = self._checked = None
@@ -124,7 +125,7 @@ class Lease:
         return None
 
     def _run_out(self, left: Written) -> bool:
-        """Whether another's lease has not been renewed for as long as it lasts."""
+        """Return True if another's lease has not been renewed for its whole duration."""
         now = self.clock()
         if self._waited is None or self._waited[0] != left:
             self._waited = (left, now)

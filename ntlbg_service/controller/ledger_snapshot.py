@@ -1,4 +1,4 @@
-"""Runs and attempts of the ledger as the scheduler sees them."""
+"""Runs and attempts of the ledger in the form that the scheduler takes."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt, Waiting
 
 OVERDUE = 0.1
-"""Share of its predicted hours that a run is thought to need still when they have passed."""
+"""Share of its predicted hours that an overdue run is assumed to need still."""
 A_SECOND = 1 / 3600
-"""Least hours that something running is thought to need."""
+"""Minimum of hours that a running attempt is assumed to need still."""
 
 
 class LedgerSnapshot:
-    """One look at the ledger: who submitted what, what runs, which nodes are drained."""
+    """Snapshot of the ledger: the owners of runs, the active attempts, the drained nodes."""
 
     def __init__(self, ledger: Ledger, caps: Caps) -> None:
         self._now = ledger.now()
@@ -25,12 +25,12 @@ class LedgerSnapshot:
         self._caps = caps
 
     def cluster(self, nodes: Sequence[Node]) -> Cluster:
-        """The nodes, with what runs on them."""
+        """Return the nodes with the attempts that run on them."""
         running = tuple(self._running(attempt) for attempt in self._active)
         return Cluster(nodes=tuple(nodes), running=running, drained=self._drained)
 
     def job_of(self, run: Waiting) -> Job:
-        """A waiting run."""
+        """Return the job of a waiting run."""
         return Job(
             run_id=run.run_id,
             fits=run.fits,
@@ -43,8 +43,10 @@ class LedgerSnapshot:
         )
 
     def _running(self, attempt: Attempt) -> Running:
-        """An attempt as what it still holds; one that takes longer than predicted may end any
-        time, but not at once."""
+        """Return an attempt as the resources that it holds.
+
+        One that takes longer than predicted may end any time, but not at once.
+        """
         left = attempt.fit.hours - (self._now - attempt.launched_at) / 3600
         return Running(
             placement=Placement(run_id=attempt.run_id, fit=attempt.fit, nodes=attempt.nodes),

@@ -1,4 +1,4 @@
-"""The ladder after an out-of-memory, with the nodes that are there."""
+"""Fallback settings after an out-of-memory error, limited to what the present nodes hold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ from ntlbg_service.nodes.inventory_refresher import InventoryRefresher, changed
 
 @dataclass(kw_only=True)
 class ClusterView:
-    """Where runs may go, asked for what would hold one."""
+    """View of the nodes on which runs may be placed."""
 
     inventory: Inventory
     estimates: Estimates = CLOSED_FORM
     ray_ids: Mapping[str, str] = field(default_factory=dict)
-    """Ray's id of every node by its name; empty where the inventory is not one of Ray's."""
+    """Ray's id of every node by its name; empty where the inventory does not come from Ray."""
     survey: InventoryRefresher | None = None
-    """Reads the nodes anew; None for those of a file and of this machine, which stay."""
+    """Refresher of the nodes; None for those of a file and of this machine, which do not change."""
 
     def look_again(self) -> str:
-        """Take the nodes as they are now, where that is known. What has changed, in words."""
+        """Refresh the nodes where possible; return the changes in words."""
         seen = self.survey.newer() if self.survey else None
         if seen is None:
             return ""
@@ -37,28 +37,28 @@ class ClusterView:
         return changed(before, {node.name for node in self.inventory.nodes()})
 
     def invalidate(self) -> None:
-        """Something was lost that may have been a node: they are read anew at the next look."""
+        """Have the nodes reread at the next refresh: a lost attempt may mean a lost node."""
         if self.survey is not None:
             self.survey.invalidate()
 
     def gone(self, names: tuple[str, ...]) -> list[str]:
-        """Which of these nodes Ray has no more."""
+        """Return the nodes among these that have left the Ray cluster."""
         return [name for name in names if name not in self.ray_ids] if self.ray_ids else []
 
     @property
     def host_gib(self) -> dict[str, float]:
-        """Host memory of every node."""
+        """Host memory of every node, in GiB."""
         return {node.name: node.host_memory_gib for node in self.inventory.nodes()}
 
     def holds(self, fits: tuple[Fit, ...], excluded: frozenset[str]) -> bool:
-        """Whether the nodes, all of them free, could hold one of these fits."""
+        """Return True if the nodes, all of them free, could hold one of these fits."""
         board = ReservationTable(self.inventory.nodes())
         return any(board.find(request_of(fit, excluded)) is not None for fit in fits)
 
     def climb(self, run: Run, attempt: Attempt) -> OomFallback | None:
-        """The next settings of a run that the runner can run and some node holds."""
+        """Return the next settings that runner and nodes support; None without any."""
         if run.work is Work.SWEEP:
-            return None  # Its trials have fits of their own, made before it was launched.
+            return None  # The trials of a sweep have fits of their own, made before the launch.
         config = parse(Config, run.config, f"ledger run {run.run_id}")
         excluded = frozenset(run.excluded)
         rung = self._next(config, attempt.fit)

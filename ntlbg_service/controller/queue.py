@@ -1,4 +1,4 @@
-"""The waiting runs as jobs, of which each step reads only what is new or has changed."""
+"""The waiting runs as jobs; each step reads only those that are new or have changed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class _Read(NamedTuple):
 
 @dataclass
 class Queue:
-    """Remembers what it has read. Forgotten, it is read anew: the ledger alone is the truth."""
+    """Cache of waiting runs. It can be dropped at any time: the ledger is authoritative."""
 
     _read: dict[str, _Read] = field(default_factory=dict)
 
@@ -28,7 +28,7 @@ class Queue:
         suite_key: str | None,
         job_of: Callable[[Waiting], Job],
     ) -> Sequence[Job]:
-        """Jobs of the runs that may start now, in the order of their submission."""
+        """Return the jobs of the runs that may start now, in the order of their submission."""
         there = ledger.in_queue(now, suite_key)
         changed = {mark.run_id: mark for mark in there if not self._knows(mark)}
         fresh = {
@@ -40,11 +40,11 @@ class Queue:
         return [read.job for read in self._read.values()]
 
     def forget(self, run_id: str) -> None:
-        """It waits no more; where it comes back it is another job."""
+        """Drop a run that no longer waits; if it is queued again, it is read again."""
         self._read.pop(run_id, None)
 
     def labels(self, run_ids: Iterable[str]) -> dict[str, str]:
-        """Names for people of those of these runs that wait, by their ids."""
+        """Return the labels of those of these runs that wait, by run id."""
         return {each: self._read[each].run.label for each in run_ids if each in self._read}
 
     def _knows(self, mark: InQueue) -> bool:

@@ -1,4 +1,4 @@
-"""Leading for as long as it may: take the lease, drive the runs, tell MLflow, stand by else."""
+"""The controller process: hold the lease, drive the runs, update MLflow; else stand by."""
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -26,12 +26,12 @@ from ntlbg_service.tracking import Tracker
 from ntlbg_service.tracking.publisher import Publisher
 
 SAID_AGAIN = 60.0
-"""Seconds after which the same trouble is said again."""
+"""Seconds after which the same error is reported again."""
 
 
 @dataclass
 class Service:
-    """Everything a controller process has; what it drives with is made anew for each term."""
+    """A controller process; controller, publisher and notifier are recreated for each term."""
 
     ledger: Ledger
     storage: Storage
@@ -41,30 +41,30 @@ class Service:
     ground: ClusterView
     lease: Lease
     clock: Callable[[], float]
-    """Monotonic seconds."""
+    """Clock in monotonic seconds."""
     keep: int | None = KEPT
-    """Newest checkpoints of a run that stay while it goes on, beside the best; None: all."""
+    """Number of newest checkpoints to keep per active run, besides the best; None keeps all."""
     caps: Caps = field(default_factory=Caps)
-    """How many GPUs whoever may hold at once."""
+    """Limits on the GPUs that a user or a suite may hold at once."""
     webhook: Webhook | None = None
-    """Who is told what becomes of runs."""
+    """Receiver of notifications about runs; None for none."""
     notify_on: Collection[RunState] = ALL
-    """In which states."""
+    """States of runs that are notified."""
     suite_key: str | None = None
-    """Only the runs of this suite are started."""
+    """Suite whose runs alone are started; None for all."""
     patience: Timeouts = field(default_factory=Timeouts)
     note: Callable[[str], None] = lambda _: None
-    """Told in one line what happens."""
+    """Callback with one line about each event."""
     at_point: Callable[[str], None] = lambda _: None
-    """The door's (`FaultPoints.at_point`)."""
+    """Callback of the fault points (`FaultPoints.at_point`)."""
     loop_metrics: LoopMetrics = field(default_factory=LoopMetrics)
-    """What it leaves for those who watch it."""
+    """Metrics of the loop, for monitoring."""
     _term: Term | None = field(default=None, init=False)
     _troubles: dict[str, float] = field(default_factory=dict, init=False)
-    """What went wrong in the last minute, and when that was said."""
+    """Errors of the last minute, with the time at which each was reported."""
 
     def step(self) -> bool:
-        """Lead one step where it leads. False when it leads and every run it drives has ended."""
+        """Run one step if it leads; return False once it leads and all its runs have ended."""
         with self.loop_metrics.step():
             going = self._step()
         self.loop_metrics.leads, self.loop_metrics.renewed_at = self.leads, self.lease.renewed_at
@@ -86,7 +86,7 @@ class Service:
         return True
 
     def _note_trouble(self, said: str) -> None:
-        """Say what went wrong; what goes on is not said every second."""
+        """Report an error, unless it was reported within the last `SAID_AGAIN` seconds."""
         now = self.clock()
         recent = {what: at for what, at in self._troubles.items() if now - at < SAID_AGAIN}
         if said not in recent:
@@ -97,7 +97,7 @@ class Service:
     def _work(self) -> bool:
         try:
             going = self.controller.step()
-            # The end of the one suite is told by `flush`, with what is written of it then.
+            # `flush` publishes the end of a single suite, together with the report written by then.
             if going or self.suite_key is None:
                 self.publisher.step()
             return going
@@ -107,12 +107,14 @@ class Service:
 
     @property
     def leads(self) -> bool:
-        """Whether it led when it looked last."""
+        """True if it led at the last check."""
         return self.lease.term is not None
 
     def flush(self) -> bool:
-        """Tell MLflow and receivers the rest. False where MLflow did not take some; receivers are
-        waited for a moment, and the next controller tells them what is left."""
+        """Publish the rest to MLflow and to receivers; return False where MLflow did not take some.
+
+        Receivers are waited for briefly; the next controller notifies them of what is left.
+        """
         try:
             told = self.publisher.flush()
         except LeadershipLostError as error:
@@ -128,13 +130,13 @@ class Service:
         return told
 
     def leader(self) -> str:
-        """Who leads, for people."""
+        """Return the name of the leader, for people."""
         with suppress(InfrastructureError):
             return in_words(self.ledger.leader() or "nobody")
         return "somebody"
 
     def resign(self) -> None:
-        """Stop leading; where the ledger does not answer, the lease ends by itself."""
+        """Release the lease; where the ledger does not answer, the lease expires."""
         with suppress(InfrastructureError):
             self.lease.release()
 

@@ -1,4 +1,4 @@
-"""What the runner of an attempt is told."""
+"""Launch specs: the input of an attempt's runner."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -23,7 +23,7 @@ def launch_spec(
     workspace: Workspace,
     ray_ids: Mapping[str, str] = MappingProxyType({}),
 ) -> LaunchSpec:
-    """The spec of an attempt, from its run. `ray_ids` are Ray's ids of nodes by their names."""
+    """Return the spec of an attempt of a run. `ray_ids` are Ray's ids of nodes by their names."""
     source = f"ledger run {run.run_id}"
     trials = tuple(parse(Trial, trial, source) for trial in run.details.get("trials", ()))
     storage = here(workspace)
@@ -49,7 +49,7 @@ def launch_spec(
 
 
 def data_root(run: Run, workspace: Workspace) -> str:
-    """Where a run's data sets start now."""
+    """Return the present root of a run's data sets."""
     return str(
         data_root_of(
             str(run.details["data_root"]),
@@ -62,7 +62,7 @@ def data_root(run: Run, workspace: Workspace) -> str:
 
 
 def _checkpoint(attempt: Attempt, storage: str) -> str:
-    """Where the checkpoint lies now that the attempt goes on from."""
+    """Return the present path of the checkpoint that the attempt resumes from."""
     try:
         return str(confined(Path(storage), attempt.resume_from or ""))
     except LeavesStorageError as error:
@@ -70,7 +70,7 @@ def _checkpoint(attempt: Attempt, storage: str) -> str:
 
 
 def _code(run: Run, workspace: Workspace) -> str | None:
-    """Where the code lies that the run was submitted with."""
+    """Return the folder of the code that the run was submitted with; None for the installed one."""
     version = run.details.get("code")
     if not version:
         return None
@@ -81,11 +81,11 @@ def _code(run: Run, workspace: Workspace) -> str | None:
 
 
 def here(workspace: Workspace) -> str:
-    """Root of the storage as specs name it."""
+    """Return the storage root as specs name it."""
     return _whole(workspace.storage)
 
 
 @lru_cache(maxsize=256)
 def _whole(path: Path) -> str:
-    """A path as every node sees it; the few that there are do not change."""
+    """Return an absolute path, valid on every node; cached, since the paths do not change."""
     return str(path.resolve())

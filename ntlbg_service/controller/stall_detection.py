@@ -1,7 +1,7 @@
-"""How long nothing has changed about an attempt, by this process's clock alone.
+"""Detection of attempts that make no progress, by this process's clock alone.
 
-Clocks of nodes differ, and a controller that was away has seen nothing meanwhile: so what counts is
-how long it has itself seen the same heartbeat. A new controller begins to count anew.
+Clocks of nodes differ, and a controller that was away has observed nothing meanwhile: what counts
+is how long it has itself observed the same heartbeat. A new controller counts from zero.
 """
 
 from collections.abc import Callable, Hashable
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class StallDetector:
-    """Remembers since when each sign has been as it is."""
+    """Record of the time since which each sign is unchanged."""
 
     clock: Callable[[], float]
-    """Seconds that only grow."""
+    """Clock in monotonic seconds."""
     _seen: dict[str, tuple[Hashable, float]] = field(default_factory=dict)
 
     def still_for(self, name: str, sign: Hashable) -> float:
-        """Seconds since the sign of this name was first seen as it is now."""
+        """Return the seconds since the sign of this name was first seen with its present value."""
         now = self.clock()
         last, since = self._seen.get(name, (None, now))
         if name not in self._seen or last != sign:
@@ -26,10 +26,10 @@ class StallDetector:
         return now - since
 
     def forget(self, *names: str) -> None:
-        """Count these anew: what they did meanwhile could not be seen."""
+        """Restart the count of these names, since their changes could not be observed meanwhile."""
         for name in names:
             self._seen.pop(name, None)
 
     def forget_all_but(self, names: set[str]) -> None:
-        """Drop signs of what has ended."""
+        """Drop the signs of all other names."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}

@@ -1,4 +1,4 @@
-"""Starts the runs whose turn it is, and launches attempts whose intents are written."""
+"""Placement of waiting runs, and launch of attempts whose intents are written."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +25,16 @@ from ntlbg_service.storage.local import CorruptRecordError
 from ntlbg_service.storage.typed_records import read_record
 
 AT_ONCE = 32
-"""Runs whose intents to start are written together. They are launched one after another, and the
-hours of the last count from the same moment as those of the first."""
+"""Number of runs whose intents to start are written together.
+
+They are launched one after another, and the hours of the last count from the same moment as those
+of the first.
+"""
 
 
 @dataclass
 class Starter:
-    """Puts waiting runs on what is free."""
+    """Starter that places waiting runs on free nodes."""
 
     effects: Effects
     workspace: Workspace
@@ -39,15 +42,15 @@ class Starter:
     caps: Caps
     suite_key: str | None
     clock: Callable[[], float]
-    """Monotonic seconds."""
+    """Clock in monotonic seconds."""
     decided: Callable[[float], None]
-    """Told how many seconds a look at the queue took, starts not counted."""
+    """Callback with the seconds that one scheduling decision took, starts not included."""
     endings: AttemptFinalizer
     trouble: ErrorIsolation
     _queue: Queue = field(default_factory=Queue)
 
     def place(self) -> None:
-        """Look at the queue, and start whatever can start now."""
+        """Read the queue, and start every run that can start now."""
         began = self.clock()
         ledger = self.effects.ledger
         now = ledger.now()
@@ -64,7 +67,7 @@ class Starter:
             self.trouble.run(self._start, decided[first : first + AT_ONCE])
 
     def _start(self, decided: Sequence[Start]) -> None:
-        """Start some: first all intents are written, then each is launched."""
+        """Start a batch: write all intents first, then launch each."""
         ledger, storage = self.effects.ledger, self.effects.storage
         runs = ledger.runs([start.placement.run_id for start in decided])
         behind = ledger.attempts_behind(list(runs.values()))
@@ -85,14 +88,14 @@ class Starter:
         self.launch(started)
 
     def launch(self, started: Sequence[tuple[Run, Attempt]]) -> None:
-        """Launch attempts whose intents are written: first all specs, then one after another."""
+        """Launch attempts whose intents are written: all specs first, then one after another."""
         fresh: list[LaunchSpec] = []
         going: list[LaunchSpec] = []
         for run, attempt in started:
             self.trouble.run(self._prepare, run, attempt, fresh, going)
         try:
             self.effects.write(fresh)
-        except CorruptRecordError:  # Something lies in the way of one of them.
+        except CorruptRecordError:  # Some other file blocks one of the specs.
             for run, attempt in started:
                 self.trouble.run(self._write, run, attempt, fresh, going)
         for spec in going:
@@ -101,7 +104,7 @@ class Starter:
     def _write(
         self, run: Run, attempt: Attempt, fresh: list[LaunchSpec], going: list[LaunchSpec]
     ) -> None:
-        """Write the spec of one attempt, which is lost where that cannot be."""
+        """Write the spec of one attempt; where that fails, record the attempt as lost."""
         for spec in [each for each in fresh if each.run_id == run.run_id]:
             try:
                 self.effects.write([spec])
@@ -112,7 +115,7 @@ class Starter:
     def _prepare(
         self, run: Run, attempt: Attempt, fresh: list[LaunchSpec], going: list[LaunchSpec]
     ) -> None:
-        """Add what is launched for an attempt; a spec that lies in storage already counts."""
+        """Add the spec to launch for an attempt; a spec already in storage takes precedence."""
         gone = self.ground.gone(attempt.nodes)
         if gone:
             self.endings.withdraw(run, attempt, f"{', '.join(gone)} went before it began")
@@ -129,7 +132,7 @@ class Starter:
                 self.endings.withdraw(run, attempt, reason)
                 return
         except UserError as error:
-            # What was submitted is not what this code runs, whoever tries it again.
+            # This code cannot run what was submitted, however often it is retried.
             state, failure = AttemptState.FAILED, FailureClass.USER
             self.endings.recover(run, attempt, state, failure, str(error), None)
         except CorruptRecordError as error:

@@ -1,4 +1,4 @@
-"""What a queued run waits for, as a controller on these nodes would see it."""
+"""Reasons why a queued run waits, as a controller on these nodes would see them."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ntlbg_service.ledger.records import Run
 def reasons_to_wait(
     ledger: Ledger, run: Run, nodes: Sequence[Node], caps: Caps
 ) -> tuple[Wait | None, tuple[str, ...]]:
-    """A queued run's predicted place and start, and everything it waits for, in words."""
+    """Return a queued run's predicted placement and start, and every reason to wait in words."""
     words = list(_held_back(ledger, run))
     ids = [each.run_id for each in ledger.in_queue(math.inf)]
     waiting = ledger.waiting([*ids, *({run.run_id} - set(ids))])
@@ -35,13 +35,13 @@ def reasons_to_wait(
 
 
 def _labels(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, str]:
-    """`group/variant:seed` of runs, by their ids."""
+    """Return `group/variant:seed` of runs, by their ids."""
     found = ledger.summaries(run_ids)
     return {each.run_id: f"{each.group}/{each.variant}:{each.seed}" for each in found}
 
 
 def _held_back(ledger: Ledger, run: Run) -> list[str]:
-    """Why no place is looked for now."""
+    """Return the reasons why the run is not considered for placement now."""
     words = []
     if run.wanted is DesiredState.PAUSE:
         words.append(f"paused; 'ntlbg resume {run.run_id}' lets it go on")

@@ -1,1 +1,1 @@
-"""What starts and stops launches, behind one contract."""
+"""Executors, which start and stop launches, behind one contract."""

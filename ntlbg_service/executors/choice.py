@@ -1,4 +1,4 @@
-"""Which executor a controller uses."""
+"""Choice of a controller's executor."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ NAMES = ("local", "ray_jobs")
 
 
 def executor(storage: Storage, environment: Mapping[str, str], name: str | None = None) -> Executor:
-    """The one named; without a name, `ray_jobs` where RAY_ADDRESS names a cluster, else `local`."""
+    """Return the named executor; the default is `ray_jobs` with RAY_ADDRESS, else `local`."""
     if chosen(environment, name) == "local":
         return LocalExecutor(storage, environment)
     if not environment.get("RAY_ADDRESS"):
@@ -24,5 +24,5 @@ def executor(storage: Storage, environment: Mapping[str, str], name: str | None 
 
 
 def chosen(environment: Mapping[str, str], name: str | None = None) -> str:
-    """The name of the executor that `executor` makes."""
+    """Return the name of the executor that `executor` creates."""
     return name or ("ray_jobs" if environment.get("RAY_ADDRESS") else "local")

@@ -1,4 +1,4 @@
-"""The contract of every executor. It is told about launches and knows no ledger."""
+"""The contract of every executor. It takes launches and does not access the ledger."""
 
 from enum import StrEnum
 from typing import Protocol
@@ -8,31 +8,33 @@ from ntlbg_service.storage.layout import AttemptKeys
 
 
 class LaunchStatus(StrEnum):
-    """An executor's word about a launch; the exit record says how it ended."""
+    """Status of a launch as its executor sees it; the exit record says how it ended."""
 
     ABSENT = "absent"
-    """Never started, as far as can be known."""
+    """The launch never started, as far as can be known."""
     RUNNING = "running"
     ENDED = "ended"
-    """Its processes are gone and hold no GPU."""
+    """The launch's processes are gone and hold no GPU."""
 
 
 class Executor(Protocol):
-    """Starts, watches and stops launches. Every call may be repeated.
+    """Interface to start, watch and stop launches. Every call is idempotent.
 
-    One that raises InfrastructureError has learned nothing: the launch is where it was, and is
-    neither absent nor lost.
+    InfrastructureError means that the state is unknown and unchanged: the launch is neither absent
+    nor lost.
     """
 
     name: str
 
     def launch(self, spec: LaunchSpec) -> None:
-        """Start a launch whose spec is in storage. A second start of one attempt is refused by
-        the runner, which claims the attempt in storage before it does anything."""
+        """Start a launch whose spec is in storage.
+
+        The runner refuses a second start of one attempt: it claims the attempt in storage before it
+        does anything.
+        """
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
-        """Where a launch is, also one that another process started."""
+        """Return the status of a launch, also of one that another process started."""
 
     def stop(self, keys: AttemptKeys) -> None:
-        """End a launch and everything it started; returns when nothing is left, on the GPUs
-        neither."""
+        """Stop a launch and everything it started; return when no process or GPU memory is left."""

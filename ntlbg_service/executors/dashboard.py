@@ -1,4 +1,4 @@
-"""Whether a cluster's head answers, asked without Ray's client: from any thread, in seconds."""
+"""Health check of a cluster's head without Ray's client: from any thread, within seconds."""
 
 import json
 import urllib.error
@@ -11,20 +11,20 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.job_client import ClusterAwayError, dashboard_of
 
 ASK_SECONDS = 5.0
-"""For one answer."""
+"""Timeout of one request."""
 VERSION = "/api/version"
-"""What the head says to whoever it lets in, without asking any node."""
+"""Endpoint that an authorized client can read and that involves no node."""
 MODE = "/api/authentication_mode"
-"""What the head says to everyone."""
+"""Endpoint that everyone can read."""
 NO_ENTRY = (401, 403)
 
 
 class DashboardRefusedError(InfrastructureError):
-    """The head answered and let nobody in with this token, or without one."""
+    """The head answered and refused this token, or the lack of one."""
 
 
 class Dashboard:
-    """The head of one cluster. Its URL is asked for once where RAY_ADDRESS is not one."""
+    """The dashboard of one cluster's head; RAY_ADDRESS is resolved once where it is not a URL."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Dashboard:
 
     @property
     def url(self) -> str:
-        """Raises ClusterAwayError."""
+        """URL of the dashboard. Raises ClusterAwayError."""
         if self._url is None:
             self._url = self._find(self.address).rstrip("/")
         if not self._url.startswith(("http://", "https://")):
@@ -46,7 +46,7 @@ class Dashboard:
         return self._url
 
     def get(self, path: str) -> Any:
-        """The parsed answer. Raises ClusterAwayError, and RefusedError."""
+        """Return the parsed JSON of an endpoint. Raises ClusterAwayError, and RefusedError."""
         token = token_of(self._environment)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         asked = urllib.request.Request(f"{self.url}{path}", headers=headers)
@@ -67,14 +67,17 @@ class Dashboard:
             raise ClusterAwayError(f"Ray at {self.address}: {error}") from None
 
     def asks_for_token(self) -> bool:
-        """Whether it lets nobody in without a token. Raises ClusterAwayError."""
+        """Return True if the head requires a token. Raises ClusterAwayError."""
         answer = self.get(MODE)
         return isinstance(answer, dict) and answer.get("authentication_mode") == "token"
 
 
 def token_of(environment: Mapping[str, str]) -> str | None:
-    """The token that Ray's own clients would show: named, in a file that is named, or in the
-    user's own file; None where authentication is off here."""
+    """Return the token that Ray's own clients would send; None where authentication is off.
+
+    It comes from a variable, else from the file that a variable names, else from the user's own
+    file.
+    """
     if environment.get("RAY_AUTH_MODE") == "disabled":
         return None
     if named := environment.get("RAY_AUTH_TOKEN"):

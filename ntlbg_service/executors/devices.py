@@ -1,7 +1,7 @@
-"""Whether the processes of a launch still hold memory of a GPU, after they were ended.
+"""GPU memory that the processes of a launch still hold after they were stopped.
 
-A process can be gone for its parent while the driver has not given its memory back, or can be one
-that no signal ends. What starts on such a device meanwhile runs out of memory there.
+A process can be gone for its parent before the driver has released its memory, or can be one that
+no signal ends. Whatever starts on such a device meanwhile runs out of memory.
 """
 
 import socket
@@ -17,22 +17,22 @@ from ntlbg_service.storage.local import Storage
 from ntlbg_service.storage.typed_records import read_intact
 
 BACK_SECONDS = 10.0
-"""How long a stop waits for the memory. Ray's report of a node is up to five seconds old."""
+"""Seconds that a stop waits for the memory. Ray's report of a node is up to five seconds old."""
 TICK_SECONDS = 0.5
 
 
 class DeviceHeldError(InfrastructureError):
-    """What was stopped still holds memory of a GPU: its place is not free."""
+    """A stopped launch still holds memory of a GPU: its slot is not free."""
 
 
 def workers_of(storage: Storage, keys: AttemptKeys) -> tuple[WorkerLocation, ...]:
-    """Where the workers of an attempt are or were, as they said when they began."""
+    """Return the locations of an attempt's workers, as they recorded them when they started."""
     found = [read_intact(storage, WorkerLocation, key) for key in storage.keys(keys.workers)]
     return tuple(where for where in found if where is not None)
 
 
 def held_here(workers: Sequence[WorkerLocation]) -> list[str]:
-    """What NVML of this machine says that these workers hold, in words."""
+    """Return in words what these workers hold on this machine, according to NVML."""
     import pynvml
 
     host = socket.gethostname()
@@ -42,7 +42,7 @@ def held_here(workers: Sequence[WorkerLocation]) -> list[str]:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return []  # No GPU that anyone could hold.
+        return []  # There is no GPU to hold.
     try:
         return [
             f"process {process.pid} holds memory of GPU {index} of {host}"
@@ -57,8 +57,10 @@ def held_here(workers: Sequence[WorkerLocation]) -> list[str]:
 
 
 def held_on_nodes(answer: Mapping[str, Any], workers: Sequence[WorkerLocation]) -> list[str]:
-    """What NVML of a cluster's nodes, as Ray's dashboard reports it, says that these workers
-    hold. Of a node that is gone the dashboard still has the last report."""
+    """Return in words what these workers hold on a cluster's nodes, as the dashboard reports it.
+
+    The dashboard keeps the last report of a node that is gone, so only live nodes count.
+    """
     pids: dict[str, set[int]] = {}
     for worker in workers:
         pids.setdefault(worker.node, set()).add(worker.pid)
@@ -78,7 +80,7 @@ def held_on_nodes(answer: Mapping[str, Any], workers: Sequence[WorkerLocation]) 
 def await_memory(
     held: Callable[[], Sequence[str]], pause: Callable[[float], None] = time.sleep
 ) -> None:
-    """Return when nothing is held any more. Raises DeviceHeldError where that takes too long."""
+    """Return once nothing is held. Raises DeviceHeldError after `BACK_SECONDS`."""
     found: Sequence[str] = ()
     for _ in range(int(BACK_SECONDS / TICK_SECONDS)):
         found = held()

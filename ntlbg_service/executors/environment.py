@@ -1,4 +1,4 @@
-"""What every driver is given in its environment."""
+"""Environment variables of drivers."""
 
 import os
 from collections.abc import Mapping
@@ -20,24 +20,34 @@ DRIVER = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-"""One thread a process, and a Ray that phones nobody."""
+"""Variables of every driver: one thread per process, and no telemetry."""
 
 HANDED_ON = ("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "PYTHONPATH")
-"""What a job on a cluster takes along from the controller's environment. Ray shows a job's
-environment to everyone who sees the cluster, so tokens are none of it: they belong to the nodes."""
+"""Variables of the controller that are passed on to a job on a cluster.
+
+Ray shows a job's environment to everyone who sees the cluster, so tokens are not among them: they
+belong to the nodes.
+"""
 
 
 KEPT_BACK = ("RAY_ADDRESS", "NTLBG_NOTIFY", VALUE, FILE)
-"""What a driver on this machine does not take along: another Ray and its token, a
-secret of the service."""
+"""Variables that a driver on this machine does not inherit.
+
+They are another Ray and its token, and a secret of the service.
+"""
 ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Lets a Ray of one machine take 127.0.0.1 as its address, and listen nowhere else, as it does on
-macOS by itself. On Linux it listens on all addresses otherwise, whatever address it is given."""
+"""Setting that binds a one-machine Ray to 127.0.0.1 alone, as is its default on macOS.
+
+On Linux it otherwise listens on all addresses, whatever address it is given.
+"""
 
 
 def local_driver(environment: Mapping[str, str], token: Path) -> dict[str, str]:
-    """For a driver on this machine with a Ray of its own: on loopback alone, and open to whoever
-    has the token in the file `token`. RAY_AUTH_MODE=disabled in the environment does without."""
+    """Return the environment of a driver on this machine with a Ray of its own.
+
+    That Ray listens on loopback alone and accepts clients with the token in the file `token`;
+    RAY_AUTH_MODE=disabled in the environment turns the token off.
+    """
     own = {name: value for name, value in environment.items() if name not in KEPT_BACK}
     if own.get(MODE, "token") == "token":
         own |= {MODE: "token", FILE: str(token_file(token).resolve())}
@@ -45,17 +55,17 @@ def local_driver(environment: Mapping[str, str], token: Path) -> dict[str, str]:
 
 
 def cluster_driver(environment: Mapping[str, str]) -> dict[str, str]:
-    """For a driver on a cluster, which has rules and tokens of its own."""
+    """Return the environment of a driver on a cluster, which has its own rules and tokens."""
     return {**{name: environment[name] for name in HANDED_ON if name in environment}, **DRIVER}
 
 
 def with_code(environment: Mapping[str, str], spec: LaunchSpec) -> dict[str, str]:
-    """The environment of a driver that runs with the code of its spec, before any other.
+    """Return the environment of a driver that imports the code of its spec before any other.
 
-    Its folder is the driver's and the workers' own as well: where its path has a colon, which
-    PYTHONPATH cannot hold, that alone is enough.
+    The code folder is also the working directory of driver and workers: where its path has a colon,
+    which PYTHONPATH cannot hold, that alone is enough.
 
-    Raises InfrastructureError where that is gone from storage.
+    Raises InfrastructureError where the code is gone from storage.
     """
     if spec.code is None:
         return dict(environment)

@@ -1,4 +1,4 @@
-"""Ray's job API as the executor asks it: every answer in bounded time, or one kind of error."""
+"""Client of Ray's job API with bounded response times and one class of error."""
 
 import contextlib
 import os
@@ -14,17 +14,19 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.executors.ray_token import use_token
 
 TIMEOUT_SECONDS = 20.0
-"""For one answer of the cluster's head."""
+"""Timeout of one request to the cluster's head."""
 AGENT_SECONDS = 10.0
-"""How long one submission waits for a cluster's agent for jobs: one that has just started has none
-for a second or two. Whoever submits tries again."""
+"""Seconds that one submission waits for a job agent; the caller retries afterwards.
+
+A cluster that has just started has no agent for a second or two.
+"""
 STOP_SECONDS = 60.0
-"""How long a stopped job may take to be gone."""
+"""Timeout for a stopped job to disappear."""
 TICK_SECONDS = 0.5
 WORKING = frozenset({"RayTrainWorker", "TrainController"})
 """Actors that compute or hold devices. Ray Train has others that outlive a job on purpose."""
 ACTORS = "/api/v0/actors"
-"""Ray's state API."""
+"""Endpoint of Ray's state API for actors."""
 DASHBOARD = "RAY_API_SERVER_ADDRESS"
 ASK_FOR_DASHBOARD = """
 import sys
@@ -39,12 +41,14 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
 class ClusterAwayError(InfrastructureError):
-    """The cluster did not answer: nothing is known about its launches, and nothing has changed."""
+    """The cluster did not answer: its launches are in an unknown, unchanged state."""
 
 
 class JobClient:
-    """Submits, reads and stops jobs of one cluster. Connects when it is first asked, and again
-    after the cluster was away."""
+    """Client that submits, reads and stops the jobs of one cluster.
+
+    It connects on first use, and again after the cluster was away.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,7 @@ class JobClient:
         self._client: Any = None
 
     def submit(self, submission_id: str, **job: Any) -> bool:
-        """Start a job. False where there is one of that id already."""
+        """Submit a job; return False where its id already exists."""
         deadline = self._clock() + AGENT_SECONDS
         while self._clock() < deadline:
             try:
@@ -68,6 +72,7 @@ class JobClient:
                     client.submit_job(submission_id=submission_id, **job)
                 return True
             except ClusterAwayError as error:
+                # A request that failed or timed out may still have submitted the job.
                 if "already exists" in str(error) or self.find(submission_id) is not None:
                     return False
                 if "No available agent" not in str(error):
@@ -76,7 +81,7 @@ class JobClient:
         raise ClusterAwayError(f"Ray at {self.address} has no agent that starts jobs")
 
     def find(self, submission_id: str) -> Any | None:
-        """Ray's details of a job; None where it knows none of that id."""
+        """Return Ray's details of a job; None where the id is unknown."""
         with self._asked() as client:
             try:
                 return client.get_job_info(submission_id)
@@ -86,34 +91,35 @@ class JobClient:
                 raise
 
     def logs(self, submission_id: str) -> str:
-        """All that a job has printed."""
+        """Return the whole output of a job."""
         with self._asked() as client:
             return str(client.get_job_logs(submission_id))
 
     def get(self, endpoint: str) -> Any:
-        """What the head's dashboard says at an endpoint, as parsed JSON."""
+        """Return the parsed JSON of an endpoint of the head's dashboard."""
         with self._asked() as client:
             answer = client._do_request("GET", endpoint)
             answer.raise_for_status()
             return answer.json()
 
     def forget(self, submission_id: str) -> None:
-        """Take an ended job off Ray's list; where that does not go, it stays there."""
+        """Delete an ended job from Ray's list; a failure to do so is ignored."""
         with contextlib.suppress(ClusterAwayError), self._asked() as client:
             client.delete_job(submission_id)
 
     def stop(self, submission_id: str) -> None:
-        """End a job; returns when its driver and all that it started are gone."""
+        """Stop a job; return when its driver and everything that it started are gone."""
         with self._asked() as client:
             client.stop_job(submission_id)
         self._wait(lambda: self._gone(submission_id), f"job {submission_id} to end")
 
     def _gone(self, submission_id: str) -> bool:
         job = self.find(submission_id)
+        # Ray reports a job as ended while its workers may still run.
         return job is None or (job.status in ENDED and not self._actors(job.job_id))
 
     def _actors(self, job_id: str | None) -> bool:
-        """Whether workers of a job's driver live on."""
+        """Return True if workers of a job's driver are alive."""
         if not job_id:
             return False
         wanted = {"job_id": ("=", job_id), "state": ("!=", "DEAD")}
@@ -134,7 +140,7 @@ class JobClient:
 
     @contextlib.contextmanager
     def _asked(self) -> Iterator[Any]:
-        """The connected client; whatever goes wrong while it is asked is one kind of error."""
+        """Yield the connected client; convert every error within the block to ClusterAwayError."""
         try:
             if self._client is None:
                 self._client = self._connect(self.address)
@@ -150,12 +156,12 @@ class JobClient:
 
 
 def connected(address: str) -> Any:
-    """Ray's own client of an address, HTTP or GCS, that gives up on a head that is silent."""
+    """Return Ray's own client for an address, HTTP or GCS, with a timeout on every request."""
     use_token(os.environ, Path.home())
     from ray.job_submission import JobSubmissionClient
 
     class Impatient(JobSubmissionClient):  # type: ignore[misc]
-        """Ray's client waits for ever where a head vanished without a word."""
+        """Job client with a timeout: Ray's own waits forever where a head vanished."""
 
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": TIMEOUT_SECONDS, **options})
@@ -167,7 +173,10 @@ def connected(address: str) -> Any:
 
 @contextlib.contextmanager
 def _named_dashboard(url: str) -> Iterator[None]:
-    """Ray's client takes RAY_ADDRESS before the address that it is given, but this before both."""
+    """Point Ray's client to a URL within the block.
+
+    Ray's client prefers RAY_ADDRESS to the address that it is given, but this variable to both.
+    """
     before = os.environ.get(DASHBOARD)
     os.environ[DASHBOARD] = url
     try:
@@ -179,8 +188,10 @@ def _named_dashboard(url: str) -> Iterator[None]:
 
 
 def dashboard_of(address: str) -> str:
-    """The dashboard's URL, asked of a head's GCS. In a process of its own: Ray's client of a GCS
-    may wait for ever, and holds the whole interpreter meanwhile."""
+    """Return the dashboard's URL, as reported by a head's GCS.
+
+    It asks in a subprocess: Ray's GCS client may wait forever and hold the GIL meanwhile.
+    """
     try:
         asked = subprocess.run(
             [sys.executable, "-c", ASK_FOR_DASHBOARD, address],

@@ -1,4 +1,4 @@
-"""One driver subprocess a launch, each on a local Ray of its own: the laptop."""
+"""Executor for one machine: one driver subprocess per launch, each with a local Ray of its own."""
 
 import contextlib
 import os
@@ -21,11 +21,11 @@ from ntlbg_service.storage.local import Storage
 
 OF_ANOTHER = "was started by another account: only that account or root can stop it"
 GRACE_SECONDS = 10.0
-"""How long a driver may take to end after SIGTERM."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 class LocalExecutor:
-    """Drivers outlive the controller: another one finds them by the claim in storage."""
+    """Executor whose drivers outlive the controller; another finds them by the claim in storage."""
 
     name = "local"
 
@@ -35,11 +35,12 @@ class LocalExecutor:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def launch(self, spec: LaunchSpec) -> None:
-        """Start the driver in a session of its own, its output in the attempt's log, on GPUs that
-        no other one has. Raises NoGpuLeftError, and InfrastructureError where this machine starts
-        no process more."""
+        """Start the driver in a new session on GPUs of its own, with output to the attempt's log.
+
+        Raises NoGpuLeftError, and InfrastructureError where this machine cannot start a process.
+        """
         for ended in self._children.values():
-            ended.poll()  # Reaps drivers whose exit record was enough to close their attempts.
+            ended.poll()  # Reap drivers whose exit record was enough to close their attempts.
         with own_gpus(spec.fit, self._environment, self._storage.path(OWN_GPUS)) as given:
             environment = with_code(self._environment, spec)
             if given.visible is not None:
@@ -63,15 +64,14 @@ class LocalExecutor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                # Python looks here first, and so do Ray's workers.
+                # Python and Ray's workers search the working directory first.
                 cwd=spec.code,
                 start_new_session=True,
                 pass_fds=inherited,
             )
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
-        """RUNNING while the process that claimed the attempt lives, or a worker of it holds a
-        GPU."""
+        """Return RUNNING while the claiming process lives or a worker holds a GPU."""
         status = self._of_process(keys)
         if status is LaunchStatus.ENDED and self._held(keys):
             return LaunchStatus.RUNNING
@@ -88,8 +88,7 @@ class LocalExecutor:
         return LaunchStatus.RUNNING if alive else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
-        """SIGTERM, a grace, SIGKILL, for the driver and all its descendants. Raises
-        DeviceHeldError."""
+        """Send SIGTERM, then SIGKILL to the driver and all descendants. Raises DeviceHeldError."""
         driver = self._driver(keys)
         if driver is not None:
             _end(driver)

@@ -1,8 +1,8 @@
-"""What NVML says of this machine's GPUs, as plain values: one row a GPU, or a MIG slice of one.
+"""NVML readings of this machine's GPUs as plain values: one row per GPU or MIG slice.
 
-A card or a driver that cannot say something leaves that None. A GPU that fails is a row with
-NVML's words in `error`. Standard library, pynvml and psutil only: a cluster's nodes are sent this
-file as it is (`node_job`).
+Whatever a card or a driver cannot report is None. A GPU that fails is a row with NVML's message in
+`error`. Standard library, pynvml and psutil only: this file is sent as it is to a cluster's nodes
+(`node_job`).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ import pynvml
 
 GIB = 1024**3
 Owner = Callable[[int], bool | None]
-"""Whether a process is one of ours; None for one that cannot be seen from here."""
+"""Predicate on a pid: True for a process of ours, None for one that cannot be inspected."""
 
 DEAD = frozenset(
     {
@@ -24,7 +24,7 @@ DEAD = frozenset(
         pynvml.NVML_ERROR_INSUFFICIENT_POWER,
     }
 )
-"""What no reading answers with on a GPU that works."""
+"""Errors that no reading of a working GPU returns."""
 UNABLE = frozenset(
     {
         pynvml.NVML_ERROR_NOT_SUPPORTED,
@@ -32,19 +32,19 @@ UNABLE = frozenset(
         pynvml.NVML_ERROR_NO_PERMISSION,
     }
 )
-"""Answers that say nothing of the GPU's health, even where its name or memory was asked for."""
+"""Errors that do not concern the GPU's health, even for its name or memory."""
 
 
 class NvmlReading(NamedTuple):
-    """What there is to read."""
+    """The GPUs that were found."""
 
     gpus: list[dict[str, Any]]
     note: str = ""
-    """Why there is nothing, in NVML's words."""
+    """NVML's reason why there are none."""
 
 
 def read_gpus(owner: Owner) -> NvmlReading:
-    """Every GPU and MIG slice of this machine; `owner` knows our own processes."""
+    """Read every GPU and MIG slice of this machine; `owner` recognizes our own processes."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -61,8 +61,10 @@ def read_gpus(owner: Owner) -> NvmlReading:
 
 
 def compute_processes(handle: Any) -> list[Any]:
-    """Processes that compute on a GPU, also where the driver is older than pynvml. Raises
-    NVMLError."""
+    """Return the compute processes of a GPU, also where the driver is older than pynvml.
+
+    Raises NVMLError.
+    """
     try:
         return list(pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
     except pynvml.NVMLLibraryMismatchError:
@@ -70,8 +72,10 @@ def compute_processes(handle: Any) -> list[Any]:
 
 
 def _said(name: str, *arguments: Any) -> Any:
-    """An answer of NVML; None where library, driver or card cannot say. Raises NVMLError for a
-    GPU that is gone."""
+    """Return a value of NVML; None where library, driver or card does not support it.
+
+    Raises NVMLError for a GPU that is gone.
+    """
     try:
         return getattr(pynvml, name)(*arguments)
     except pynvml.NVMLError as error:
@@ -83,7 +87,7 @@ def _said(name: str, *arguments: Any) -> Any:
 
 
 def _needed(name: str, *arguments: Any) -> Any:
-    """An answer without which a GPU is of no use; None only where it cannot be had by design."""
+    """Return a value that a usable GPU must have; None only where it is not supported."""
     try:
         return getattr(pynvml, name)(*arguments)
     except pynvml.NVMLError as error:
@@ -93,7 +97,7 @@ def _needed(name: str, *arguments: Any) -> Any:
 
 
 def _rows(index: int, owner: Owner) -> Iterator[dict[str, Any]]:
-    """One GPU, or its slices where MIG has made some."""
+    """Yield the row of one GPU, or those of its MIG slices."""
     known: dict[str, Any] = {"index": index}
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
@@ -156,7 +160,10 @@ def _either(*answers: int | None) -> bool | None:
 
 
 def _links(handle: Any) -> dict[str, Any]:
-    """How it is joined to others. The most its slot gives: an idle card slows its link down."""
+    """Return the interconnects: active NVLinks, and the maximum PCIe link of the slot.
+
+    The maximum counts, since an idle card slows its link down.
+    """
     active: int | None = None
     for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
         state = _said("nvmlDeviceGetNvLinkState", handle, link)
@@ -181,7 +188,7 @@ def _held(part: Any, owner: Owner) -> dict[str, Any]:
 
 
 def _processes(handle: Any, owner: Owner) -> list[dict[str, Any]] | None:
-    """What holds its memory, each process once; None where NVML does not say."""
+    """Return the processes that hold memory, each once; None where NVML does not report them."""
     try:
         computing = compute_processes(handle)
     except pynvml.NVMLError as error:
@@ -214,7 +221,7 @@ def _cuda() -> str:
 
 
 def number_of_gpus() -> int:
-    """How many GPUs NVML counts on this machine; none where it does not answer."""
+    """Return the number of GPUs of this machine; 0 where NVML does not answer."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -228,7 +235,7 @@ def number_of_gpus() -> int:
 
 
 def descendant_of(ours: Callable[[psutil.Process], bool]) -> Owner:
-    """An owner of every process that is one of `ours`, or was started by one."""
+    """Return an owner that accepts processes matching `ours` and their descendants."""
 
     def owner(pid: int) -> bool | None:
         try:

@@ -1,8 +1,8 @@
-"""GPUs of this machine for drivers that each have a Ray of their own: no two are given the same.
+"""Exclusive GPUs of this machine for drivers that each have a Ray of their own.
 
-Each such Ray would hand out the first GPU again. So a driver is told by CUDA_VISIBLE_DEVICES which
-are its own, and holds the kernel's locks on them. They are free when it ends, however it or the
-controller that started it ends, and nobody has to remember what was given to whom.
+Each such Ray would hand out the first GPU again. So CUDA_VISIBLE_DEVICES gives a driver its GPUs,
+and the driver holds kernel locks on them. The locks are released when the driver ends, however it
+or the controller that started it ends, so no record of assignments is needed.
 """
 
 import fcntl
@@ -22,23 +22,24 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class NoGpuLeftError(InfrastructureError):
-    """Drivers that live have all GPUs: it is tried again."""
+    """All GPUs are held by live drivers; the launch is retried."""
 
 
 class Given(NamedTuple):
     """GPUs for one driver."""
 
     visible: str | None
-    """Its CUDA_VISIBLE_DEVICES; None where it may stay as it is."""
+    """The driver's CUDA_VISIBLE_DEVICES; None leaves it unchanged."""
     locks: tuple[int, ...] = ()
-    """Descriptors that it has to inherit; they are closed here afterwards."""
+    """Descriptors that the driver must inherit; they are closed here afterwards."""
 
 
 @contextmanager
 def own_gpus(fit: Fit, environment: Mapping[str, str], folder: Path) -> Iterator[Given]:
-    """GPUs for the workers of a fit, of those that the environment shows, with locks in `folder`.
+    """Lock GPUs for the workers of a fit, out of those that the environment shows.
 
-    Raises NoGpuLeftError. A machine without GPUs is left as it is: what a driver misses it says.
+    The lock files are in `folder`. Raises NoGpuLeftError. On a machine without GPUs nothing is
+    locked; the driver reports what it lacks.
     """
     names = () if fit.profile == "cpu" else gpus_in(environment)
     if not names:
@@ -65,14 +66,14 @@ def own_gpus(fit: Fit, environment: Mapping[str, str], folder: Path) -> Iterator
 
 
 def gpus_in(environment: Mapping[str, str]) -> Sequence[str]:
-    """The GPUs that a process with this environment sees, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs visible to a process with this environment, as CUDA_VISIBLE_DEVICES names."""
     if VISIBLE in environment:
         return [name.strip() for name in environment[VISIBLE].split(",") if name.strip()]
     return [str(index) for index in range(number_of_gpus())]
 
 
 def _take(folder: Path, name: str, parts: int) -> list[int]:
-    """Locks on so many parts of a GPU; none where it has not so many left."""
+    """Lock this many parts of a GPU and return the descriptors; empty where too few are free."""
     folder.mkdir(parents=True, exist_ok=True)
     held: list[int] = []
     for part in range(PARTS):

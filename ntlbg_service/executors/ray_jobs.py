@@ -1,4 +1,4 @@
-"""One Ray Job a launch, on a cluster that others use too."""
+"""Executor for a shared cluster: one Ray Job per launch."""
 
 import hashlib
 import shlex
@@ -20,14 +20,16 @@ from ntlbg_service.storage.layout import HOME, AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 NODES = "/nodes?view=summary"
-"""What NVML of every node said last."""
+"""Endpoint with the last NVML report of every node."""
 SILENT_SECONDS = 60.0
-"""Of an attempt that has begun and that no cluster knows: so old a heartbeat is its last."""
+"""Age of the last heartbeat from which an attempt that no cluster knows counts as ended."""
 
 
 class RayJobsExecutor:
-    """Jobs outlive the controller, and are found again by their ids. The driver runs on the
-    cluster's head, so that losing a node ends only the workers on it."""
+    """Executor whose jobs outlive the controller and are found again by their ids.
+
+    The driver runs on the cluster's head, so that the loss of a node ends only the workers on it.
+    """
 
     name = "ray_jobs"
 
@@ -40,13 +42,15 @@ class RayJobsExecutor:
         self._client = client or JobClient(environment["RAY_ADDRESS"])
 
     def launch(self, spec: LaunchSpec) -> None:
-        """Submit the job; one that is there already is left alone. Raises ClusterAwayError."""
+        """Submit the job; an existing one is left alone. Raises ClusterAwayError."""
         keys = AttemptKeys(spec.run_id, spec.attempt)
         self._client.submit(self._id(keys, spec.storage), **self._job(spec, keys))
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
-        """Ray's word, and RUNNING while a worker of it holds a GPU; of a job that Ray has
-        forgotten, the heartbeat's. Raises ClusterAwayError."""
+        """Return Ray's status, and RUNNING while a worker holds a GPU. Raises ClusterAwayError.
+
+        Where Ray has forgotten the job, the age of the heartbeat decides.
+        """
         _, job = self._find(keys)
         if job is not None:
             ended = job.status in ENDED and not self._held(keys)
@@ -58,8 +62,10 @@ class RayJobsExecutor:
         return LaunchStatus.RUNNING if alive else LaunchStatus.ENDED
 
     def stop(self, keys: AttemptKeys) -> None:
-        """End the job; returns when its workers are gone and hold no GPU. Raises ClusterAwayError
-        and DeviceHeldError."""
+        """Stop the job; return when its workers are gone and hold no GPU.
+
+        Raises ClusterAwayError and DeviceHeldError.
+        """
         name, job = self._find(keys)
         if job is not None:
             self._client.stop(name)
@@ -70,9 +76,12 @@ class RayJobsExecutor:
         return held_on_nodes(self._client.get(NODES), workers) if workers else []
 
     def submission_id(self, keys: AttemptKeys) -> str:
-        """The launch's id, and which storage it was launched from: a cluster serves many homes, and
-        the same suite has the same runs in each, also in one that was deleted and made again, or
-        copied. In a home that was moved since the id stays, as the spec says where it lay."""
+        """Return the job's id: the launch's id with a digest of the storage that it came from.
+
+        A cluster serves many homes, and the same suite has the same runs in each, also in one that
+        was deleted and created again, or copied. The id survives a move of the home, since the spec
+        records the original path.
+        """
         return self._id(keys, self._place(keys))
 
     def _id(self, keys: AttemptKeys, place: str) -> str:
@@ -80,7 +89,7 @@ class RayJobsExecutor:
         return f"{keys.run_id}-{keys.attempt:04d}-{digest}"
 
     def _place(self, keys: AttemptKeys) -> str:
-        """Where the storage lay when an attempt was launched, as its spec says."""
+        """Return the path of the storage at the time of the launch, as the spec records it."""
         if keys.folder not in self._places:
             spec = self._storage.get(keys.spec) or {}
             if "storage" not in spec:
@@ -89,11 +98,15 @@ class RayJobsExecutor:
         return self._places[keys.folder]
 
     def _find(self, keys: AttemptKeys) -> tuple[str, Any]:
-        """The id and Ray's details of an attempt's job; None for the details of one that is not
-        known, or is that of the home which this one was copied from."""
+        """Return the id and Ray's details of an attempt's job.
+
+        The details are None for an unknown job, or for one of the home that this one was copied
+        from.
+        """
         name = self.submission_id(keys)
         if is_elsewhere(self._place(keys), self._storage):
             return name, None
+        # Jobs submitted by earlier versions have no digest of the storage's path in their id.
         older = f"{keys.run_id}-{keys.attempt:04d}-{self._home}"
         for each in (name, older):
             job = self._client.find(each)
@@ -111,12 +124,12 @@ class RayJobsExecutor:
             [python, "-m", "ntlbg_service.runner", str(self._storage.path(keys.spec))]
         )
         log = shlex.quote(str(self._storage.path(keys.log)))
-        # Python looks in its folder first, and so do Ray's workers.
+        # Python and Ray's workers search the working directory first.
         there = f"umask {umask_of(Path(spec.storage)):03o} && "
         there += f"cd {shlex.quote(spec.code)} && " if spec.code else ""
         environment = with_code(cluster_driver(self._environment), spec)
         return {
-            # The log is in storage from the first byte: it outlives the cluster's head.
+            # The log is in storage from the first byte, so it outlives the cluster's head.
             "entrypoint": f"echo output: {log}; {there}exec {driver} >> {log} 2>&1",
             "runtime_env": {"env_vars": environment},
             "metadata": {

@@ -1,4 +1,4 @@
-"""The token without which nobody talks to the Ray that runs use."""
+"""Authentication token of the Ray that runs use."""
 
 import contextlib
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 from ntlbg_service.domain.errors import InfrastructureError
 
 MODE = "RAY_AUTH_MODE"
-"""`disabled` in the environment does without a token, also for the local Ray."""
+"""Variable that turns authentication off if set to `disabled`, also for the local Ray."""
 VALUE = "RAY_AUTH_TOKEN"
 FILE = "RAY_AUTH_TOKEN_PATH"
 RAYS_OWN = Path(".ray", "auth_token")
-"""Below the user's home: where `ray get-auth-token --generate` puts one."""
+"""Path below the user's home where `ray get-auth-token --generate` writes the token."""
 
 
 def token_file(file: Path) -> Path:
-    """A file with a token that its owner alone can read; made where there is none yet.
+    """Ensure that a token file exists that only its owner can read, and return it.
 
     The token itself is in no command line and no environment. Raises InfrastructureError.
     """
@@ -33,7 +33,7 @@ def token_file(file: Path) -> Path:
 
 
 def _make(file: Path) -> None:
-    """Whole or not at all; of two made at once the first stays."""
+    """Create the token file atomically; of two created at once the first stays."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=".token-")
     try:
@@ -46,9 +46,9 @@ def _make(file: Path) -> None:
 
 
 def use_token(environment: MutableMapping[str, str], home: Path) -> None:
-    """Send a token to the cluster where there is one and nobody said otherwise.
+    """Send a token to the cluster where there is one and the environment does not forbid it.
 
-    Ray reads this when it is imported, and by itself it sends none.
+    Ray reads this setting when it is imported, and sends no token by default.
     """
     there = environment.get(VALUE) or environment.get(FILE) or (home / RAYS_OWN).is_file()
     if MODE not in environment and there:

@@ -1,4 +1,4 @@
-"""Launches that take no processes: for tests, and for scales no laptop has."""
+"""Executor without processes: for tests, and for simulations at large scale."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,27 +10,27 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 Outcome = Callable[[LaunchSpec], ExitRecord | None]
-"""What an attempt comes to; None for one that dies without an exit record."""
+"""Function from a spec to its exit record; None for an attempt that dies without one."""
 
 
 def finishes(spec: LaunchSpec) -> ExitRecord:
-    """The outcome of an undisturbed attempt."""
+    """Return the exit record of an attempt that finishes."""
     return ExitRecord(run_id=spec.run_id, attempt=spec.attempt, finished=True, ended_at=0.0)
 
 
 @dataclass
 class SimulatedExecutor:
-    """Holds launches until `complete` is called."""
+    """Executor whose launches run until `complete` is called."""
 
     storage: Storage
     outcome: Outcome = finishes
     running: dict[str, LaunchSpec] = field(default_factory=dict)
     launched: list[str] = field(default_factory=list)
-    """Every launch id in the order it was started."""
+    """Ids of all launches, in the order of their start."""
     name: str = "simulated"
 
     def launch(self, spec: LaunchSpec) -> None:
-        """Start once; the claim in storage refuses a second start."""
+        """Start a launch once; the claim in storage refuses a second start."""
         keys = AttemptKeys(spec.run_id, spec.attempt)
         if read_claim(self.storage, keys) is None:
             self.storage.put(keys.process, {"launch": spec.launch_id})
@@ -38,7 +38,7 @@ class SimulatedExecutor:
             self.launched.append(spec.launch_id)
 
     def status(self, keys: AttemptKeys) -> LaunchStatus:
-        """RUNNING until completed or stopped."""
+        """Return RUNNING until the launch is completed or stopped."""
         if keys.folder in self.running:
             return LaunchStatus.RUNNING
         started = read_claim(self.storage, keys) is not None
@@ -49,7 +49,7 @@ class SimulatedExecutor:
         self.running.pop(keys.folder, None)
 
     def complete(self, run_id: str) -> None:
-        """Let the running attempt of a run come to its outcome."""
+        """Complete the running attempt of a run with its outcome."""
         folder, spec = next(
             (folder, spec) for folder, spec in self.running.items() if spec.run_id == run_id
         )

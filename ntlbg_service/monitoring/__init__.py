@@ -1,1 +1,1 @@
-"""What a controller tells of itself on one port: health, readiness, Prometheus metrics."""
+"""Monitoring of a controller on one port: health, readiness, Prometheus metrics."""

@@ -1,9 +1,8 @@
-"""An HTTP server that many slow clients cannot take anything from: few connections, each for a few
-seconds.
+"""HTTP server that bounds the number and the duration of its connections.
 
-Its process leads the runs, and shares file descriptors and memory with it. So there are never more
-than `MOST` connections: where one more comes, the oldest is dropped, and who asks in earnest is
-answered at once. A request has one deadline, however often its client sends a byte.
+The controller runs in the same process and shares its file descriptors and memory. So there are
+never more than `MOST` connections: one more evicts the oldest, so that a regular client is answered
+at once. A request has one deadline, however often its client sends a byte.
 """
 
 import socket
@@ -16,19 +15,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MOST = 16
-"""Connections at once; Prometheus and a load balancer need two."""
+"""Limit of concurrent connections; Prometheus and a load balancer need two."""
 REQUEST_SECONDS = 10.0
-"""From its connection on a request has so long, its answer included."""
+"""Deadline of a request from its connection on, the answer included."""
 SAID_AGAIN = 60.0
-"""Seconds after which the same kind of trouble is said again."""
+"""Seconds after which the same kind of error is reported again."""
 PAUSE_SECONDS = 1.0
-"""Before it accepts again, where the process has no descriptor left."""
+"""Pause before the next accept where the process has no descriptor left."""
 
 Note = Callable[[str], None]
 
 
 class Noted:
-    """Says each kind of trouble once a minute, with how often it came since."""
+    """Rate-limited log: each kind of error once a minute, with the count since."""
 
     def __init__(self, note: Note, clock: Callable[[], float]) -> None:
         self._note = note
@@ -37,7 +36,7 @@ class Noted:
         self._said: dict[str, tuple[float, int]] = {}
 
     def say(self, kind: str, words: str = "") -> None:
-        """One more of a kind, with words of this one."""
+        """Report an error of a kind, or count it."""
         now = self._clock()
         with self._lock:
             since, held_back = self._said.get(kind, (None, 0))
@@ -50,7 +49,7 @@ class Noted:
 
 
 class BoundedServer(ThreadingHTTPServer):
-    """Answers each client in a thread; what goes wrong with one is noted and ends that one."""
+    """Server with one thread per client; an error of one client is noted and ends only that one."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -70,19 +69,22 @@ class BoundedServer(ThreadingHTTPServer):
         self._open: dict[socket.socket, float] = {}
         """Deadline of each connection, the oldest first."""
         self._ending: set[socket.socket] = set()
-        """Dropped, and not yet closed by their threads."""
+        """Connections dropped and not yet closed by their threads."""
         self._closed = threading.Event()
         super().__init__(address, handler)
 
     @property
     def connections(self) -> int:
-        """How many there are, those that are being dropped included."""
+        """Number of connections, including those that are being dropped."""
         with self._lock:
             return len(self._open) + len(self._ending)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """The next connection. Where the process has no descriptor left, a pause: the listening
-        socket stays readable, and the loop around would spin."""
+        """Accept the next connection.
+
+        Pause where the process has no descriptor left: the listening socket stays readable, and the
+        server's loop would spin.
+        """
         try:
             return super().get_request()
         except OSError as error:
@@ -92,7 +94,7 @@ class BoundedServer(ThreadingHTTPServer):
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, for which there is room: else the oldest connection goes."""
+        """Answer in a thread; drop the oldest connection where the limit is reached."""
         with self._lock:
             full, stuck = len(self._open) >= self._most, len(self._ending) >= self._most
         if full:
@@ -106,7 +108,7 @@ class BoundedServer(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def service_actions(self) -> None:
-        """Called twice a second: end what is over its deadline."""
+        """Drop the connections past their deadline; the server calls this twice a second."""
         now = self._clock()
         with self._lock:
             late = [request for request, deadline in self._open.items() if deadline <= now]
@@ -115,38 +117,37 @@ class BoundedServer(ThreadingHTTPServer):
             self._drop(request)
 
     def drop_oldest(self) -> None:
-        """End the oldest connection, if there is one."""
+        """Drop the oldest connection, if there is one."""
         with self._lock:
             oldest = next(iter(self._open), None)
         if oldest is not None:
             self._drop(oldest)
 
     def _drop(self, request: socket.socket) -> None:
-        """Let its thread end: what it waits for, to read or to write, fails now."""
+        """Shut a connection down, so that its thread's pending read or write fails and it ends."""
         with self._lock:
             if self._open.pop(request, None) is None:
                 return
             self._ending.add(request)
-            # Under the lock: its thread cannot close it meanwhile, nor another get its number.
+            # Under the lock, so that its thread cannot close it meanwhile and its number be reused.
             with suppress(OSError):  # The client is gone.
                 request.shutdown(socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection, which then counts no more."""
+        """Close a connection, which then no longer counts."""
         with self._lock:
             self._open.pop(request, None)
             self._ending.discard(request)
             super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Note what went wrong with a client, without a traceback for each; that one has gone is no
-        news."""
+        """Note a client's error, without a traceback; a disconnect is ignored."""
         error = sys.exception()
         if not isinstance(error, (ConnectionError, TimeoutError)):
             self._noted.say(f"port: a request failed: {type(error).__name__}", str(error))
 
     def server_close(self) -> None:
-        """Listen no more, and end what is open."""
+        """Close the listening socket, and drop all connections."""
         self._closed.set()
         super().server_close()
         with self._lock:

@@ -15,14 +15,14 @@ from ntlbg_service.monitoring.snapshot import Snapshot
 
 
 class SnapshotCollector(Collector):
-    """Renders the newest snapshot whenever it is scraped. What was not seen is left out."""
+    """Collector that renders the newest snapshot at every scrape; missing values are left out."""
 
     def __init__(self, newest: Callable[[], Snapshot | None], loop_metrics: LoopMetrics) -> None:
         self._newest = newest
         self._vitals = loop_metrics
 
     def collect(self) -> Iterator[Metric]:
-        """Every family that something is known of."""
+        """Yield every metric family with a known value."""
         yield _build()
         yield from _lead(self._vitals)
         seen = self._newest()

@@ -1,4 +1,4 @@
-"""What a controller needs to answer beside its database, each asked in a few seconds."""
+"""Health checks of a controller's dependencies except the database, each with a short timeout."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ from ntlbg_service.storage.local import LocalStorage
 def health_checks(
     storage: LocalStorage, environment: Mapping[str, str], executor: str | None
 ) -> dict[str, HealthCheck]:
-    """By name: storage, and the cluster where there is one."""
+    """Return the checks by name: storage, and the cluster where there is one."""
     return {
         "storage": lambda: write_in(storage),
         "executor": _cluster(environment, executor),
@@ -22,7 +22,7 @@ def health_checks(
 
 
 def write_in(storage: LocalStorage) -> None:
-    """Raises InfrastructureError where nothing can be written."""
+    """Write a temporary file. Raises InfrastructureError where nothing can be written."""
     try:
         storage.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=storage.root) as file:

@@ -1,7 +1,7 @@
-"""Signs of life of a controller's loop: one thread leaves them, others read them.
+"""Metrics of a controller's loop, written by its thread and read by others.
 
-Each is one reference that is replaced, or a metric that locks itself for a moment, so nobody who
-reads them can hold up the loop.
+Each is one reference that is replaced, or a metric with a short lock of its own, so no reader can
+block the loop.
 """
 
 import time
@@ -11,20 +11,20 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Histogram
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Upper bounds of the histograms."""
+"""Upper bounds of the histograms' buckets, in seconds."""
 
 
 class LoopMetrics:
-    """What the loop has done so far."""
+    """Progress and timings of the loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.registry = CollectorRegistry()
         self.beat_at = clock()
-        """When the loop did anything last, by the monotonic clock."""
+        """Time of the loop's last activity, by the monotonic clock."""
         self.leads = False
         self.renewed_at: float | None = None
-        """When the lease was taken or renewed last, where this one leads."""
+        """Time at which the lease was last acquired or renewed; None where it does not lead."""
         self._steps = Histogram(
             "ntlbg_step_seconds",
             "A whole step of the controller: attempts looked at, runs placed, MLflow told.",
@@ -39,16 +39,16 @@ class LoopMetrics:
         )
 
     def beat(self) -> None:
-        """The loop goes on."""
+        """Record activity of the loop."""
         self.beat_at = self.clock()
 
     def decided(self, seconds: float) -> None:
-        """A scheduling cycle took so long."""
+        """Record the duration of a scheduling cycle."""
         self._decisions.observe(seconds)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Around one step of the loop."""
+        """Measure one step of the loop."""
         self.beat()
         began = self.clock()
         try:

@@ -1,4 +1,4 @@
-"""The port: /healthz, /readyz and /metrics. It reads what others left, and waits for nobody."""
+"""HTTP endpoints /healthz, /readyz and /metrics, answered from memory without blocking calls."""
 
 import json
 import threading
@@ -17,17 +17,19 @@ from ntlbg_service.monitoring.sampling import Sampler
 from ntlbg_service.process.redaction import redacted
 
 STUCK_SECONDS = 300.0
-"""A loop that did nothing for so long hangs. It waits for 20 s where Ray is silent, and for about
-80 where a job takes long to stop."""
+"""Seconds without activity after which the loop counts as hung.
+
+It blocks for 20 s where Ray does not answer, and for about 80 where a job takes long to stop.
+"""
 STALE_SECONDS = 120.0
-"""What was seen longer ago says nothing of now: something does not answer, nor say that."""
+"""Age from which a snapshot is stale: some dependency neither answers nor fails."""
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
 
 class Port:
-    """Serves until it is closed, a few clients at once."""
+    """Monitoring server, for a few clients at once."""
 
     def __init__(
         self,
@@ -37,8 +39,10 @@ class Port:
         sampler: Sampler,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`note` is told what goes wrong with clients. Raises UserError where the address cannot be
-        had."""
+        """Bind the address; `note` is called with errors of clients.
+
+        Raises UserError where the address is not available.
+        """
         self._vitals = loop_metrics
         self._sampler = sampler
         registry = loop_metrics.registry
@@ -53,23 +57,23 @@ class Port:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL of the server."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
     def open(self) -> None:
-        """Begin to look and to answer."""
+        """Start sampling and serving."""
         self._sampler.start()
         threading.Thread(target=self._server.serve_forever, name="port", daemon=True).start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop sampling and serving."""
         self._sampler.stop()
         self._server.shutdown()
         self._server.server_close()
 
     def answer(self, path: str, accept: str) -> Answer:
-        """What a GET of this path says."""
+        """Return the answer to a GET of this path."""
         match path.partition("?")[0]:
             case "/healthz":
                 return self._health()
@@ -122,6 +126,6 @@ def _handler(port: Port) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """A scrape every few seconds is no news."""
+            """Suppress the access log: scrapes come every few seconds."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""The thread that looks: what it sees is replaced whole, and what it waits for holds up nobody."""
+"""Sampling thread: it replaces each snapshot as a whole, and its waits block no other thread."""
 
 import threading
 import time
@@ -17,36 +17,36 @@ from ntlbg_service.storage.local import Storage
 
 EVERY_SECONDS = 10.0
 PEAKS_SECONDS = 300.0
-"""How often peaks are read: they change when a training ends."""
+"""Interval at which peaks are read: they change only when a training ends."""
 
 
 @dataclass
 class Sampler:
-    """Looks every few seconds until it is stopped."""
+    """Sampler that takes a snapshot every few seconds until it is stopped."""
 
     ledger: Ledger
     storage: Storage
     nodes: Callable[[], Sequence[Node]]
     asks: Mapping[str, HealthCheck]
-    """What has to answer beside the database, by name."""
+    """Health checks by name, except that of the database."""
     clock: Callable[[], float] = time.monotonic
     every: float = EVERY_SECONDS
     newest: Snapshot | None = field(default=None, init=False)
-    """What was seen last; None until the first look is over."""
+    """Latest snapshot; None before the first one."""
     _ratios: Mapping[str, Ratio] = field(default_factory=dict, init=False)
     _ratios_at: float | None = field(default=None, init=False)
     _stopped: threading.Event = field(default_factory=threading.Event, init=False)
 
     def start(self) -> None:
-        """Begin to look, in a thread that ends with the process."""
+        """Start sampling, in a daemon thread."""
         threading.Thread(target=self._look_on, name="monitoring", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more after the look that is under way."""
+        """Stop sampling after the snapshot in progress."""
         self._stopped.set()
 
     def look(self) -> None:
-        """One look."""
+        """Take one snapshot."""
         began = self.clock()
         figures, trouble = self._figures()
         troubles = {"database": trouble, **asked(self.asks)}
@@ -61,7 +61,7 @@ class Sampler:
         while not self._stopped.is_set():
             try:
                 self.look()
-            # Whatever it is, it must end neither this thread nor the controller; the port shows it.
+            # No error may end this thread or the controller; the port shows it.
             except Exception as error:
                 words = f"{type(error).__name__}: {error}"
                 self.newest = Snapshot(taken_at=self.clock(), troubles={"monitoring": words})
@@ -82,6 +82,6 @@ class Sampler:
 
 
 def ratio_of(peaks: Sequence[Peak]) -> Ratio:
-    """Of trainings of one kind; what predictions have learned since is not in it."""
+    """Return predicted over measured memory of one kind, without any later calibration."""
     ratios = [1 / peak.ratio for peak in peaks]
     return Ratio(median=median(ratios), least=min(ratios), count=len(ratios))

@@ -1,4 +1,4 @@
-"""One look at a deployment, taken by a thread of its own and never changed afterwards."""
+"""Immutable snapshot of a deployment, taken by a thread of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from ntlbg_service.domain.hardware.inventory import Node
 from ntlbg_service.ledger.stats import HeldGpus, LedgerStats
 
 HealthCheck = Callable[[], None]
-"""Returns where something answers; raises InfrastructureError or OSError where not."""
+"""Check that returns where something answers; raises InfrastructureError or OSError where not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,43 +17,43 @@ class Ratio:
 
     median: float
     least: float
-    """Below 1: that run took more than was predicted."""
+    """Minimum; below 1, a run took more than was predicted."""
     count: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpus:
-    """Devices of one kind; each is one of these."""
+    """Devices of one kind; each device is in exactly one of these states."""
 
     held: float = 0.0
     idle: float = 0.0
     drained: float = 0.0
-    """Free, on a node where nothing new starts."""
+    """Free devices on drained nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What was seen."""
+    """State of a deployment at one time."""
 
     taken_at: float
-    """By the monotonic clock of the process."""
+    """Time by the monotonic clock of the process."""
     troubles: Mapping[str, str] = field(default_factory=dict)
-    """What did not answer, by name, in words: empty where it did."""
+    """Error of each check by name; empty where it answered."""
     figures: LedgerStats | None = None
-    """None where the database did not answer."""
+    """Statistics of the ledger; None where the database did not answer."""
     gpus: Mapping[str, Gpus] = field(default_factory=dict)
-    """By kind."""
+    """Devices by kind."""
     ratios: Mapping[str, Ratio] = field(default_factory=dict)
-    """By kind; those with no measured training are not there."""
+    """Ratios by kind; kinds without a measured training are missing."""
 
     @property
     def ready(self) -> bool:
-        """Whether everything answered."""
+        """True if every check answered."""
         return bool(self.troubles) and not any(self.troubles.values())
 
 
 def asked(asks: Mapping[str, HealthCheck]) -> dict[str, str]:
-    """What each said, in words; empty where it answered."""
+    """Return the error of each check; empty where it answered."""
     return {name: _trouble(ask) for name, ask in asks.items()}
 
 
@@ -68,7 +68,7 @@ def _trouble(ask: HealthCheck) -> str:
 def gpus_of(
     nodes: Sequence[Node], held: Sequence[HeldGpus], drained: frozenset[str]
 ) -> dict[str, Gpus]:
-    """Devices there now, by kind: what runs counts as held, wherever it is."""
+    """Return the present devices by kind; those of active attempts count as held on any node."""
     there = [node for node in nodes if node.ready_hours == 0]
     on_node: dict[str, float] = {}
     taken: dict[str, float] = {}

@@ -1,1 +1,1 @@
-"""The nodes and GPUs of a cluster, or of this machine: what they are, and what they say."""
+"""Nodes and GPUs of a cluster, or of this machine: their inventory and their health."""

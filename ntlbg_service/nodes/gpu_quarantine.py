@@ -1,7 +1,7 @@
-"""Keeping GPUs from runs: Ray hands GPUs out by number and knows nothing of their health, so an
-actor that does nothing holds each one that nobody should be given.
+"""Quarantine of GPUs: an idle actor holds each GPU that no run should get.
 
-Part of `node_job`: sent to a cluster with it, and nothing else of this package.
+Ray assigns GPUs by number and has no notion of their health. Part of `node_job`: it is sent to a
+cluster together with that, and imports nothing else of this package.
 """
 
 import secrets
@@ -14,25 +14,28 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 NAMESPACE = "ntlbg"
 PREFIX = "ntlbg-hold-"
 ANSWER_SECONDS = 10.0
-"""Longer than an actor takes to start. One that does not by then got no GPU: all are in use."""
+"""Timeout for an actor to start; one that takes longer got no GPU, since all are in use."""
 MOST = 16
-"""GPUs of one node that are tried."""
+"""Limit of GPUs per node that are tried."""
 
 Held = dict[str, list[str]]
 """Names of GPUs, as Ray calls them, by Ray's id of the node."""
 
 
 class Holder:
-    """Holds one GPU as long as it lives; it never touches it."""
+    """Actor that occupies one GPU for its lifetime and never uses it."""
 
     def given(self) -> tuple[str, str]:
-        """The node, and which of its GPUs."""
+        """Return the node, and the GPU that Ray assigned."""
         context = ray.get_runtime_context()
         return context.get_node_id(), str(context.get_accelerator_ids()["GPU"][0])
 
 
 def held_after(wanted: Mapping[str, Sequence[str]] | None) -> Held:
-    """What is held once exactly `wanted` is, as far as it is free; None leaves all as it is."""
+    """Quarantine exactly the `wanted` GPUs, as far as they are free; return those held.
+
+    None changes nothing.
+    """
     held: Held = {}
     for actor in _holders():
         try:
@@ -59,7 +62,7 @@ def _holders() -> list[Any]:
 
 
 def _hold(node: str, wanted: set[str]) -> list[str]:
-    """Take free GPUs of a node until the wanted ones are among them; give the others back."""
+    """Allocate free GPUs of a node until the wanted ones are among them; release the others."""
     spare: list[Any] = []
     found: list[str] = []
     try:
@@ -69,7 +72,7 @@ def _hold(node: str, wanted: set[str]) -> list[str]:
                 _, gpu = ray.get(actor.given.remote(), timeout=ANSWER_SECONDS)
             except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError):
                 spare.append(actor)
-                break  # It is in use: the next reading tries again.
+                break  # The GPU is in use; the next reading tries again.
             if gpu in wanted:
                 found.append(gpu)
             else:

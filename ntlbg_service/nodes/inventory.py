@@ -1,4 +1,4 @@
-"""Nodes and GPUs that are there now: of the Ray cluster where one is named, else this machine."""
+"""Nodes and GPUs present now: those of the Ray cluster where one is named, else this machine."""
 
 import os
 import socket
@@ -21,11 +21,11 @@ from ntlbg_service.nodes.readings import NodeReadings
 __all__ = ["LiveNode", "gpu_of", "inventory_of", "ray_ids_of", "read_node", "read_nodes"]
 
 DRIVER = "ntlbg_service.runner"
-"""What the command line of each local run says."""
+"""Module name in the command line of every local run."""
 
 
 def read_node() -> LiveNode:
-    """This machine."""
+    """Read this machine."""
     found = read_gpus(descendant_of(_is_driver))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return LiveNode(
@@ -40,12 +40,12 @@ def read_node() -> LiveNode:
 
 
 def _is_driver(process: psutil.Process) -> bool:
-    """A run of a local executor: its own Ray and all workers are started by it."""
+    """Return True for a local executor's driver, which starts its own Ray and all workers."""
     return DRIVER in process.cmdline()
 
 
 def gpu_of(row: Mapping[str, Any]) -> Gpu:
-    """A GPU from the plain values of `nvml` or of Ray's dashboard."""
+    """Return a GPU from the plain values of `nvml` or of Ray's dashboard."""
     return parse(Gpu, row, f"GPU {row.get('index')}")
 
 
@@ -54,11 +54,11 @@ def read_nodes(
     client: JobClient | None = None,
     readings: NodeReadings | None = None,
 ) -> tuple[LiveNode, ...]:
-    """Every live node of the Ray cluster in RAY_ADDRESS, else this machine alone. Raises
-    InfrastructureError where the cluster does not answer.
+    """Read every live node of the Ray cluster in RAY_ADDRESS, else this machine alone.
 
-    `client` is one that is connected to the cluster, for those who ask often. With `readings`,
-    what the nodes themselves have said goes before what Ray's dashboard knows of their GPUs.
+    `client` is an existing connection to the cluster, for frequent callers. With `readings`, the
+    nodes' own readings of their GPUs take precedence over Ray's dashboard. Raises
+    InfrastructureError where the cluster does not answer.
     """
     address = environment.get("RAY_ADDRESS")
     if not address:
@@ -69,8 +69,10 @@ def read_nodes(
 
 
 def _joined(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> LiveNode:
-    """What Ray tells of a node, with the node's own word. Memory in use is the newer of the two,
-    Ray's."""
+    """Merge Ray's report of a node with the node's own reading.
+
+    Memory in use is taken from Ray, whose report is the newer one.
+    """
     gpus = tuple(map(gpu_of, row["gpus"]))
     if said is None:
         return LiveNode(**{**row, "gpus": gpus})

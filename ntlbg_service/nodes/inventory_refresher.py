@@ -1,4 +1,4 @@
-"""The nodes of a cluster, read anew every so often: one that came is used, one that went is not."""
+"""Periodic refresh of a cluster's nodes: new ones are used, and those that left are not."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.hardware.inventory import Inventory
 
 EVERY_SECONDS = 30.0
-"""How old what was read may become."""
+"""Maximum age of a snapshot."""
 
 
 class NodeSnapshot(NamedTuple):
-    """What was read."""
+    """The nodes at one time."""
 
     inventory: Inventory
     ray_ids: Mapping[str, str]
@@ -21,18 +21,17 @@ class NodeSnapshot(NamedTuple):
 
 @dataclass
 class InventoryRefresher:
-    """Reads the nodes when what was read is old or in doubt."""
+    """Refresher that reads the nodes when the last snapshot is old or invalidated."""
 
     read: Callable[[], NodeSnapshot]
-    """Raises InfrastructureError where the cluster does not answer."""
+    """Function that reads the nodes; raises InfrastructureError where that fails."""
     clock: Callable[[], float]
-    """Monotonic seconds."""
+    """Clock in monotonic seconds."""
     every: float = EVERY_SECONDS
     _read_at: float | None = field(default=None, init=False)
 
     def newer(self) -> NodeSnapshot | None:
-        """The nodes as they are; None while what was read last still counts, or where the cluster
-        does not answer."""
+        """Return a new snapshot; None while the last one is valid, or where the read fails."""
         now = self.clock()
         if self._read_at is not None and now - self._read_at < self.every:
             return None
@@ -40,15 +39,15 @@ class InventoryRefresher:
         try:
             return self.read()
         except InfrastructureError:
-            return None  # Whatever asks it for more says so.
+            return None  # The next call to the cluster reports the error.
 
     def invalidate(self) -> None:
-        """Have them read anew at the next look."""
+        """Have the nodes read again at the next call of `newer`."""
         self._read_at = None
 
 
 def changed(before: set[str], after: set[str]) -> str:
-    """Which nodes came and went, in words; empty where none did."""
+    """Return which nodes joined and left, in words; empty where none did."""
     came = [f"{name} came" for name in sorted(after - before)]
     went = [f"{name} went" for name in sorted(before - after)]
     return ", ".join(came + went)

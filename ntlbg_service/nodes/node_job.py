@@ -1,8 +1,8 @@
-"""A Ray Job that reads every live node: a task on each says what NVML and the machine say there.
+"""Ray Job that reads every live node: a task on each reports NVML and the environment.
 
-It is sent to the cluster with `nvml` and `node_holding` beside it and nothing else of this package.
-It is told which GPUs of which node to keep from runs (JSON; null: as they are), and prints one line
-of JSON: readings by Ray's id of the node.
+It is sent to the cluster with `nvml` and `gpu_quarantine` beside it and nothing else of this
+package. Its argument is which GPUs of which node to quarantine (JSON; null changes nothing), and it
+prints one line of JSON: readings by Ray's id of the node.
 """
 
 import json
@@ -11,20 +11,20 @@ import sys
 from typing import Any
 
 MARK = "ntlbg-nodes: "
-"""What the line begins with, among what Ray prints."""
+"""Prefix of the answer's line within Ray's output."""
 NODE_SECONDS = 45.0
-"""How long nodes may take, all together; one that takes longer is left out."""
+"""Timeout for all nodes together; a node that takes longer is left out."""
 
 
 def read_here() -> dict[str, Any]:
-    """What this node says, from a task on it: ours are all processes of this node's Ray."""
+    """Read this node, from a task on it; processes of the node's Ray count as ours."""
     import psutil
     from nvml import descendant_of, read_gpus  # type: ignore[import-not-found]
 
     raylet = psutil.Process(os.getppid())
     found = read_gpus(descendant_of(lambda process: process == raylet))
     try:
-        # A task without GPUs sees none, so it is asked of what starts tasks.
+        # A task without GPUs sees none, so the environment of its parent, the raylet, is read.
         visible = raylet.environ().get("CUDA_VISIBLE_DEVICES")
     except psutil.Error:
         visible = None
@@ -33,7 +33,7 @@ def read_here() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Hold what is to be held, and read all nodes at once."""
+    """Quarantine the GPUs in the argument, and read all nodes concurrently."""
     import ray
     from node_holding import NAMESPACE, held_after  # type: ignore[import-not-found]
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

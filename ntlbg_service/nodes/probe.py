@@ -1,5 +1,8 @@
-"""What one machine says of itself. Standard library alone, and sent as text: `ntlbg doctor` runs
-it on a cluster's nodes, where nothing of ours may be installed or reached."""
+"""Reading of one machine, for `ntlbg doctor`.
+
+Standard library alone, and sent as text: it runs on a cluster's nodes, where none of our packages
+may be installed or reachable.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("ray", "torch", "transformers", "peft", "accelerate", "av", "numpy", "pydantic")
-"""What a worker needs."""
+"""Packages that a worker needs."""
 NODE_SECONDS = 60.0
-"""How long the nodes may take to run their tasks, all together."""
+"""Timeout for all nodes to run their tasks."""
 MARK = "ntlbg doctor: "
 GIB = 1024**3
 
 
 def reading(storage: str | None, token: str) -> dict[str, Any]:
-    """The fields of `machines.Reading`, but for name and clock; without storage none is tried."""
+    """Return the fields of `machines.Reading` except name and clock; None skips the storage."""
     places = [tempfile.gettempdir()]
     trouble = ""
     if storage is not None:
@@ -39,7 +42,7 @@ def reading(storage: str | None, token: str) -> dict[str, Any]:
 
 
 def version(name: str) -> str:
-    """Of a package; empty where it is not there. A build's own suffix (+cu130) does not count."""
+    """Return a package's version without a local suffix (+cu130); empty where it is missing."""
     try:
         return importlib.metadata.version(name).partition("+")[0]
     except importlib.metadata.PackageNotFoundError:
@@ -47,7 +50,7 @@ def version(name: str) -> str:
 
 
 def try_storage(storage: Path, token: str) -> str:
-    """Read the token that was left there, leave one of its own, take that back. What failed."""
+    """Read the token in the storage, then write and delete a file; return the error, if any."""
     folder = storage / f".doctor-{token}"
     own = folder / f"{socket.gethostname()}-{os.getpid()}"
     try:
@@ -63,12 +66,12 @@ def try_storage(storage: Path, token: str) -> str:
 
 
 def clock() -> float:
-    """This machine's time."""
+    """Return this machine's time."""
     return time.time()
 
 
 def main() -> None:
-    """On the head: a task on every node, one line of JSON for all of them."""
+    """Run a task on every node, from the head, and print one line of JSON for all of them."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -95,13 +98,13 @@ def main() -> None:
 
 
 def told(ray: Any, task: Any, now: Any) -> dict[str, Any]:
-    """A node's reading, with how far its clock is off the head's as far as that is beyond doubt."""
+    """Return a node's reading with a lower bound of its clock's offset from the head's."""
     try:
         said: dict[str, Any] = ray.get(task)
         before = time.time()
         there = ray.get(now.remote(), timeout=30)
         after = time.time()
-    # A node that dies meanwhile, or runs another Python: the others are still told of.
+    # A node may die meanwhile or run another Python; the other nodes are still reported.
     except Exception as error:
         return {"trouble": " ".join(str(error).split())[:200]}
     said["clock_off"] = min(0.0, there - before) + max(0.0, there - after)

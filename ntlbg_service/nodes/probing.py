@@ -19,14 +19,16 @@ from ntlbg_service.nodes.job_output import answer_in, last_words
 from ntlbg_service.storage.local import delete_atomically
 
 JOB_SECONDS = 150.0
-"""How long the job may take: its driver starts, then every node runs a task."""
+"""Timeout of the job: its driver starts, then every node runs a task."""
 TICK_SECONDS = 0.5
 
 
 @contextmanager
 def left_in(storage: Path) -> Iterator[str]:
-    """A token that lies in the storage meanwhile, for every node to read. Raises
-    InfrastructureError."""
+    """Keep a token in the storage within the block, for every node to read.
+
+    Raises InfrastructureError.
+    """
     token = secrets.token_hex(8)
     folder = storage / f".doctor-{token}"
     made = [path for path in (storage, storage.parent) if not path.exists()]
@@ -39,13 +41,13 @@ def left_in(storage: Path) -> Iterator[str]:
         yield token
     finally:
         delete_atomically(folder)
-        with suppress(OSError):  # Somebody may have begun to use them.
+        with suppress(OSError):  # Another process may use the folders by now.
             for path in made:
                 path.rmdir()
 
 
 def read_here(storage: Path | None, token: str, home: Path) -> MachineReading:
-    """Of this machine. Without a storage none is tried."""
+    """Read this machine; without a storage none is tried."""
     found = probe.reading(str(storage) if storage else None, token)
     if home.is_dir():
         found["free_gib"][str(home.resolve())] = shutil.disk_usage(home).free / probe.GIB
@@ -61,8 +63,10 @@ def read_cluster(
     clock: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
 ) -> tuple[MachineReading, ...]:
-    """Of every live node. `names` are the nodes' names by Ray's ids. Raises InfrastructureError
-    where the job cannot run at all."""
+    """Read every live node. `names` are the nodes' names by Ray's ids.
+
+    Raises InfrastructureError where the job cannot run at all.
+    """
     job = f"ntlbg-doctor-{token}"
     script = Path(probe.__file__).read_text()
     command = [python, "-c", script, str(storage.resolve()), token]
@@ -72,7 +76,7 @@ def read_cluster(
         said = _said(client, job, pause)
     finally:
         client.forget(job)
-    # The head's clock is off where its time lies outside what passed here meanwhile.
+    # The head's clock is off where its time lies outside the interval measured here.
     off = min(0.0, said["time"] - began) + max(0.0, said["time"] - clock())
     return tuple(_reading(names.get(node, node), row, off) for node, row in said["nodes"].items())
 

@@ -1,7 +1,7 @@
-"""The nodes of a Ray cluster as its dashboard reports them: one request, no connection that stays.
+"""Nodes of a Ray cluster as its dashboard reports them, in one HTTP request.
 
-The same works for both forms of RAY_ADDRESS, and a controller can ask as often as it likes: no
-process is started on any node.
+It works for both forms of RAY_ADDRESS and keeps no connection. A controller can call it often: it
+starts no process on any node.
 """
 
 import ipaddress
@@ -14,13 +14,15 @@ from ntlbg_service.executors.job_client import JobClient
 
 GIB = 1024**3
 REPORT = "/nodes?view=summary"
-"""What the dashboard's own page of nodes shows."""
+"""Endpoint of the dashboard's own page of nodes."""
 NO_REPORT = "its Ray agent has not reported yet"
 
 
 def ray_nodes(address: str, client: JobClient | None = None) -> list[dict[str, Any]]:
-    """Every live node as the fields of `inventory.Node`. Raises InfrastructureError where the
-    cluster does not answer."""
+    """Return every live node as the fields of `inventory.Node`.
+
+    Raises InfrastructureError where the cluster does not answer.
+    """
     answer = (client or JobClient(address)).get(REPORT)
     try:
         alive = [row for row in answer["data"]["summary"] if row["raylet"]["state"] == "ALIVE"]
@@ -40,7 +42,7 @@ def _node(row: Mapping[str, Any]) -> dict[str, Any]:
         "name": _name(raylet),
         "ray_id": raylet["nodeId"],
         "labels": dict(raylet.get("labels", {})),
-        # What Ray hands out, which a container's quota makes smaller than the machine.
+        # A container's quota can make Ray's count smaller than the machine's.
         "cores": int(resources.get("CPU", 0)),
         "devices": int(resources.get("GPU", 0)),
         "host_memory_gib": memory / GIB,
@@ -51,9 +53,10 @@ def _node(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name(raylet: Mapping[str, Any]) -> str:
-    """The name given to `ray start --node-name`, else the machine's."""
+    """Return the name given to `ray start --node-name`, else the machine's."""
     given = str(raylet.get("nodeName") or "")
     try:
+        # Without --node-name Ray names a node by its IP address.
         ipaddress.ip_address(given)
     except ValueError:
         return given or str(raylet["nodeManagerHostname"])
@@ -61,7 +64,7 @@ def _name(raylet: Mapping[str, Any]) -> str:
 
 
 def _free_disk(row: Mapping[str, Any]) -> float | None:
-    """Free on the disk of the machine's root, where Ray says so."""
+    """Return the free GiB on the root disk; None where Ray does not report it."""
     free = ((row.get("disk") or {}).get("/") or {}).get("free")
     return None if free is None else free / GIB
 
@@ -79,7 +82,7 @@ def _gpu(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _distinct(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of nodes; where several share one, each with the beginning of its Ray id."""
+    """Return unique names of nodes: those that share one get the prefix of their Ray id."""
     shared = Counter(node["name"] for node in nodes)
     return [
         node["name"] if shared[node["name"]] == 1 else f"{node['name']}-{node['ray_id'][:6]}"

@@ -1,8 +1,8 @@
-"""What the nodes of a cluster said of themselves last, and having them asked again.
+"""Latest readings of a cluster's nodes, and the job that renews them.
 
-Ray's dashboard tells a name, a memory and process ids of each GPU; whether one is sick, sliced or
-used by others only a task on the node can read. It takes seconds, so whoever steers a cluster
-begins a reading, goes on, and takes it when it is there.
+Ray's dashboard reports a name, a memory and process ids of each GPU; only a task on the node can
+read whether it is faulty, partitioned or used by others. That takes seconds, so a controller starts
+a reading, continues, and collects the answer when it is there.
 """
 
 import json
@@ -26,30 +26,30 @@ from ntlbg_service.nodes.node_job import MARK
 
 HERE = Path(__file__).parent
 FILES = (HERE / "node_job.py", HERE.parent / "nvml.py", HERE / "node_holding.py")
-"""What a cluster is sent; the first is run."""
+"""Files sent to the cluster; the first is run."""
 EVERY_SECONDS = 600.0
-"""How old a reading may become."""
+"""Maximum age of a reading."""
 AGAIN_SECONDS = 60.0
-"""Least time between two readings, whatever came or was in doubt meanwhile."""
+"""Minimum time between two readings, even where nodes joined or were invalidated."""
 WAIT_SECONDS = 90.0
-"""How long somebody who wants one waits for it."""
+"""Timeout of a caller that waits for a reading."""
 TICK_SECONDS = 0.3
 CHATTER = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
-"""Ray's loggers that tell of each file sent."""
+"""Loggers of Ray that report each file sent."""
 
 
 @dataclass
 class NodeReadings:
-    """Readings of one cluster by Ray's id of the node. What cannot be had leaves those before."""
+    """Readings of one cluster by Ray's id of the node; a failed one keeps the previous values."""
 
     client: JobClient
     environment: Mapping[str, str]
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     trouble: str = ""
-    """Why the last reading failed; empty where it did not."""
+    """Error of the last reading; empty where it succeeded."""
     holds: bool = False
-    """GPUs that nobody should be given are kept from runs: what steers a cluster does that."""
+    """True to quarantine GPUs, as a controller does."""
     found: dict[str, Any] = field(default_factory=dict, init=False)
     _job: str | None = field(default=None, init=False)
     _begun: float | None = field(default=None, init=False)
@@ -57,8 +57,11 @@ class NodeReadings:
     _told: dict[str, list[str]] = field(default_factory=dict, init=False)
 
     def newest(self, nodes: Collection[str]) -> Mapping[str, Any]:
-        """What is known of these nodes: the first time waited for, later as it is, and a reading is
-        begun where that is old or does not know one of them."""
+        """Return the readings of these nodes.
+
+        The first call waits for one; later calls return the latest, and start a new one where that
+        is old or lacks a node.
+        """
         if self._begun is None:
             return self.read()
         self._look()
@@ -67,18 +70,18 @@ class NodeReadings:
         return self.found
 
     def _patience(self, nodes: Collection[str]) -> float:
-        """How old what is known may be."""
+        """Return the maximum age of the present readings."""
         if self.unheld:
             return 0.0
         return EVERY_SECONDS if self.found.keys() >= set(nodes) else AGAIN_SECONDS
 
     @property
     def unheld(self) -> bool:
-        """Whether the cluster was not told yet what to keep from runs, or what to let go."""
+        """True if the wanted quarantine differs from the one last sent to the cluster."""
         return self.holds and self._wanted != self._told
 
     def read(self) -> Mapping[str, Any]:
-        """A new reading, waited for."""
+        """Take a new reading and wait for it."""
         if self._job is None:
             self._begin()
         waited_from = self.clock()
@@ -91,8 +94,10 @@ class NodeReadings:
         return self.found
 
     def keep_off(self, gpus: Mapping[str, Sequence[str]]) -> None:
-        """These are to be kept from runs from the next reading on, all others are not: names by
-        Ray's id of the node."""
+        """Set the GPUs to quarantine from the next reading on; all others are released.
+
+        They are names by Ray's id of the node.
+        """
         self._wanted = {node: sorted(names) for node, names in gpus.items() if names}
 
     def _begin(self) -> None:
@@ -101,7 +106,7 @@ class NodeReadings:
         self._begun = self.clock()
         for logger in CHATTER:
             logging.getLogger(logger).setLevel(logging.WARNING)
-        # Before anything is known, what another controller has held stays so.
+        # Before the first reading, the quarantine of another controller is left as it is.
         told = self._wanted if self.holds and self.found else None
         name = f"ntlbg-nodes-{secrets.token_hex(4)}"
         python = self.environment.get("NTLBG_PYTHON", sys.executable)
@@ -123,7 +128,7 @@ class NodeReadings:
             self._job, self._told = name, dict(self._wanted)
 
     def _look(self) -> None:
-        """Take the answer of a reading that has ended."""
+        """Collect the answer of a reading that has ended."""
         if self._job is None:
             return
         try:
@@ -143,6 +148,6 @@ class NodeReadings:
         if answer is None:
             self.trouble = last_words(said) or "the reading said nothing"
         else:
-            # A node that did not answer this time is what it said last.
+            # A node that did not answer keeps its previous reading.
             self.found = {**self.found, **answer}
             self.trouble = ""

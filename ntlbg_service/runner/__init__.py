@@ -1,1 +1,1 @@
-"""The process inside a launch. Knows its spec, storage and the model; no ledger, no MLflow."""
+"""The process inside a launch. It uses its spec, storage and the model; no ledger, no MLflow."""

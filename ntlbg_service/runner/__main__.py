@@ -1,4 +1,4 @@
-"""`python -m ntlbg_service.runner SPEC`: claim the attempt, then do its work."""
+"""Entry point `python -m ntlbg_service.runner SPEC`: claim the attempt, then run it."""
 
 import json
 import sys
@@ -15,10 +15,11 @@ from ntlbg_service.storage.local import AlreadyWrittenError, StorageUnavailableE
 
 
 def main(spec_path: Path) -> int:
-    """Exit code 0 where the attempt ended with an exit record, whatever that says; 1 where the
-    storage was moved away or did not take one.
+    """Run the attempt of a spec and return the exit code.
 
-    What the driver prints, and hands on of its workers' output, is the attempt's log.
+    It is 0 where the attempt ended with an exit record, whatever that says; 1 where the storage was
+    moved away or did not take one. The driver's output, including that of its workers, is the
+    attempt's log.
     """
     with redacted_output():
         try:

@@ -1,4 +1,4 @@
-"""What a worker tells while it trains: metric lines, its step, the exact checkpoint of a step."""
+"""Trainer callback that reports metrics, steps and checkpoints of a worker."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +15,11 @@ KEPT = ("loss", "grad_norm", "learning_rate", "epoch", "skipped_steps")
 
 
 class ReportCallback(TrainerCallback):  # type: ignore[misc]
-    """Metric lines on every log, a checkpoint on its way to storage on every save.
+    """Callback that writes metric lines on every log and starts a checkpoint on every save.
 
     Ray Train's own callback reports the last checkpoint found in the output folder, which after a
-    restart can be another attempt's, and holds up the training while it copies. Here the next step
-    is computed meanwhile, and taken when the checkpoint is committed: a fault costs at most the
+    restart can be another attempt's, and blocks the training while it copies. Here the next step is
+    computed meanwhile, and applied when the checkpoint is committed: a fault costs at most the
     steps from one checkpoint to the next.
     """
 
@@ -40,8 +40,11 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """No step beyond a checkpoint that is not committed. DeepSpeed takes a step together with
-        its gradients; there it only does not count before. Raises what the copy ended with."""
+        """Wait until the last checkpoint is committed, before the optimizer applies the next step.
+
+        DeepSpeed applies a step together with its backward pass, so there the wait only delays the
+        count of the step. Raises the error of the copy.
+        """
         self._checkpoints.wait()
 
     def on_step_end(
@@ -51,7 +54,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Tell how far the run is."""
+        """Report the step."""
         self._stepped(state.global_step)
 
     def on_log(
@@ -62,8 +65,10 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """One metric line of the numbers that the Trainer logs while it trains: the loss, each of
-        its weighted terms, and how it went on."""
+        """Write one metric line of the Trainer's training log.
+
+        It holds the loss, each of its weighted terms, and the values named in `KEPT`.
+        """
         values = {
             f"train/{name}": float(value)
             for name, value in (logs or {}).items()
@@ -79,7 +84,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Hand the checkpoint of this very step on, when every rank has saved its part."""
+        """Start the checkpoint of this very step, once every rank has saved its part."""
         if distributed.is_initialized():
             distributed.barrier()
         folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
@@ -92,5 +97,5 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """The last checkpoint is committed before anything else begins."""
+        """Wait until the last checkpoint is committed."""
         self._checkpoints.wait()

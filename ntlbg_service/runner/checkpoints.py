@@ -1,9 +1,8 @@
-"""Checkpoints go to storage while the next step is computed; the marker comes when all of one is
-there.
+"""Asynchronous checkpoints: copied to storage while the next step is computed.
 
 The ranks of a node save into one folder on its own disk, and its first rank copies that. Rank 0
-waits for the other nodes' parts, and then commits. Whatever ends the attempt before leaves a
-folder without a marker, which is no checkpoint.
+waits for the other nodes' parts, and then commits by writing the marker. An attempt that ends
+before leaves a folder without a marker, which is no checkpoint.
 """
 
 import os
@@ -18,14 +17,14 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 PART_SECONDS = 1800.0
-"""How long rank 0 waits for the parts of other nodes."""
+"""Timeout of rank 0 for the parts of other nodes."""
 TICK_SECONDS = 0.2
 BLOCK = 16 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRank:
-    """A worker among the nodes of its gang."""
+    """Rank of a worker in its gang and on its node."""
 
     rank: int = 0
     local_rank: int = 0
@@ -34,10 +33,10 @@ class WorkerRank:
 
 
 class Checkpoints:
-    """Copies one checkpoint at a time.
+    """Copier of one checkpoint at a time.
 
-    Who waits for it before the next step is taken has never done more than the steps from one
-    checkpoint to the next without one that counts.
+    A training that waits for it before each optimizer step can lose at most the steps from one
+    checkpoint to the next.
     """
 
     def __init__(self, storage: Storage, keys: AttemptKeys, place: WorkerRank) -> None:
@@ -48,12 +47,11 @@ class Checkpoints:
         self._step = 0
         self._error: Exception | None = None
         self.awaited = 0
-        """Step of the checkpoint that the training waits for now; 0 where it waits for none."""
+        """Step of the checkpoint that the training waits for; 0 where it waits for none."""
         self.waited_seconds = 0.0
 
     def save(self, folder: Path, step: int) -> None:
-        """Begin to copy what the ranks of this node have saved. Raises what the copy before ended
-        with."""
+        """Start to copy this node's checkpoint. Raises the error of the previous copy."""
         self.wait()
         if self._place.local_rank == 0:
             self._step = step
@@ -63,8 +61,10 @@ class Checkpoints:
             self._thread.start()
 
     def wait(self) -> None:
-        """Return when what was begun is committed. Raises what a copy ended with, OSError where
-        storage is full or away."""
+        """Return when the current checkpoint is committed.
+
+        Raises the error of a copy: OSError where storage is full or unavailable.
+        """
         if self._thread is not None:
             began, self.awaited = time.monotonic(), self._step
             self._thread.join()
@@ -76,7 +76,7 @@ class Checkpoints:
     def _run(self, folder: Path, step: int) -> None:
         try:
             self._copy(folder, step)
-        # Whatever it is, the training must hear of it: `check` raises it there.
+        # Any error must reach the training thread: `wait` raises it there.
         except Exception as error:
             self._error = error
 
@@ -108,12 +108,14 @@ class Checkpoints:
 
 
 def copy_durably(source: Path, target: Path) -> None:
-    """Copy a folder's files into one that is there, each synced to disk: a marker must not outlive
-    what it stands for."""
+    """Copy the files of a folder into an existing one, and sync each to disk.
+
+    A marker must not survive a crash that its checkpoint's files do not.
+    """
     for file in sorted(source.rglob("*")):
         copy = target / file.relative_to(source)
         if file.is_dir():
-            # Not with those above: a storage that is moved meanwhile is not made anew.
+            # Without `parents`: a storage that is moved meanwhile must not be recreated.
             copy.mkdir(exist_ok=True)
         elif file.is_file():
             with file.open("rb") as read, copy.open("wb") as written:

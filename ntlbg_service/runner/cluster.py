@@ -1,4 +1,4 @@
-"""Connecting a driver to Ray."""
+"""Connection of a driver to Ray."""
 
 import os
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ from ntlbg_service.runner.failures import first_line
 
 
 class NoRayError(InfrastructureError):
-    """Ray did not start on this machine, or the cluster did not take the driver."""
+    """Ray did not start on this machine, or the cluster did not accept the driver."""
 
 
 @contextmanager
 def connection(cpus: int) -> Iterator[None]:
-    """The cluster named by RAY_ADDRESS, else a Ray of this process's own that ends with it.
+    """Connect to the cluster in RAY_ADDRESS, else start a Ray that ends with this process.
 
-    Raises NoRayError where there is none to be had.
+    Raises NoRayError where neither succeeds.
     """
     try:
         _connect(cpus)
-    # The edge to Ray, which raises plain exceptions, for example when a machine is too busy.
+    # Ray raises plain exceptions, for example when a machine is too busy.
     except Exception as error:
         raise NoRayError(f"no Ray for the driver: {first_line(error)}"[:500]) from error
     try:
@@ -32,7 +32,7 @@ def connection(cpus: int) -> Iterator[None]:
 
 
 def _connect(cpus: int) -> None:
-    """The dashboard process stays on: Ray Train's clean-up of placement groups asks it."""
+    """Initialize Ray, with the dashboard: Ray Train's placement group clean-up depends on it."""
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=True)
     else:

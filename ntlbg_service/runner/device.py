@@ -1,4 +1,4 @@
-"""What the devices of a fit are in fact: CUDA's, the CPU's, or a CPU in place of simulated GPUs."""
+"""Actual devices of a fit: CUDA's, the CPU, or a CPU in place of simulated GPUs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,24 +11,26 @@ from ntlbg_service.runner.scaling import names_of
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """What a worker computes on and with."""
+    """Device of a worker, with the settings to compute on it."""
 
     name: str
-    """As torch calls it: `cuda` or `cpu`."""
+    """Device type of torch: `cuda` or `cpu`."""
     precision: Precision
     attention: Attention
     simulated: bool = False
-    """It stands for a GPU, so its memory says nothing about that."""
+    """True for a CPU in place of a GPU; its memory says nothing about that GPU."""
 
     @property
     def backend(self) -> str:
-        """How workers exchange gradients."""
+        """Backend of torch.distributed."""
         return "gloo" if self.name == "cpu" else "nccl"
 
 
 def device_of(fit: Fit, in_place_of_gpus: bool = False) -> Device:
-    """What the fit's workers compute on. A CPU in the place of simulated GPUs computes in fp32,
-    whatever the fit would have had them do."""
+    """Return the device of the fit's workers.
+
+    A CPU in place of simulated GPUs computes in fp32, whatever the fit says.
+    """
     if fit.profile != "cpu" and in_place_of_gpus:
         return Device(name="cpu", precision="fp32", attention="sdpa", simulated=True)
     name = "cpu" if fit.profile == "cpu" else "cuda"
@@ -38,8 +40,11 @@ def device_of(fit: Fit, in_place_of_gpus: bool = False) -> Device:
 def simulated_for(
     fit: Fit, labels: Mapping[str, Mapping[str, str]], placed: Sequence[str] = ()
 ) -> bool:
-    """Whether the GPUs of a fit are simulated: those of the nodes it was placed on, else all that
-    the cluster has of its kind. `labels` are those of every node by Ray's id."""
+    """Return True if the GPUs of a fit are simulated.
+
+    It checks the nodes that the fit was placed on, else all of its kind in the cluster. `labels`
+    are those of every node by Ray's id.
+    """
     own = [labels[node] for node in placed if node in labels]
     alike = [each for each in labels.values() if each.get(PROFILE) in names_of(fit.profile)]
     concerned = own or alike

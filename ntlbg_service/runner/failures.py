@@ -1,4 +1,4 @@
-"""Which class an exception of a worker, or the end of one, belongs to."""
+"""Classification of workers' exceptions and deaths."""
 
 import re
 import socket
@@ -12,22 +12,26 @@ from ntlbg_service.process.redaction import redacted
 PEER_GONE = re.compile(
     r"gloo/|Connection (closed|reset) by peer|NCCL|ProcessGroup|Broken pipe|socket", re.IGNORECASE
 )
-"""What torch says, as a plain RuntimeError, of a worker that the others wait for."""
+"""Messages of torch, as plain RuntimeErrors, about a peer that died."""
 DISK_FULL = re.compile(
     r"No space left on device|file write failed|PytorchStreamWriter failed"
     r"|inline_container\.cc:\d+\] \. unexpected pos"
 )
-"""What the writers of weights make of a full disk. torch says of the last that what it wrote is
-not there."""
+"""Messages of weight writers on a full disk.
+
+The last is torch's report that bytes it wrote are not there.
+"""
 KILLED_FOR_MEMORY = re.compile(
     r"killed due to the node running low on memory|ray\.exceptions\.OutOfMemoryError"
 )
-"""How Ray tells that it ended a worker because its node had no memory left. Of any dead worker it
-says that an OOM killer may have been the cause."""
+"""Messages of Ray about a worker that it killed because its node ran out of memory.
+
+Ray says of any dead worker that an OOM killer may be the cause, so that is not matched.
+"""
 
 
 def classify(error: BaseException) -> tuple[FailureClass, str]:
-    """Failure class and one line, of an exception that a worker raised."""
+    """Return the failure class and one line for an exception that a worker raised."""
     import torch
 
     from ntlbg_model.backbone.model import BackboneError
@@ -58,9 +62,10 @@ def classify(error: BaseException) -> tuple[FailureClass, str]:
 
 
 def classify_end(error: BaseException, killed_here: int) -> tuple[FailureClass, str]:
-    """Failure class and one line, of workers that ended without a word.
+    """Return the failure class and one line for workers that died without an exit record.
 
-    `killed_here` is how many processes of this machine the kernel ended for memory meanwhile.
+    `killed_here` is the number of processes of this machine that the kernel's OOM killer ended
+    meanwhile.
     """
     said = str(error)
     if killed_here > 0 or KILLED_FOR_MEMORY.search(said):
@@ -71,12 +76,12 @@ def classify_end(error: BaseException, killed_here: int) -> tuple[FailureClass, 
 
 
 def first_line(error: BaseException) -> str:
-    """The first line that says anything, without secrets."""
+    """Return the first line that is not blank, with secrets redacted."""
     return redacted(next((line.strip() for line in str(error).splitlines() if line.strip()), ""))
 
 
 def kernel_kills(counters: Path = Path("/proc/vmstat")) -> int:
-    """Processes of this machine that the kernel has ended for memory since it started."""
+    """Return the number of OOM kills by this machine's kernel since it booted."""
     try:
         lines = counters.read_text().splitlines()
     except OSError:

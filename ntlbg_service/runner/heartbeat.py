@@ -1,4 +1,4 @@
-"""A sign of life in storage every few seconds, from a thread beside the training."""
+"""Heartbeat in storage every few seconds, from a background thread of the training."""
 
 import contextlib
 import os
@@ -28,18 +28,19 @@ def beating(
     every: float = BEAT_SECONDS,
     measured: bool = True,
 ) -> Iterator[None]:
-    """Overwrites the attempt's heartbeat every so many seconds until the block is left.
+    """Overwrite the attempt's heartbeat at each interval until the block is left.
 
-    Not `measured`: this process's memory says nothing of the device that it stands for.
+    Without `measured`, this process's memory says nothing of the device that it stands for.
     """
-    # What a beat needs is imported here: two threads that import transformers at once may each see
-    # half of it.
+    # The first call imports what a heartbeat needs: two threads that import transformers at once
+    # may each see half of it.
     heartbeat(keys.attempt, step(), measured)
     ended = threading.Event()
 
     def beat() -> None:
         while True:
-            # Storage that is full or away ends no training; the next beat tries again.
+            # Storage that is full or unavailable must not end a training; the next heartbeat tries
+            # again.
             with contextlib.suppress(OSError, InfrastructureError):
                 beat = heartbeat(keys.attempt, step(), answers(), measured, staging(), awaited())
                 storage.touch(keys.heartbeat, to_json(beat))
@@ -63,7 +64,7 @@ def heartbeat(
     staging: str = "",
     awaited: int = 0,
 ) -> Heartbeat:
-    """What can be said of this process now."""
+    """Return the heartbeat of this process now."""
     return Heartbeat(
         attempt=attempt,
         time=time.time(),
@@ -79,7 +80,7 @@ def heartbeat(
 
 
 def peak_mib(measured: bool = True) -> float | None:
-    """The most that this process has held; None where that says nothing of its device."""
+    """Return this process's peak memory in MiB; None where that says nothing of its device."""
     if not measured:
         return None
     from ntlbg_model.evaluation import peak_memory_mib
@@ -88,7 +89,7 @@ def peak_mib(measured: bool = True) -> float | None:
 
 
 def memory_mib() -> float:
-    """Held by this process now: allocated on the GPU, else the resident set."""
+    """Return this process's memory in MiB: allocated on the GPU, else the resident set."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""What an attempt has done so far, told while it goes on and at its end."""
+"""Progress of an attempt, reported while it runs and at its end."""
 
 import importlib.metadata
 import time
@@ -15,12 +15,12 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
 
 PACKAGES = ("ray", "torch", "transformers", "peft", "accelerate", "av", "numpy")
-"""Whose versions an exit record names."""
+"""Packages whose versions an exit record contains."""
 
 
 @dataclass
 class Progress:
-    """What this attempt has done so far; rank 0 writes it down."""
+    """Progress of this attempt; rank 0 writes it to storage."""
 
     spec: LaunchSpec
     storage: Storage
@@ -30,7 +30,7 @@ class Progress:
     """Optimizer steps of the whole run."""
     answers: int = 0
     staging: str = ""
-    """What is brought to the node now, in words."""
+    """Description of what is staged to the node now; empty for nothing."""
     staged: Staged = field(default_factory=Staged)
     checkpoints: Checkpoints = field(init=False)
     train_seconds: float | None = None
@@ -43,20 +43,20 @@ class Progress:
 
     @property
     def leads(self) -> bool:
-        """Whether this worker is the one that tells."""
+        """True for the worker that reports, rank 0."""
         return self.place.rank == 0
 
     @property
     def keys(self) -> AttemptKeys:
-        """Where the attempt's results go."""
+        """Storage keys of the attempt."""
         return AttemptKeys(self.spec.run_id, self.spec.attempt)
 
     def stepped(self, step: int) -> None:
-        """A step was taken."""
+        """Record a step."""
         self.steps = max(self.steps, step)
 
     def stage(self, words: str) -> None:
-        """Something is brought to the node."""
+        """Record what is staged now."""
         self.staging = words
 
     def metric(self, step: int, values: dict[str, float]) -> None:
@@ -69,8 +69,10 @@ class Progress:
     def end(
         self, failure: FailureClass | None = None, message: str = "", suspect: str = ""
     ) -> None:
-        """Write the exit record; without a failure the attempt has finished. Raises
-        AlreadyWrittenError where another worker's is there."""
+        """Write the exit record; without a failure the attempt has finished.
+
+        Raises AlreadyWrittenError where another worker's exists.
+        """
         record = ExitRecord(
             run_id=self.spec.run_id,
             attempt=self.spec.attempt,
@@ -91,7 +93,7 @@ class Progress:
 
 
 def signs_of_life(progress: Progress) -> AbstractContextManager[None]:
-    """A heartbeat with this progress, where this worker leads."""
+    """Return a context that sends heartbeats of this progress on rank 0, and none elsewhere."""
     if not progress.leads:
         return nullcontext()
     return beating(

@@ -1,4 +1,4 @@
-"""How many workers, what each of them holds, and which nodes they may go to."""
+"""Number, resources and nodes of an attempt's workers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,10 +12,10 @@ from ntlbg_service.domain.hardware.profiles import PROFILES
 def scaling_of(
     fit: Fit, labels: Sequence[Mapping[str, str]], placed: Sequence[str] = ()
 ) -> ScalingConfig:
-    """Ray Train's way to say where a fit runs: on the nodes of these Ray ids (`placed`).
+    """Return Ray Train's scaling config for a fit on the nodes of these Ray ids (`placed`).
 
-    Without them on any node labelled with its kind; where no node is labelled with a kind
-    (`labels` are those of the cluster's nodes), all of them count as the fit's.
+    Without them, workers go to any node labelled with the fit's kind; where no node has such a
+    label (`labels` are those of the cluster's nodes), to any node.
     """
     return ScalingConfig(
         num_workers=fit.workers,
@@ -27,7 +27,7 @@ def scaling_of(
 
 
 def _on_nodes(fit: Fit, placed: Sequence[str]) -> list[dict[str, str]]:
-    """An even share of the workers on each node."""
+    """Return the label selectors that put an even share of the workers on each node."""
     share = -(-fit.workers // len(placed))
     return [{NODE: node} for node in placed for _ in range(share)][: fit.workers]
 
@@ -40,13 +40,16 @@ def _of_kind(fit: Fit, labels: Sequence[Mapping[str, str]]) -> dict[str, str] | 
 
 
 def names_of(profile: str) -> tuple[str, ...]:
-    """What a label may call a kind."""
+    """Return the names that a label may use for a kind."""
     return (profile, *(PROFILES[profile].aliases if profile in PROFILES else ()))
 
 
 def strategy(fit: Fit) -> str:
-    """A gang of one node stays on it; one worker a node is exactly that. Several on each of
-    several nodes fill whole nodes, which packing does."""
+    """Return Ray's placement strategy for a fit.
+
+    A gang on one node is packed strictly; one worker per node is spread strictly. Several workers
+    on each of several nodes fill whole nodes, which packing does.
+    """
     if fit.nodes == 1:
         return "STRICT_PACK" if fit.workers > 1 else "PACK"
     return "STRICT_SPREAD" if fit.nodes == fit.workers else "PACK"

@@ -1,4 +1,4 @@
-"""A folder on a node's own disk that all ranks of an attempt there share."""
+"""Scratch folder on a node's own disk, shared by all ranks of an attempt there."""
 
 import hashlib
 import shutil
@@ -13,8 +13,10 @@ from ntlbg_service.storage.layout import AttemptKeys
 
 
 def folder_of(storage: str, keys: AttemptKeys, place: WorkerRank, root: Path | None = None) -> Path:
-    """Where the ranks of a node save: `ntlbg-RUN-ATTEMPT-NODE` on the node's disk for temporary
-    files, with the run's id as a digest of it and its storage."""
+    """Return the folder `ntlbg-RUN-ATTEMPT-NODE` on the node's disk for temporary files.
+
+    RUN is a digest of the run's id and its storage.
+    """
     run = hashlib.sha256(f"{storage}:{keys.run_id}".encode()).hexdigest()[:16]
     name = f"ntlbg-{run}-{keys.attempt:04d}-{place.node_rank:03d}"
     return (root or Path(tempfile.gettempdir())) / name
@@ -22,8 +24,10 @@ def folder_of(storage: str, keys: AttemptKeys, place: WorkerRank, root: Path | N
 
 @contextmanager
 def scratch(spec: LaunchSpec, place: WorkerRank, root: Path | None = None) -> Iterator[Path]:
-    """The attempt's own folder: nothing of an earlier attempt is in it, and what a killed one left
-    is removed. The node's first rank takes it away."""
+    """Create the attempt's folder for the block; the node's first rank deletes it afterwards.
+
+    Folders that killed earlier attempts of the run left are deleted first.
+    """
     keys = AttemptKeys(spec.run_id, spec.attempt)
     own = folder_of(spec.storage, keys, place, root)
     if place.local_rank == 0:

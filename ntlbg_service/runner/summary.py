@@ -7,7 +7,7 @@ from ntlbg_model.records import Prediction
 
 
 def summarise(dataset: str, predictions: Sequence[Prediction]) -> dict[str, float]:
-    """`<data set>/<metric>` of one evaluation set. A failed question is a wrong answer."""
+    """Return `<data set>/<metric>` of one evaluation set. A failed question is a wrong answer."""
     scored = [row for row in predictions if row.gold is not None]
     if not scored:
         return {}

@@ -1,4 +1,4 @@
-"""The driver of a sweep: Ray Tune over small Ray Train jobs, one a trial."""
+"""The driver of a sweep: Ray Tune over small Ray Train jobs, one per trial."""
 
 import time
 import traceback
@@ -22,7 +22,7 @@ from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage, Storage
 
 TUNE = "tune"
-"""Ray Tune's own folder, below the attempt's."""
+"""Name of Ray Tune's folder, below the attempt's."""
 
 
 def sweep(spec: LaunchSpec, storage: LocalStorage) -> None:
@@ -33,7 +33,7 @@ def sweep(spec: LaunchSpec, storage: LocalStorage) -> None:
         with connection(cpus=spec.concurrency * (1 + cores)):
             _tune(spec, storage, keys)
         record = _record(spec, storage)
-    # The edge of the attempt: whatever went wrong becomes its exit record.
+    # Every error of the attempt becomes its exit record.
     except Exception as error:
         traceback.print_exc()
         lost = isinstance(error, RayError | ConnectionError | InfrastructureError)
@@ -53,7 +53,7 @@ def _tune(spec: LaunchSpec, storage: LocalStorage, keys: AttemptKeys) -> None:
             raise RuntimeError(record.message if record else "the trial left no exit record")
         tune.report({spec.metric: objective(record, trial, spec.metric), "step": record.steps})
 
-    # Ray's own processes would make it as their umask says.
+    # Ray's own processes would create the folder with their own umask.
     (storage.path(keys.folder) / TUNE).mkdir(parents=True, exist_ok=True)
     Tuner(
         tune.with_resources(run_trial, {"CPU": 1}),
@@ -64,7 +64,7 @@ def _tune(spec: LaunchSpec, storage: LocalStorage, keys: AttemptKeys) -> None:
 
 
 def trial_spec(spec: LaunchSpec, trial: Trial) -> LaunchSpec:
-    """A trial as a training launch of its own."""
+    """Return the launch spec of a trial, as a training of its own."""
     keys = AttemptKeys(spec.run_id, spec.attempt).trial(trial.name)
     return replace(
         spec,
@@ -73,20 +73,20 @@ def trial_spec(spec: LaunchSpec, trial: Trial) -> LaunchSpec:
         work=Work.TRAIN,
         config=trial.config,
         fit=trial.fit,
-        nodes=(),  # Several go on at once; Ray has them on nodes of their kinds.
+        nodes=(),  # Several trials run at once; Ray places them on nodes of their kinds.
         trials=(),
     )
 
 
 def trial_exit(spec: LaunchSpec, trial: Trial, storage: Storage) -> ExitRecord | None:
-    """The exit record of a trial, if it ended."""
+    """Return the exit record of a trial; None where it has not ended."""
     key = AttemptKeys(trial_spec(spec, trial).run_id, spec.attempt).exit
     found = storage.get(key)
     return parse(ExitRecord, found, key) if found is not None else None
 
 
 def objective(record: ExitRecord, trial: Trial, metric: Metric) -> float:
-    """What a trial that finished is judged by. Raises RuntimeError where it was not measured."""
+    """Return the objective of a finished trial. Raises RuntimeError where it was not measured."""
     weights = {dataset.name: dataset.weight for dataset in trial.config.data.evaluation}
     score = MEASURES[metric].score(record, weights)
     if score is None:

@@ -31,12 +31,12 @@ def train(spec: LaunchSpec, storage: LocalStorage) -> None:
 
 
 def labels_of_nodes() -> dict[str, dict[str, str]]:
-    """Labels of every live node of the cluster, by Ray's id of it."""
+    """Return the labels of every live node of the cluster, by Ray's id of it."""
     return {node["NodeID"]: node.get("Labels", {}) for node in ray.nodes() if node["Alive"]}
 
 
 def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
-    """Fit the TorchTrainer of an attempt on the Ray that is connected.
+    """Fit the TorchTrainer of an attempt on the connected Ray.
 
     The workers write the exit record; where they died without one, this does.
     """
@@ -44,7 +44,7 @@ def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
     labels = labels_of_nodes()
     gone = [node for node in spec.nodes if node not in labels]
     if gone:
-        # Ray would wait for them.
+        # Ray would wait for the nodes without end.
         message = f"the cluster has no node {', '.join(gone)} any more"
         storage.put(keys.exit, to_json(_died(spec, FailureClass.INFRASTRUCTURE, message)))
         return
@@ -57,8 +57,8 @@ def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
             "home": storage.home,
         },
         scaling_config=scaling_of(spec.fit, list(labels.values()), spec.nodes),
-        # Peers wait in a collective while rank 0 waits for a checkpoint to be in storage: it is the
-        # controller's patience that ends a gang that hangs.
+        # Peers wait in a collective while rank 0 waits for a checkpoint to be committed: the
+        # controller's timeout, not torch's, ends a gang that hangs.
         torch_config=TorchConfig(backend=device.backend, timeout_s=int(Timeouts.stalled)),
         run_config=RunConfig(
             name="train",
@@ -66,12 +66,12 @@ def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
-    # Ray's own processes would make it as their umask says.
+    # Ray's own processes would create the folder with their own umask.
     storage.path(keys.work).mkdir(parents=True, exist_ok=True)
     killed = kernel_kills()
     try:
         trainer.fit()
-    # Whatever ended the workers, the attempt must end with a record that says so.
+    # The attempt must end with an exit record, whatever ended the workers.
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
         if storage.get(keys.exit) is None:

@@ -1,4 +1,4 @@
-"""What each Ray Train worker does: load, train, evaluate, write the exit record."""
+"""Train loop of each Ray Train worker: load, train, evaluate, write the exit record."""
 
 import gc
 import json
@@ -31,7 +31,7 @@ from ntlbg_service.storage.local import AlreadyWrittenError
 
 
 def work(settings: dict[str, Any]) -> None:
-    """The train loop that Ray Train calls on each worker."""
+    """Run the train loop; Ray Train calls this on each worker."""
     from ray import train
 
     spec = parse(LaunchSpec, json.loads(json.dumps(settings["spec"])), "launch spec")
@@ -50,7 +50,7 @@ def work(settings: dict[str, Any]) -> None:
         with signs_of_life(progress), staged(spec, storage, progress.place, progress.stage) as own:
             progress.staged = own
             _train_and_evaluate(spec, progress)
-    # The edge of the attempt: what went wrong becomes its exit record, then Ray's business.
+    # Every error becomes the attempt's exit record and is then raised to Ray.
     except Exception as error:
         traceback.print_exc()
         failure, message = classify(error)
@@ -66,7 +66,7 @@ def work(settings: dict[str, Any]) -> None:
 
 
 def place_of(context: Any) -> WorkerRank:
-    """Where Ray Train has put this worker."""
+    """Return the ranks that Ray Train assigned to this worker."""
     return WorkerRank(
         rank=context.get_world_rank(),
         local_rank=context.get_local_rank(),
@@ -76,7 +76,7 @@ def place_of(context: Any) -> WorkerRank:
 
 
 def whereabouts(place: WorkerRank) -> WorkerLocation:
-    """Where this worker is in fact."""
+    """Return the node, host and process of this worker."""
     import ray
 
     node = ray.get_runtime_context().get_node_id()
@@ -108,10 +108,10 @@ def _train_and_evaluate(spec: LaunchSpec, progress: Progress) -> None:
     )
     if spec.config.training.max_steps > 0:
         _train(spec, progress, backbone, cache)
-        # The evaluation is predicted without the optimizer's states, which cycles keep alive.
+        # The predicted memory of the evaluation excludes optimizer states, which cycles keep alive.
         gc.collect()
     if progress.leads or spec.fit.zero_stage == 3:
-        # Weights that are spread come together only while every rank asks for the same ones.
+        # Sharded weights are gathered only while every rank asks for the same ones.
         _evaluate(spec, progress, backbone, cache)
         progress.peak_memory_mib = peak_mib(not device.simulated)
 
@@ -187,14 +187,14 @@ def _evaluate(spec: LaunchSpec, progress: Progress, backbone: Any, cache: Any) -
 
 
 def read_dataset(spec: LaunchSpec, dataset: DatasetConfig, own: Staged) -> list[Any]:
-    """Questions of a data set, from this node's copy where it has one."""
+    """Return the questions of a data set, from this node's copy where it has one."""
     from ntlbg_model.data.longvideobench import read_longvideobench
 
     return read_longvideobench(own.of(Path(spec.data_root) / dataset.path), dataset.max_questions)
 
 
 def frame_reader(spec: LaunchSpec, cache: Any) -> Callable[[Any], Any]:
-    """Candidate frames of a question's video at the config's resolution."""
+    """Return a reader of the candidate frames of a question's video at the config's resolution."""
     video = spec.config.video
 
     def frames(question: Any) -> Any:

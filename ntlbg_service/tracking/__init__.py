@@ -1,4 +1,4 @@
-"""The copy of what happened that MLflow shows. Importing this does not import MLflow."""
+"""Publishing of runs to MLflow. Importing this does not import MLflow."""
 
 from ntlbg_service.tracking.connection import RefusedError, TrackingError
 from ntlbg_service.tracking.tracker import LoggedMetrics, Status, Tracker

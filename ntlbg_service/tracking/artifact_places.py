@@ -1,4 +1,4 @@
-"""Absolute paths in MLflow's own database, brought up to date in a home that was moved."""
+"""Update of the absolute artifact paths in MLflow's own database after a home was moved."""
 
 from pathlib import Path
 
@@ -20,8 +20,10 @@ MOVE_EXPERIMENT = text(
 
 
 def follow_home(tracking_uri: str, artifact_root: str) -> None:
-    """Bring the places of artifacts up to date in the database of a home, which lie in the home's
-    own folder. Raises SQLAlchemyError."""
+    """Update the artifact locations in the database of a home to the home's present folder.
+
+    Raises SQLAlchemyError.
+    """
     file = file_of(tracking_uri)
     if file is None or not file.is_file():
         return

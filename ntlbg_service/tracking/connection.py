@@ -1,4 +1,4 @@
-"""A client of MLflow, imported when first needed: it takes seconds."""
+"""MLflow client, imported on first use: the import takes seconds."""
 
 import logging
 import os
@@ -25,9 +25,12 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
 }
-"""Set where the user has not. MLflow's own retries block for minutes, and they may create a run
-twice; the outbox retries. Its log repeats what it raises, in the server's words as they came. What
-a run logs goes to the server that was named, and not where that one points."""
+"""Defaults for variables that the user has not set.
+
+MLflow's own retries block for minutes, and they may create a run twice; the outbox retries. Its log
+repeats what it raises, with the server's message unredacted. Redirects are not followed: what a run
+logs goes only to the server that was named.
+"""
 REFUSALS = frozenset(
     {
         "INVALID_PARAMETER_VALUE",
@@ -36,8 +39,10 @@ REFUSALS = frozenset(
         "RESOURCE_DOES_NOT_EXIST",
     }
 )
-"""MLflow's own codes for a request that it understood and will not take. It gives none of them to
-an answer that is not MLflow's, such as a proxy's page."""
+"""MLflow's codes for a request that it understood and rejects permanently.
+
+It assigns none of them to a response from something else, such as a proxy's page.
+"""
 DENIALS = frozenset(
     {
         "CUSTOMER_UNAUTHORIZED",
@@ -47,26 +52,26 @@ DENIALS = frozenset(
         "UNAUTHENTICATED",
     }
 )
-"""Codes that say who may ask, and how often (401, 403, 429), and nothing of what was asked."""
+"""Codes about the account or the request rate (401, 403, 429), not about the content."""
 LONGEST_REASON = 600
-"""Characters of what a server said."""
+"""Limit of characters kept of a server's message."""
 
 
 class TrackingError(InfrastructureError):
-    """MLflow did not take something; saying it again later is safe."""
+    """MLflow did not accept something; sending it again later is safe."""
 
     answered = True
-    """False where nothing came back: no connection, or no answer in time."""
+    """False where there was no response: no connection, or a timeout."""
     denied = False
-    """True where it depends on the account or on the load, not on what was sent."""
+    """True where the cause is the account or the load, not the content."""
 
 
 class RefusedError(TrackingError):
-    """MLflow understood the request and refuses it for what it holds; later it would again."""
+    """MLflow understood the request and rejects its content; a retry would fail again."""
 
 
 class Connection:
-    """One client, and one kind of error for whatever goes wrong with it."""
+    """One client, whose failures all become one class of error."""
 
     def __init__(self, tracking_uri: str, artifact_root: str | None = None) -> None:
         self.tracking_uri = tracking_uri
@@ -75,7 +80,7 @@ class Connection:
 
     @contextmanager
     def client(self, on_failure: Callable[[], None]) -> Iterator["MlflowClient"]:
-        """The client; raises TrackingError for any failure inside, after `on_failure`."""
+        """Yield the client; any failure inside calls `on_failure` and raises TrackingError."""
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
@@ -83,14 +88,14 @@ class Connection:
         except TrackingError:
             on_failure()
             raise
-        # A server may answer anything, and MLflow's client raises whatever comes of it.
+        # A server may answer anything, and MLflow's client then raises any exception.
         except Exception as error:
             on_failure()
             raise self._error(error) from error
 
     @property
     def shown(self) -> str:
-        """The address without user and password; of a file its path."""
+        """Address without user and password; the path for a file."""
         file = file_of(self.tracking_uri)
         if file is not None:
             return str(file)
@@ -100,7 +105,7 @@ class Connection:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     def wrong_answer(self, said: str) -> TrackingError:
-        """The error for an answer that is none of MLflow's."""
+        """Return the error for a response that is not MLflow's."""
         return TrackingError(f"MLflow at {self.shown}: {said}")
 
     def _error(self, error: Exception) -> TrackingError:
@@ -121,7 +126,7 @@ class Connection:
 
             if self._artifact_root is not None:
                 follow_home(self.tracking_uri, self._artifact_root)
-            # Also where MLflow was imported before the environment said so.
+            # MLflow may have been imported before the variable was set.
             logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
             file = file_of(self.tracking_uri)
             if file is not None:
@@ -134,7 +139,7 @@ class Connection:
 
 
 def _unreached(error: BaseException | None) -> bool:
-    """Whether an error comes from a connection that failed."""
+    """Return True if a failed connection caused the error."""
     from requests.exceptions import ConnectionError as NoConnection
     from requests.exceptions import Timeout
 

@@ -1,8 +1,8 @@
-"""Filters of MLflow's search. Its strings know no escape: a value is between quotes as it is.
+"""Filters for MLflow's search, whose string literals have no escapes.
 
-Everything can stand between single quotes but a single quote, and between double quotes but a
-double one. A value with both, or one that a tag cannot hold whole, is found by its digest, which
-is written beside it.
+Single quotes can delimit anything but a single quote, and double quotes anything but a double one.
+A value with both, or one that is too long for a tag, is found by its digest, which is written
+beside it.
 """
 
 from hashlib import sha256
@@ -10,18 +10,18 @@ from hashlib import sha256
 from ntlbg_service.tracking import limits
 
 DIGEST = ".sha256"
-"""End of the name of a tag with the digest of another tag's value."""
+"""Suffix of the tag that holds the digest of another tag's value."""
 
 
 def tag_is(tag: str, value: str) -> str:
-    """The filter for runs whose tag has this value, as `tags_of` writes it."""
+    """Return the filter for runs whose tag has this value, as `tags_of` writes it."""
     (name, written), *_ = reversed(tags_of(tag, value).items())
     quote = '"' if "'" in written else "'"
     return f"tags.`{name}` = {quote}{written}{quote}"
 
 
 def tags_of(tag: str, value: str) -> dict[str, str]:
-    """The tags to write so that `tag_is` finds the value: itself, and a digest where it has to."""
+    """Return the tags that let `tag_is` find the value: itself, and a digest where needed."""
     written = limits.text(value)
     if written == value and not ("'" in value and '"' in value):
         return {tag: value}

@@ -14,14 +14,14 @@ PARAMS_PER_BATCH = 100
 TAGS_PER_BATCH = 100
 METRICS_PER_BATCH = 1000
 BATCH_BYTES = 500_000
-"""Of the 1,000,000 that a request may have."""
+"""Maximum weight of a batch; a request may have 1,000,000 bytes."""
 VALUE_LENGTH = 5000
-"""Below the 6,000 characters of a param and the 8,000 of a tag."""
+"""Maximum length of a value, below the 6,000 characters of a param and the 8,000 of a tag."""
 KEY_LENGTH = 250
 NAME_LENGTH = 200
-"""Of a run or an experiment: below the 250 characters that a database has for a run's."""
+"""Maximum length of a run's or an experiment's name; the database has 250 for a run's."""
 LAST_SECOND = 253_402_300_799.0
-"""The end of the year 9999, beyond which no page of MLflow shows a date."""
+"""End of the year 9999, the last date that MLflow's pages can show."""
 LAST_STEP = 2**63 - 1
 
 ParamValue = str | int | float | bool | None
@@ -30,15 +30,17 @@ _Item = TypeVar("_Item")
 
 
 def key(name: str) -> str:
-    """The name without secrets, of characters that MLflow allows, as a path that is normal."""
+    """Return the name without secrets, in MLflow's characters and as a normalized path."""
     allowed = re.sub(r"[^\w.\- :/]", "_", redacted(name))[:KEY_LENGTH]
     parts = [part for part in allowed.split("/") if part not in {"", ".", ".."}]
     return "/".join(parts) or "_"
 
 
 def text(value: ParamValue) -> str:
-    """A value as in JSON (null, true), without secrets and characters that steer a
-    terminal, shortened with a mark where it is too long."""
+    """Return a value as in JSON (null, true), without secrets and terminal control characters.
+
+    A value that is too long is shortened, with a mark.
+    """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     plain = neutral(redacted(str(value)))
@@ -49,7 +51,7 @@ def text(value: ParamValue) -> str:
 
 
 def name(said: str) -> str:
-    """The name of a run or an experiment. One that is too long ends in its digest."""
+    """Return the name of a run or an experiment; one that is too long ends in its digest."""
     plain = neutral(redacted(said))
     if len(plain) <= NAME_LENGTH:
         return plain
@@ -58,21 +60,21 @@ def name(said: str) -> str:
 
 
 def milliseconds(seconds: float) -> int | None:
-    """A Unix time as MLflow counts it; None for what is not a time."""
+    """Return a Unix time in MLflow's milliseconds; None for an invalid time."""
     if math.isfinite(seconds) and 0 <= seconds <= LAST_SECOND:
         return round(1000 * seconds)
     return None
 
 
 def is_step(step: int) -> bool:
-    """Whether MLflow can hold it as the step of a metric."""
+    """Return True if MLflow can store it as the step of a metric."""
     return -LAST_STEP <= step <= LAST_STEP
 
 
 def batches(
     items: Sequence[_Item], size: int, weigh: Callable[[_Item], int] = lambda _: 0
 ) -> Iterator[Sequence[_Item]]:
-    """The items in order, at most `size` at a time and `BATCH_BYTES` by their weight."""
+    """Yield the items in order, in batches of at most `size` items and `BATCH_BYTES` weight."""
     batch: list[_Item] = []
     weight = 0
     for item in items:
@@ -87,5 +89,5 @@ def batches(
 
 
 def json_bytes(*texts: str) -> int:
-    """Bytes of the texts in a request, with what stands around them."""
+    """Return the bytes of the texts in a request, including the JSON around them."""
     return sum(len(json.dumps(text)) for text in texts) + 60

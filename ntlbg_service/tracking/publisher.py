@@ -1,10 +1,10 @@
-"""The outbox's other end: entries are sent in order, and what MLflow does not take holds up no
-other run.
+"""Consumer of the outbox: it sends entries to MLflow in order, at least once.
 
-An entry can be at fault, or the server. What MLflow refuses for what it holds is set aside, with
-the reason. Where the server does not answer, or answers what is none of MLflow's, the run's entries
-wait and are tried again. A server may fail at one entry alone (an error 500 for what it holds):
-what fails again and again while others are taken is set aside as well.
+A failed entry does not block other runs. The entry can be at fault, or the server: an entry whose
+content MLflow rejects is set aside, with the reason. Where the server does not answer, or the
+answer is not MLflow's, the run's entries wait and are retried. A server may also fail at one entry
+alone (an error 500 for its content): one that fails repeatedly while others are accepted is set
+aside as well.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,60 +25,60 @@ from ntlbg_service.tracking.recording import STATUS, Telling
 __all__ = ["STATUS", "Publisher"]
 
 RETRY_SECONDS = 10.0
-"""Pause after MLflow did not answer, and a run's first after it failed at one of its entries."""
+"""Pause after MLflow did not answer, and the first pause of a run after a failed entry."""
 LONGEST_PAUSE = 600.0
-"""A run's pause doubles up to so much."""
+"""Limit of a run's pause, which doubles with each failure."""
 BUSY_SECONDS = 1.0
-"""How long one step may send, so that runs are looked at in between."""
+"""Seconds that one step may send, so that runs are examined in between."""
 AT_ONCE = 500
-"""Entries that are read at once; a step sends fewer within its second."""
+"""Entries read per page; a step sends fewer within its second."""
 LIVE_SECONDS = 5.0
-"""How often the metrics of running attempts are passed on."""
+"""Interval at which the metrics of running attempts are published."""
 IN_A_ROW = 3
-"""Runs that MLflow fails at, one after another, before it is left alone for a while."""
+"""Number of consecutive runs that fail before MLflow is left alone for a while."""
 FAILURES = 5
-"""How often MLflow may fail at one entry, taking others in between, before that is set aside."""
+"""Number of failures, with others accepted in between, after which an entry is set aside."""
 
 
 @dataclass
 class _Pause:
-    """A run that waits because MLflow failed at its oldest entry."""
+    """Pause of a run whose oldest entry failed."""
 
     until: float
     seconds: float
     entry: int
     taken: int
-    """Entries that were taken by then."""
+    """Number of entries accepted by then."""
     failures: int = 0
-    """Of this entry, with others taken since the one before."""
+    """Failures of this entry that had other entries accepted since the previous one."""
 
 
 @dataclass
 class Publisher:
-    """Sends outbox entries; an entry stays until MLflow has taken it."""
+    """Publisher of outbox entries; an entry stays unsent until MLflow has accepted it."""
 
     ledger: Ledger
     storage: Storage
     tracker: Tracker
     workspace: Workspace
     clock: Callable[[], float]
-    """Monotonic seconds."""
+    """Clock in monotonic seconds."""
     door: FaultPoints = field(default_factory=FaultPoints)
     note: Callable[[str], None] = lambda _: None
-    """Told in one line what was set aside."""
+    """Callback with one line about each entry that was set aside."""
     trouble: Callable[[str], None] = lambda _: None
-    """Told in one line that MLflow does not answer, each time that it does not."""
+    """Callback with one line about each failure of MLflow."""
     failure: str = ""
-    """Why an entry was not taken, the last time."""
+    """Reason of the last failure."""
     _quiet_until: float = 0.0
     _live_at: float = 0.0
     _lines: dict[str, int] = field(default_factory=dict)
     _pauses: dict[str, _Pause] = field(default_factory=dict)
-    """By what the entries are about."""
+    """Pauses by the subject of their entries."""
     _taken: int = 0
 
     def step(self) -> None:
-        """Note fresh metrics, send for a moment; keep away for a while after failures."""
+        """Post new metrics and send for a moment; pause after failures."""
         now = self.clock()
         if now >= self._live_at:
             self._live_at = now + LIVE_SECONDS
@@ -89,17 +89,19 @@ class Publisher:
                 self._quiet_until = now + RETRY_SECONDS
 
     def flush(self, going: Callable[[], bool] = lambda: True) -> bool:
-        """Send all, while it is `going`; False where MLflow did not answer and something waits.
-        What it refuses is set aside."""
+        """Send all entries while `going()`; return False where some failed and are to be retried.
+
+        Rejected entries are set aside and do not count as failures.
+        """
         return all(self._send_all(None, going))
 
     def _send_all(
         self, since: float | None, going: Callable[[], bool] = lambda: True
     ) -> list[bool]:
-        """Send what waits, for a second after `since` where that is given, and then without what is
-        in a pause. Returns for each entry tried whether it is done with.
+        """Send waiting entries; return for each entry tried whether it is settled.
 
-        Ends early where MLflow does not answer, or fails at several runs one after another.
+        With `since`, it sends for a second from then on and skips paused runs. It stops early where
+        MLflow does not answer, or fails at several runs one after another.
         """
         taken: list[bool] = []
         failed: set[str] = set()
@@ -121,7 +123,7 @@ class Publisher:
         return taken
 
     def _waiting(self) -> Iterator[OutboxEntry]:
-        """What is not sent, oldest first, up to what is the newest now."""
+        """Yield the unsent entries, oldest first, up to the newest at this time."""
         after = 0
         while page := self.ledger.unsent(AT_ONCE, after):
             yield from page
@@ -133,7 +135,7 @@ class Publisher:
         for attempt in self.ledger.active_attempts():
             keys = AttemptKeys(attempt.run_id, attempt.number)
             count = self._lines.get(keys.folder, 0)
-            with suppress(StorageUnavailableError):  # Said where the run's entry is told.
+            with suppress(StorageUnavailableError):  # Reported when the run's entry is sent.
                 count = sum(1 for _ in self.storage.lines(keys.metrics))
             if count > self._lines.get(keys.folder, 0):
                 self._lines[keys.folder] = count
@@ -141,7 +143,7 @@ class Publisher:
                 self.ledger.post("run_metrics", suite_key, attempt.run_id)
 
     def _attempt(self, entry: OutboxEntry) -> TrackingError | None:
-        """Send one entry or set it aside; returns the failure after which it waits."""
+        """Send one entry or set it aside; return the failure after which it is retried."""
         name = f"{entry.topic} {entry.id}"
         try:
             self.door.external_effect(f"send {name}", lambda: self._tell(entry))
@@ -156,8 +158,10 @@ class Publisher:
         return None
 
     def _tell(self, entry: OutboxEntry) -> None:
-        """Tell an entry. One that is refused is told again, since what is remembered of MLflow may
-        be out of date; before that, MLflow has to answer an ordinary question."""
+        """Send an entry. A rejected one is sent again, since cached MLflow ids may be stale.
+
+        Before the second try, MLflow has to answer an ordinary query.
+        """
         telling = Telling(
             ledger=self.ledger,
             storage=self.storage,
@@ -176,7 +180,7 @@ class Publisher:
             raise TrackingError(str(error)) from error
         except NtlbgError:
             raise
-        # What a run left in storage may be anything. Whatever comes of it concerns this run alone.
+        # A run's files in storage may hold anything; an error from them concerns this run alone.
         except Exception as error:
             said = in_one_line(f"{type(error).__name__}: {error}")
             raise RefusedError(f"cannot be told: {said}") from error
@@ -190,7 +194,7 @@ class Publisher:
         )
 
     def _wait(self, entry: OutboxEntry, failure: TrackingError) -> TrackingError | None:
-        """Let a run wait; None where its entry was set aside, since MLflow takes others."""
+        """Pause a run; return None where its entry was set aside, since MLflow accepts others."""
         said = str(failure)
         before = self._pauses.get(entry.about)
         if before is not None and before.entry != entry.id:

@@ -1,4 +1,4 @@
-"""MLflow filled again from ledger and storage, and where it disagrees with them."""
+"""Rebuild of MLflow from ledger and storage, and its differences from them."""
 
 import os
 import socket
@@ -15,20 +15,20 @@ from ntlbg_service.tracking.publisher import Publisher
 from ntlbg_service.tracking.recording import STATUS
 
 LEASE_SECONDS = 60.0
-"""How long one word to MLflow may take before another process may take over."""
+"""Lease during a rebuild: the time one entry may take before another process can take over."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """A run that MLflow shows otherwise than the ledger."""
+    """A run whose state in MLflow differs from the ledger."""
 
     run: RunSummary
     shown: tuple[str, ...]
-    """What MLflow shows: nothing where it has no such run, several where it has it twice."""
+    """States in MLflow: none where it has no such run, several where it has duplicates."""
 
     @property
     def words(self) -> str:
-        """One line."""
+        """Description in one line."""
         shown = " and ".join(self.shown) or "no such run"
         return f"{self.run.label}  {self.run.run_id}  {self.run.state}, MLflow shows {shown}"
 
@@ -36,7 +36,7 @@ class Disagreement:
 def disagreements(
     ledger: Ledger, tracker: Tracker, suites: Sequence[str]
 ) -> tuple[Disagreement, ...]:
-    """Every run that was ever started and that MLflow lacks, has twice, or shows in another state.
+    """Return every started run that MLflow lacks, has twice, or shows in another state.
 
     Raises TrackingError.
     """
@@ -51,7 +51,7 @@ def disagreements(
 
 
 def note_all(ledger: Ledger, suites: Sequence[str]) -> int:
-    """Put everything that MLflow should know of the suites into the outbox; says how much."""
+    """Post everything about the suites to the outbox; return the number of entries."""
     ledger.resend(suites=suites)
     noted = 0
     for suite in suites:
@@ -67,10 +67,11 @@ def note_all(ledger: Ledger, suites: Sequence[str]) -> int:
 
 
 def tell_all(ledger: Ledger, publisher: Publisher) -> bool:
-    """Empty the outbox as the leader, so that nobody else tells MLflow the same meanwhile.
+    """Empty the outbox as the leader, so that no other process sends the same entries meanwhile.
 
-    False where another leads: it tells. What MLflow refuses is set aside (`Ledger.refused`). Raises
-    InfrastructureError where MLflow did not answer: what was not told stays in the outbox.
+    Returns False where another leads, which then sends them. What MLflow rejects is set aside
+    (`Ledger.refused`). Raises InfrastructureError where MLflow did not answer: unsent entries stay
+    in the outbox.
     """
     term = ledger.lead(f"mlflow rebuild on {socket.gethostname()}, {os.getpid()}", LEASE_SECONDS)
     if term is None:
@@ -91,7 +92,7 @@ def tell_all(ledger: Ledger, publisher: Publisher) -> bool:
 
 
 def mend(tracker: Tracker, found: Sequence[Disagreement]) -> None:
-    """Open again what runs and was ended in MLflow alone. Raises TrackingError."""
+    """Reopen runs that are running but ended in MLflow. Raises TrackingError."""
     for each in found:
         running = each.run.state is RunState.RUNNING
         if running and len(each.shown) == 1:
@@ -99,7 +100,7 @@ def mend(tracker: Tracker, found: Sequence[Disagreement]) -> None:
 
 
 def _started(ledger: Ledger, suite: str) -> list[RunSummary]:
-    """Runs of a suite, repeated ones too, that MLflow was told of: those with an attempt."""
+    """Return the runs of a suite, repeats included, that MLflow should have: started ones."""
     ids = [name.run_id for name in ledger.names(suite)]
     attempts = ledger.attempts_by_run(ids)
     return list(ledger.summaries([run_id for run_id in ids if attempts[run_id]]))

@@ -1,4 +1,4 @@
-"""What MLflow is told of a run or a suite, read from ledger and storage at that moment."""
+"""Content that MLflow gets about a run or a suite, read from ledger and storage when it is sent."""
 
 import json
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ STATUS: dict[RunState, Status] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Telling:
-    """Tells MLflow everything that an outbox entry is about; saying it again adds nothing."""
+    """Sender of everything that an outbox entry is about; idempotent."""
 
     ledger: Ledger
     storage: Storage
@@ -40,7 +40,7 @@ class Telling:
     workspace: Workspace
 
     def tell(self, entry: OutboxEntry) -> None:
-        """Tell one entry. Raises TrackingError, and UserError for a config of other code."""
+        """Send one entry. Raises TrackingError, and UserError for a config of other code."""
         if entry.run_id is None:
             self._suite_finished(entry.suite_key)
             return
@@ -63,7 +63,7 @@ class Telling:
         )
 
     def _run(self, run: Run) -> None:
-        """Parent, run and metrics so far: each repeat-safe."""
+        """Send the parent, the run and its metrics so far; each is idempotent."""
         self._suite(run.suite_key)
         config = parse(Config, run.config, f"ledger run {run.run_id}")
         attempts = self.ledger.attempts_of(run.run_id)
@@ -152,7 +152,7 @@ class Telling:
         self._suite(suite_key)
         states = self.ledger.count(RunFilter(suite=suite_key)).keys()
         if not states <= TERMINAL:
-            return  # It was submitted anew since; its next end is posted again.
+            return  # The suite was submitted again since; its next end posts another entry.
         status: Status = "finished" if states == {RunState.FINISHED} else "failed"
         html = self.storage.path(report(suite_key))
         artifacts = {"report.html": html} if html.is_file() else {}

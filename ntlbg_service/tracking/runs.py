@@ -1,4 +1,4 @@
-"""Our runs in MLflow's store: found by tag, made when missing, brought up to date."""
+"""Runs in MLflow's store: found by tag, created where missing, and updated."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from mlflow.entities import Param, Run, RunTag
 
 SUITE_KEY = "ntlbg.suite_key"
-"""On a suite's parent run."""
+"""Tag of a suite's parent run."""
 RUN_ID = "ntlbg.run_id"
-"""On a run of ours."""
+"""Tag of a run of ours."""
 KIND = "ntlbg.kind"
-"""suite, run or trial; also on our experiments."""
+"""Tag with the kind: suite, run or trial; also on our experiments."""
 
 
 class RunLocation(NamedTuple):
-    """Where a run is in MLflow."""
+    """MLflow's ids of a run and its experiment."""
 
     experiment: str
     run: str
 
 
 class RunIndex:
-    """From the tag of a run of ours to its place, remembered until `forget`."""
+    """Cache from the tag of a run to its location in MLflow, kept until `forget`."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], RunLocation] = {}
 
     def forget(self) -> None:
-        """The store may have been replaced: look everything up anew."""
+        """Clear the cache, since the store may have been replaced."""
         self._places.clear()
 
     def find(self, client: "MlflowClient", tag: str, value: str) -> RunLocation | None:
-        """The oldest run with this tag, in any experiment of ours."""
+        """Return the oldest run with this tag, in any experiment of ours; None without one."""
         if (tag, value) not in self._places:
             ours = client.search_experiments(filter_string=tag_is(KIND, "suite"))
             experiments = [experiment.experiment_id for experiment in ours]
@@ -65,7 +65,7 @@ class RunIndex:
         tags: Mapping[str, str],
         started_at: float | None,
     ) -> RunLocation:
-        """The run with this tag, made if there is none; its tags take the values given."""
+        """Return the run with this tag, created if there is none, and set its tags as given."""
         others = {limits.key(key): limits.text(text) for key, text in tags.items()}
         wanted = {**others, **tags_of(tag, value)}
         place = self.find(client, tag, value)
@@ -81,14 +81,14 @@ class RunIndex:
 
 
 def _place(run: "Run") -> RunLocation:
-    """The place of a run that MLflow answered with. Raises ValueError where it names none."""
+    """Return the location of a run in MLflow's answer. Raises ValueError where an id is missing."""
     if not (run.info.experiment_id and run.info.run_id):
         raise ValueError("a run without an id")
     return RunLocation(run.info.experiment_id, run.info.run_id)
 
 
 def ensure_experiment(client: "MlflowClient", suite: str, artifact_root: str | None) -> str:
-    """The experiment of all suites with this name."""
+    """Return the experiment of all suites with this name, created or restored where needed."""
     name = limits.name(f"ntlbg/{suite}")
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -101,7 +101,7 @@ def ensure_experiment(client: "MlflowClient", suite: str, artifact_root: str | N
 
 
 def log_params(client: "MlflowClient", run: "Run", params: Mapping[str, limits.ParamValue]) -> None:
-    """Log the params that the run lacks; known ones stay, since MLflow never changes one."""
+    """Log the params that the run lacks; existing ones stay, since MLflow never changes one."""
     from mlflow.entities import Param
 
     wanted = {limits.key(name): limits.text(value) for name, value in params.items()}
@@ -128,7 +128,7 @@ def log_artifacts(client: "MlflowClient", run: "Run", artifacts: Mapping[str, Pa
         return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    # The client's own way keeps, by run, where a server said once that files go.
+    # MLflow's client caches a run's artifact location, which may have changed since.
     place = get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
     with TemporaryDirectory(prefix="ntlbg-") as folder:
         for path, file in artifacts.items():
@@ -139,7 +139,7 @@ def log_artifacts(client: "MlflowClient", run: "Run", artifacts: Mapping[str, Pa
 
 
 def runs_tagged(client: "MlflowClient", tag: str, value: str) -> "Iterator[Run]":
-    """All runs with a tag in experiments of ours, page by page."""
+    """Yield all runs with a tag in experiments of ours, page by page."""
     ours = client.search_experiments(filter_string=tag_is(KIND, "suite"))
     experiments = [experiment.experiment_id for experiment in ours]
     page: str | None = None

@@ -1,9 +1,10 @@
-"""Suites and runs in MLflow. Every method may be called again: it adds only what is missing.
+"""Suites and runs in MLflow. Every method is idempotent: it adds only what is missing.
 
-One MLflow experiment per suite name, so that its page lists the variants of a suite side by side;
-in it one parent run per submitted suite, below it one run per run of ours, whatever its attempts.
-MLflow has no idempotency key for a new run, so each is found by its tag first. Needs a database
-behind MLflow: there, logging the same metric point twice keeps one (its folder store keeps both).
+There is one MLflow experiment per suite name, so that its page lists the variants of a suite side
+by side; in it one parent run per submitted suite, below it one run per run of ours, whatever its
+attempts. MLflow has no idempotency key for a new run, so each is first searched by its tag. MLflow
+needs a database: there, logging the same metric point twice keeps one (its folder store keeps
+both).
 """
 
 import time
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 SUITE = "ntlbg.suite"
-"""Suite key of a run, to filter by."""
+"""Tag with a run's suite key, to filter by."""
 TRIAL_OF = "ntlbg.trial_of"
-"""Run id of the sweep that a trial belongs to: it is shown below that run, not below the suite."""
+"""Tag with the run id of a trial's sweep, below which it is shown instead of below the suite."""
 
 Status = Literal["finished", "failed", "killed"]
 
@@ -52,15 +53,15 @@ class LoggedMetrics:
 
 
 class Tracker:
-    """Writes to MLflow. All methods raise TrackingError and are safe to repeat."""
+    """Writer to MLflow. All methods raise TrackingError and are safe to retry."""
 
     def __init__(self, tracking_uri: str, artifact_root: str | None = None) -> None:
-        """`artifact_root`: where files of new experiments go; None leaves it to the server."""
+        """Set the folder for files of new experiments; None leaves the choice to the server."""
         self._connection = Connection(tracking_uri, artifact_root)
         self._artifact_root = artifact_root
         self._runs = RunIndex()
         self._sent: dict[str, set[tuple[int, int]]] = {}
-        """By run id: step and time of the lines that this process has sent."""
+        """Step and time of the lines that this process has sent, by run id."""
 
     def suite(
         self,
@@ -70,7 +71,7 @@ class Tracker:
         *,
         started_at: float | None = None,
     ) -> str:
-        """The parent run of a submitted suite, made if there is none. Returns its MLflow id.
+        """Ensure the parent run of a submitted suite exists, and return its MLflow id.
 
         `started_at` is Unix time; None is now.
         """
@@ -96,9 +97,9 @@ class Tracker:
         *,
         started_at: float | None = None,
     ) -> None:
-        """The MLflow run of one run, below its suite, with its resolved config.
+        """Ensure the MLflow run of one run exists below its suite, with its resolved config.
 
-        Known params stay as they are; tags take the values given last. With the tag
+        Known params stay unchanged; tags are set to the values given last. With the tag
         `ntlbg.trial_of` it is shown below that run.
         """
         with self._connection.client(self._forget) as client:
@@ -122,8 +123,10 @@ class Tracker:
             log_params(client, client.get_run(place.run), params)
 
     def run_metrics(self, run_id: str, rows: Sequence[LoggedMetrics]) -> None:
-        """Metric lines of a run; lines that are there already add nothing, nor do those whose time
-        is not a time or whose step is none."""
+        """Log metric lines of a run that are not logged yet.
+
+        Lines with an invalid time or step are left out.
+        """
         with self._connection.client(self._forget) as client:
             from mlflow.entities import Metric
 
@@ -154,9 +157,9 @@ class Tracker:
         *,
         ended_at: float | None = None,
     ) -> None:
-        """Final metrics, files (path in MLflow to local file) and the end of a run.
+        """Log final metrics and files (path in MLflow to local file), and end the run.
 
-        `ended_at` is Unix time; None is now. An end that is recorded already stays.
+        `ended_at` is Unix time; None is now. An end that is already recorded stays.
         """
         with self._connection.client(self._forget) as client:
             place = self._known(client, RUN_ID, run_id)
@@ -171,21 +174,21 @@ class Tracker:
         *,
         ended_at: float | None = None,
     ) -> None:
-        """Files, for example the report, and the end of a suite."""
+        """Log files, for example the report, and end the suite's run."""
         with self._connection.client(self._forget) as client:
             place = self._known(client, SUITE_KEY, suite_key)
             self._end(client, place.run, status, {}, artifacts, ended_at)
 
     def reopened(self, run_id: str) -> None:
-        """A run goes on that MLflow shows as ended: somebody's tool ended it, or an older state."""
+        """Reopen an active run that MLflow shows as ended, by another tool or an outdated state."""
         with self._connection.client(self._forget) as client:
             place = self._known(client, RUN_ID, run_id)
             client.update_run(place.run, "RUNNING")
 
     def statuses(self, suite_key: str) -> dict[str, list[str]]:
-        """What MLflow shows for each run of a suite: 'finished', 'failed', 'killed', 'running'.
+        """Return MLflow's states of each run: 'finished', 'failed', 'killed', 'running'.
 
-        More than one for a run that is there more than once.
+        A run with duplicates has several.
         """
         found: dict[str, list[str]] = {}
         with self._connection.client(self._forget) as client:
@@ -197,7 +200,7 @@ class Tracker:
         return found
 
     def ask(self) -> None:
-        """Ask MLflow something ordinary. Raises TrackingError, and never RefusedError."""
+        """Send MLflow an ordinary query. Raises TrackingError, and never RefusedError."""
         try:
             with self._connection.client(self._forget) as client:
                 client.search_experiments(max_results=1)
@@ -205,16 +208,16 @@ class Tracker:
             raise TrackingError(str(error)) from error
 
     def link(self, run_id: str) -> str | None:
-        """Address of a run's page; None without a server or before the run is there."""
+        """Return the URL of a run's page; None without a server or before the run is there."""
         place = self._page(RUN_ID, run_id)
         return place and f"{self._runs_of(place)}/{quote(place.run)}"
 
     def suite_link(self, suite_key: str) -> str | None:
-        """Address where all runs of a suite stand side by side, as a list and as charts.
+        """Return the URL that compares all runs of a suite, as a list and as charts.
 
-        None without a server or before the suite is there. MLflow opens an experiment on its
-        GenAI page and folds child runs away, unless the address says otherwise: `workflowType`
-        for the one, an order that is not by time for the other.
+        None without a server or before the suite is there. MLflow opens an experiment on its GenAI
+        page and collapses child runs, unless the URL says otherwise: `workflowType` for the former,
+        an order that is not by time for the latter.
         """
         place = self._page(SUITE_KEY, suite_key)
         view = {
@@ -229,7 +232,7 @@ class Tracker:
 
     @property
     def address(self) -> str:
-        """Where MLflow is, without user and password."""
+        """Address of MLflow, without user and password."""
         return self._connection.shown
 
     def _runs_of(self, place: RunLocation) -> str:
@@ -243,7 +246,7 @@ class Tracker:
             return self._runs.find(client, tag, value)
 
     def _forget(self) -> None:
-        """After a failure: nothing that this process remembers is certain."""
+        """Clear all caches: after a failure they may be stale."""
         self._runs.forget()
         self._sent.clear()
 

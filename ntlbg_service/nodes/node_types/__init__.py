@@ -1,7 +1,7 @@
-"""Node types that an autoscaler could add, from the file that it is configured with.
+"""Node types that an autoscaler could add, read from its configuration file.
 
-Ray has no call that tells them. `NodeTypes` is what a reader of one more kind of file is; each
-gives groups of which nothing is there yet.
+Ray has no call that lists them. `NodeTypes` is the interface of a reader for one format; each
+returns groups without any present node.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,20 @@ __all__ = ["NodeTypes", "load_node_types"]
 
 
 class NodeTypes(Protocol):
-    """A file that says what could be added."""
+    """Reader of a file that defines node types."""
 
     def groups(self) -> tuple[NodeGroup, ...]:
-        """One group a type that has GPUs, `nodes` 0. Raises UserError with the place in the
-        file."""
+        """Return one group per type that has GPUs, with `nodes` 0.
+
+        Raises UserError with the place in the file.
+        """
 
 
 def load_node_types(path: Path, kinds: Sequence[Profile] = ()) -> tuple[NodeGroup, ...]:
-    """The types of an autoscaler's file: Ray's cluster YAML, or a KubeRay resource. `kinds` are
-    GPU kinds beside those built in. Raises UserError in one line."""
+    """Load the types of an autoscaler's file: Ray's cluster YAML, or a KubeRay resource.
+
+    `kinds` are GPU kinds in addition to those built in. Raises UserError in one line.
+    """
     groups = reader_of(path, documents_of(path), tuple(kinds)).groups()
     if not groups:
         raise UserError(f"{path}: no worker type that has GPUs may be added")
@@ -38,7 +42,7 @@ def load_node_types(path: Path, kinds: Sequence[Profile] = ()) -> tuple[NodeGrou
 def reader_of(
     path: Path, documents: Sequence[dict[str, Any]], kinds: tuple[Profile, ...]
 ) -> NodeTypes:
-    """The reader of what a file holds. Raises UserError where it is neither."""
+    """Return the reader for a file's format. Raises UserError where it is neither."""
     for document in documents:
         if "available_node_types" in document:
             return RayFile(path, document, kinds)

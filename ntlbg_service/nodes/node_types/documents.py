@@ -1,4 +1,4 @@
-"""Reading YAML as other tools' files are read: what is used is checked, the rest is theirs."""
+"""YAML files of other tools: the values in use are checked, all others are ignored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ntlbg_service.domain.errors import UserError
 
 
 def documents_of(path: Path) -> list[dict[str, Any]]:
-    """The mappings of a YAML file, of plain values alone. Raises UserError in one line."""
+    """Return the mappings of a YAML file, of plain values alone. Raises UserError in one line."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"{path}: has more than {MOST_BYTES // 1024} KiB")
@@ -38,19 +38,21 @@ def documents_of(path: Path) -> list[dict[str, Any]]:
 
 
 MOST_BYTES = 1024**2
-"""Of a file. Kubernetes stores no larger resource either."""
+"""Limit of a file's size; Kubernetes stores no larger resource either."""
 MOST_VALUES = 100_000
-"""That a document may have when its aliases are written out."""
+"""Limit of a document's values after its aliases are expanded."""
 
 
 def _check_size(tree: yaml.Node | None, path: Path) -> None:
-    """Raise UserError where aliases stand for more values than any cluster's file has: nine lines
-    of nine aliases each would be a billion."""
+    """Raise UserError where aliases expand to more values than any cluster's file has.
+
+    Nine lines of nine aliases each would be a billion.
+    """
     sizes: dict[int, int] = {}
 
     def size_of(node: yaml.Node) -> int:
         if id(node) not in sizes:
-            sizes[id(node)] = MOST_VALUES + 1  # What holds itself has no end.
+            sizes[id(node)] = MOST_VALUES + 1  # Ends a cycle of aliases.
             below = node.value if isinstance(node, yaml.CollectionNode) else ()
             parts = chain.from_iterable(
                 part if isinstance(part, tuple) else (part,) for part in below
@@ -67,14 +69,14 @@ def _check_size(tree: yaml.Node | None, path: Path) -> None:
 
 @dataclass(frozen=True)
 class At:
-    """A value of a file, and where it stands there."""
+    """A value of a file, with its place there."""
 
     path: Path
     place: str
     value: Any
 
     def at(self, key: str) -> "At":
-        """What a mapping has under a key; None where it has nothing or is nothing itself."""
+        """Return the value of a mapping's key; None where the key or the mapping is missing."""
         place = f"{self.place}.{key}" if self.place else key
         if self.value is None:
             return At(self.path, place, None)
@@ -83,20 +85,20 @@ class At:
         return At(self.path, place, self.value.get(key))
 
     def items(self) -> "list[tuple[str, At]]":
-        """Every key of a mapping."""
+        """Return every key of a mapping with its value."""
         if not isinstance(self.value, Mapping):
             raise self.wrong("must be a mapping")
         pairs = self.value.items()
         return [(str(key), At(self.path, f"{self.place}.{key}", of)) for key, of in pairs]
 
     def each(self) -> "list[At]":
-        """Every element of a list."""
+        """Return every element of a list."""
         if not isinstance(self.value, Sequence) or isinstance(self.value, str):
             raise self.wrong("must be a list")
         return [At(self.path, f"{self.place}.{n}", of) for n, of in enumerate(self.value)]
 
     def count(self, otherwise: int) -> int:
-        """A whole number from 0; `otherwise` where nothing is said."""
+        """Return a whole number of at least 0; `otherwise` where the value is missing."""
         if self.value is None:
             return otherwise
         try:
@@ -108,10 +110,10 @@ class At:
         return int(number)
 
     def texts(self) -> dict[str, str]:
-        """A mapping of texts; empty where nothing is said."""
+        """Return a mapping of texts; empty where the value is missing."""
         return {} if self.value is None else {key: str(of.value) for key, of in self.items()}
 
     def wrong(self, what: str) -> UserError:
-        """The error of this place."""
+        """Return the error for this place."""
         where = f"{self.path}: {self.place}" if self.place else str(self.path)
         return UserError(f"{where}: {what}")

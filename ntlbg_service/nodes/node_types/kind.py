@@ -1,4 +1,4 @@
-"""What kind of GPU a node type has."""
+"""GPU kind of a node type."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,9 +14,9 @@ from ntlbg_service.nodes.node_types.documents import At
 def kind_of(
     labels: Mapping[str, str], where: At, kinds: Iterable[Profile], product: str | None = None
 ) -> str:
-    """The kind that the label says, else the one of NVIDIA's product name with its memory.
+    """Return the kind in the label, else that of NVIDIA's product name with its memory.
 
-    Raises UserError at `where`, the labels' place, for a kind that nobody knows.
+    Raises UserError at `where`, the labels' place, for an unknown kind.
     """
     if PROFILE in labels:
         return profile_named(labels[PROFILE], f"{where.path}: {where.place}.{PROFILE}", kinds).name
@@ -28,7 +28,7 @@ def kind_of(
 
 
 def of_product(product: str, kinds: Iterable[Profile]) -> str | None:
-    """The kind of a product whose name has the memory in it: `NVIDIA-A100-SXM4-40GB`."""
+    """Return the kind of a product whose name includes the memory: `NVIDIA-A100-SXM4-40GB`."""
     said = frozenset(re.split(r"[\s_-]+", product.lower()))
     fitting = [
         (len(words), profile.name)
@@ -41,7 +41,7 @@ def of_product(product: str, kinds: Iterable[Profile]) -> str | None:
 
 
 def checked(group: NodeGroup, where: At, **changes: int | float) -> NodeGroup:
-    """The group with numbers of a file; what cannot be is an error of that place."""
+    """Return the group with numbers of a file; raise UserError at that place for invalid ones."""
     try:
         return replace(group, **changes)  # type: ignore[arg-type]
     except ValueError as error:

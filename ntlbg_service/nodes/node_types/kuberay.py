@@ -13,28 +13,28 @@ from ntlbg_service.nodes.node_types.documents import At
 from ntlbg_service.nodes.node_types.kind import checked, kind_of
 
 WITHIN = {"RayCluster": "", "RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
-"""Where the cluster stands in the spec of each kind of resource."""
+"""Key of the cluster in the spec of each kind of resource."""
 GPU = "nvidia.com/gpu"
 PRODUCT = "nvidia.com/gpu.product"
-"""What NVIDIA's feature discovery calls a node's GPUs."""
+"""Label of NVIDIA's GPU feature discovery with the product name."""
 UNITS: Mapping[str, Decimal] = {
     "m": Decimal("0.001"),
     **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTP", start=1)},
     **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTP", start=1)},
 }
-"""Kubernetes' suffixes of quantities."""
+"""Suffixes of Kubernetes quantities."""
 
 
 @dataclass(frozen=True)
 class KubeRay:
-    """`workerGroupSpecs` with their replicas, labels and the limits of their first container."""
+    """Reader of `workerGroupSpecs`: replicas, labels and the limits of their first container."""
 
     path: Path
     document: Mapping[str, Any]
     kinds: tuple[Profile, ...] = ()
 
     def groups(self) -> tuple[NodeGroup, ...]:
-        """Groups that have GPUs and of which at least one node may be added or asked for."""
+        """Return the groups that have GPUs and a maximum of at least one node."""
         whole = At(self.path, "", self.document)
         kind = whole.at("kind").value
         if not isinstance(kind, str) or kind not in WITHIN:
@@ -78,20 +78,20 @@ class KubeRay:
 
 
 def _limits(pod: At) -> At:
-    """What the Ray container, which is the first, may take."""
+    """Return the limits of the Ray container, which is the first."""
     containers = pod.at("containers")
     return (containers.each() or [containers])[0].at("resources").at("limits")
 
 
 def _labels(of: At, start: At) -> dict[str, str]:
-    """Those of the group, and those of `ray start --labels`, as `a=b,c=d`."""
+    """Return the labels of the group and those of `ray start --labels`, as `a=b,c=d`."""
     said = start.at("labels").value
     pairs = [pair.partition("=") for pair in str(said).split(",")] if said else []
     return {key.strip(): value.strip() for key, _, value in pairs} | of.at("labels").texts()
 
 
 def quantity(at: At) -> int:
-    """A quantity of Kubernetes, rounded down: `8`, `500m`, `320Gi`. 0 where nothing is said."""
+    """Parse a Kubernetes quantity, rounded down: `8`, `500m`, `320Gi`; 0 where it is missing."""
     if at.value is None:
         return 0
     said = str(at.value)

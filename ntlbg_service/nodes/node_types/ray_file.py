@@ -12,19 +12,19 @@ from ntlbg_service.nodes.node_types.documents import At
 from ntlbg_service.nodes.node_types.kind import checked, kind_of
 
 MOST = 2
-"""Ray's own limit where a file has none."""
+"""Ray's default of `max_workers`."""
 
 
 @dataclass(frozen=True)
 class RayFile:
-    """`available_node_types` with `resources`, `labels`, `min_workers` and `max_workers`."""
+    """Reader of `available_node_types`: `resources`, `labels`, `min_workers`, `max_workers`."""
 
     path: Path
     document: Mapping[str, Any]
     kinds: tuple[Profile, ...] = ()
 
     def groups(self) -> tuple[NodeGroup, ...]:
-        """Types that have GPUs and of which at least one may be added."""
+        """Return the types that have GPUs and a maximum of at least one worker."""
         whole = At(self.path, "", self.document)
         most = whole.at("max_workers").count(MOST)
         head = whole.at("head_node_type").value

@@ -1,1 +1,1 @@
-"""Weights and data brought to each node of a run once, and checked, before its training begins."""
+"""Staging: weights and data copied to each node of a run once, and verified before it trains."""

@@ -1,7 +1,7 @@
-"""The copies of one source on a node, and what is known of each.
+"""The copies of one source on a node, and their manifest.
 
 FOLDER/files/...    copies, each put there by a rename
-FOLDER/have.json    what was checked; its time is when the item was last used
+FOLDER/have.json    the manifest; its mtime is when the entry was last used
 """
 
 import json
@@ -15,27 +15,27 @@ from ntlbg_service.runner.staging.file_digests import FileDigest, FileDigests, d
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an item holds."""
+    """Verified files of a cache entry."""
 
     files: dict[str, FileDigest] = field(default_factory=dict)
     checked_at: float = 0.0
-    """Unix time by this node's clock, since when each of them was read and checked."""
+    """Unix time by this node's clock, since when each file was read and verified."""
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """The folder of one source's copies. Whoever changes it has the shelf's lock to copy."""
+    """The folder of one source's copies. Changes require the cache's copy lock."""
 
     folder: Path
 
     @property
     def files(self) -> Path:
-        """Where the copies lie, as the source's files do."""
+        """Folder of the copies, laid out as the source."""
         return self.folder / "files"
 
     @property
     def used_at(self) -> float:
-        """Unix time; 0 where a kill left it before anything was checked."""
+        """Unix time of the last use; 0 where a kill left the entry before anything was verified."""
         try:
             return self._have.stat().st_mtime
         except FileNotFoundError:
@@ -43,15 +43,15 @@ class CacheEntry:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes."""
+        """Size on disk in bytes."""
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
 
     def use(self) -> None:
-        """It is used now."""
+        """Record that the entry is used now."""
         os.utime(self._have)
 
     def have(self) -> Manifest:
-        """What was written down last; nothing where that is not there or not whole."""
+        """Return the manifest; an empty one where it is missing or damaged."""
         try:
             found = json.loads(self._have.read_bytes())
             files = {name: FileDigest(**row) for name, row in found["files"].items()}
@@ -60,7 +60,7 @@ class CacheEntry:
             return Manifest()
 
     def write(self, have: Manifest) -> None:
-        """Write down what it holds: whole, or as it was."""
+        """Write the manifest atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self._have.with_suffix(".new")
         with temporary.open("w") as file:
@@ -70,7 +70,7 @@ class CacheEntry:
         temporary.replace(self._have)
 
     def untouched(self, name: str, stat: os.stat_result, have: Manifest) -> bool:
-        """Whether a copy looks as it did when it was checked, and the source's file too."""
+        """Return True if neither a copy nor the source's file has changed since verification."""
         checked = have.files.get(name)
         if checked is None or not checked.of(stat):
             return False
@@ -82,7 +82,7 @@ class CacheEntry:
     def checked(
         self, name: str, stat: os.stat_result, have: Manifest, prints: FileDigests
     ) -> FileDigest | None:
-        """Read a copy: its print where its bytes are the source's, None where it has to be made."""
+        """Read a copy; return its digest if it equals the source, None if it must be copied."""
         known = prints.known(name, stat)
         ours = have.files.get(name)
         if known is None and ours is not None and ours.of(stat):
@@ -97,7 +97,7 @@ class CacheEntry:
         return FileDigest(stat.st_size, stat.st_mtime_ns, known)
 
     def sweep(self) -> None:
-        """Remove what a kill left of copies that were on their way."""
+        """Remove partial copies that a kill left."""
         for left in self.files.rglob(f"{PART}*"):
             left.unlink()
 

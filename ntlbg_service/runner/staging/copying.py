@@ -1,4 +1,4 @@
-"""One file copied, checked, and seen whole or not at all."""
+"""Verified copy of one file, made visible atomically."""
 
 import hashlib
 import os
@@ -10,22 +10,23 @@ from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.runner.staging.file_digests import BLOCK, FileDigest, digest
 
 PART = ".part-"
-"""Beginning of the name of a copy that is not whole; a kill leaves it."""
+"""Prefix of the name of a partial copy; a kill leaves it."""
 TRIES = 2
-"""A copy that is not what it should be is made once more before its node is blamed."""
+"""Number of attempts at a copy; after the last one the node is blamed."""
 
 
 class CopyError(InfrastructureError):
-    """What this node read or wrote are not the bytes of the source: its disk or network fails."""
+    """Bytes other than the source's were read or written: this node's disk or network fails."""
 
 
 def copy_checked(
     source: Path, target: Path, expected: str | None, copied: Callable[[int], None]
 ) -> FileDigest:
-    """Copy a file; its bytes are read back from the disk before the copy is seen.
+    """Copy a file and read its bytes back from the disk before the copy becomes visible.
 
-    `expected` is the source's digest where another has read it before. `copied` is told of bytes
-    as they go. Raises CopyError, InfrastructureError where the source changed meanwhile, OSError.
+    `expected` is the source's digest where another node has read it before. `copied` is called with
+    the bytes of each block. Raises CopyError, InfrastructureError where the source changed
+    meanwhile, OSError.
     """
     wrong = ""
     for _ in range(TRIES):
@@ -46,7 +47,7 @@ def copy_checked(
 
 
 def _written(source: Path, target: Path, copied: Callable[[int], None]) -> tuple[Path, str]:
-    """A copy under another name beside the target, synced to disk; the digest of what was read."""
+    """Copy to a temporary name in the target's folder and sync; return it and the digest."""
     target.parent.mkdir(parents=True, exist_ok=True)
     sha = hashlib.sha256()
     copy = target.parent / f"{PART}{secrets.token_hex(8)}"
@@ -61,7 +62,7 @@ def _written(source: Path, target: Path, copied: Callable[[int], None]) -> tuple
 
 
 def _wrong(copy: Path, size: int, read: str, expected: str | None) -> str:
-    """What is wrong with a copy; empty where nothing is."""
+    """Return what is wrong with a copy; empty where nothing is."""
     found = copy.stat().st_size
     if found != size:
         return f"has {found} bytes in place of {size}"

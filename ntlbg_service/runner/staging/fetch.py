@@ -1,4 +1,4 @@
-"""One source brought to one item: what is there is checked, what is missing is copied."""
+"""Transfer of one source to one cache entry: existing files are verified, missing ones copied."""
 
 import os
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from ntlbg_service.runner.staging.sources import Source
 
 GIB = 1024**3
 CHECK_AGAIN_SECONDS = 24 * 3600.0
-"""After so long all bytes of an item are read and checked once more."""
+"""Age of the verification from which all bytes of an entry are read and verified again."""
 SAVE_BYTES = 1 * GIB
 SAVE_FILES = 100
-"""What is copied is written down after so much, so that a kill costs no more."""
+"""Files, or bytes, after which the manifest is saved, so that a kill costs no more."""
 
 Tell = Callable[[str], None]
 Files = list[tuple[str, os.stat_result]]
@@ -22,7 +22,7 @@ Files = list[tuple[str, os.stat_result]]
 
 @dataclass
 class Tally:
-    """What one staging did."""
+    """Totals of one staging."""
 
     copied_bytes: int = 0
     copied_files: int = 0
@@ -30,7 +30,7 @@ class Tally:
 
 @dataclass
 class Bringing:
-    """Whoever does this has the shelf's lock to copy."""
+    """Transfer of a source to its entry. The caller holds the cache's copy lock."""
 
     item: CacheEntry
     source: Source
@@ -43,7 +43,7 @@ class Bringing:
     _since: float = field(default=0.0, init=False)
 
     def look(self) -> Files:
-        """What is missing, or is not what the source has; all else was checked."""
+        """Verify what is there; return the files that are missing or differ from the source."""
         self.item.sweep()
         have = self.item.have()
         fresh = recent(have, self.now)
@@ -62,7 +62,7 @@ class Bringing:
         return missing
 
     def copy(self, missing: Files) -> None:
-        """Copy it, and write down what there is. Raises CopyError, InfrastructureError, OSError."""
+        """Copy missing files, save the manifest. Raises CopyError, InfrastructureError, OSError."""
         whole = sum(stat.st_size for _, stat in missing)
         done, unsaved, files = 0, 0, 0
 
@@ -91,5 +91,5 @@ class Bringing:
 
 
 def recent(have: Manifest, now: float) -> bool:
-    """Whether an item's bytes were read not too long ago."""
+    """Return True if an entry's bytes were verified recently enough."""
     return now - have.checked_at <= CHECK_AGAIN_SECONDS

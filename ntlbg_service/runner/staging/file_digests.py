@@ -1,4 +1,4 @@
-"""What a file was when its bytes were last read, and where that is kept."""
+"""Digests of files at the time of their last reading, and their record in storage."""
 
 import hashlib
 import os
@@ -15,21 +15,21 @@ BLOCK = 4 * 1024**2
 
 @dataclass(frozen=True)
 class FileDigest:
-    """A file's bytes, named by their digest, with the size and time that they were read at."""
+    """SHA-256 of a file's bytes, with its size and mtime when it was read."""
 
     size: int
     mtime_ns: int
     sha256: str
 
     def of(self, stat: os.stat_result) -> bool:
-        """Whether a file still looks as it did."""
+        """Return True if a file still has this size and mtime."""
         return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
 class FileDigests:
-    """Prints of the files below one source, in storage: each node's copy is held against them.
+    """Digests of the files of one source, in storage: each node verifies its copies against them.
 
-    What two nodes write at once may lose some; those files are read once more by the next.
+    Concurrent writes of two nodes may lose some; those files are read again by the next node.
     """
 
     def __init__(self, storage: Storage, source: Path) -> None:
@@ -39,12 +39,12 @@ class FileDigests:
         self._known = self._kept()
 
     def known(self, name: str, stat: os.stat_result) -> str | None:
-        """Digest of a file of the source as it is now; None where nobody has read that yet."""
+        """Return the digest of a file in its present state; None if no node has read that yet."""
         found = self._known.get(name)
         return found.sha256 if found is not None and found.of(stat) else None
 
     def note(self, read: Mapping[str, FileDigest]) -> None:
-        """Keep what was read, beside what is there."""
+        """Add digests to those in storage."""
         if all(self._known.get(name) == print_ for name, print_ in read.items()):
             return
         every = {**self._kept(), **read}
@@ -56,7 +56,7 @@ class FileDigests:
         self._known.update(read)
 
     def _kept(self) -> dict[str, FileDigest]:
-        """What storage has; files whose entry is damaged are read once more by the next."""
+        """Return the stored digests; files whose entry is damaged are read again."""
         try:
             found = (self._storage.get(self._key) or {}).get("files")
         except CorruptRecordError:
@@ -75,7 +75,7 @@ def _print_of(row: Any) -> FileDigest | None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file as the disk has it, not as memory may still."""
+    """Return the SHA-256 of a file as the disk has it, not the page cache."""
     sha = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

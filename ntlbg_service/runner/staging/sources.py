@@ -1,4 +1,4 @@
-"""What a run reads: its base model's folder, and the files of its data sets that it asks for."""
+"""Sources of a run: its base model's folder, and the files of its data sets that it needs."""
 
 import os
 import socket
@@ -10,23 +10,25 @@ from ntlbg_model.config import Config, DatasetConfig
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py")
-"""What loading reads of a repository; weights in older forms are left where they are."""
+"""Files of a repository that loading reads; weights in older formats are not fetched."""
 WEIGHTS = ("*.safetensors", "*.bin")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder, and which of its files."""
+    """A folder, with the names of the files to stage."""
 
     name: str
-    """For people."""
+    """Name for people."""
     folder: Path
     names: tuple[str, ...]
-    """Relative to the folder."""
+    """Names of files, relative to the folder."""
 
     def files(self) -> list[tuple[str, os.stat_result]]:
-        """The files as they are now. One that is not there is left out: whoever reads it says so
-        with its question."""
+        """Return the files in their present state.
+
+        A missing one is left out: its reader reports it together with the question.
+        """
         found = []
         for name in self.names:
             try:
@@ -37,12 +39,15 @@ class Source:
 
 
 Fetch = Callable[[str], Path]
-"""Folder of a hub repository in this node's cache."""
+"""Function that returns the folder of a hub repository in this node's cache."""
 
 
 def weights_of(config: Config, fetch: Fetch) -> Source | None:
-    """The base model's; None for the one that is part of the code. Raises UserError where there is
-    none, InfrastructureError where the hub does not answer."""
+    """Return the base model's files; None for the model that is part of the code.
+
+    Raises UserError where the model does not exist, InfrastructureError where the hub does not
+    answer.
+    """
     name = config.model.base_model
     if name == "tiny":
         return None
@@ -59,8 +64,10 @@ def weights_of(config: Config, fetch: Fetch) -> Source | None:
 
 
 def data_of(dataset: DatasetConfig, data_root: Path) -> Source:
-    """A data set's annotations and the videos of the questions that are asked. Raises
-    DatasetError."""
+    """Return a data set's annotations and the videos of the questions in use.
+
+    Raises DatasetError.
+    """
     from ntlbg_model.data.longvideobench import ANNOTATIONS, read_longvideobench
 
     folder = data_root / dataset.path
@@ -70,8 +77,10 @@ def data_of(dataset: DatasetConfig, data_root: Path) -> Source:
 
 
 def from_hub(name: str) -> Path:
-    """A repository in the cache of this node's HF_HOME, fetched where it is not there: the hub's
-    own locks let one process do it. Raises UserError and InfrastructureError."""
+    """Return a repository's folder in this node's HF_HOME cache; download it where it is missing.
+
+    The hub's own locks let one process download. Raises UserError and InfrastructureError.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HFValidationError,
@@ -88,7 +97,7 @@ def from_hub(name: str) -> Path:
             where = f"the cache of {socket.gethostname()}, and HF_HUB_OFFLINE is set"
             raise UserError(f"model.base_model: {name!r} is not in {where}") from None
         raise InfrastructureError(f"{name}: {_line(error)}") from None
-    # Whatever else a download ends with is the network's or the disk's, in words of many libraries.
+    # Any other error of a download is the network's or the disk's, raised by many libraries.
     except Exception as error:
         raise InfrastructureError(f"{name}: {_line(error)}") from None
 

@@ -1,4 +1,4 @@
-"""Staging of one attempt: each node's first rank brings what the run reads, the others wait."""
+"""Staging of one attempt: each node's first rank copies what the run reads, the others wait."""
 
 import os
 import socket
@@ -24,15 +24,15 @@ TICK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Staged:
-    """Where this node has what the run reads. What is not named is read where it lies."""
+    """Copies on this node. Sources that are not listed are read in place."""
 
     weights: str | None = None
     """Folder of the base model's copy."""
     folders: Mapping[str, str] = field(default_factory=dict)
-    """Copies of data sets, by the folders that they are of."""
+    """Folders of data sets' copies, by their source folders."""
 
     def of(self, folder: Path) -> Path:
-        """Where to read a data set."""
+        """Return the folder to read a data set from."""
         found = self.folders.get(str(folder.resolve()))
         return Path(found) if found else folder
 
@@ -41,9 +41,9 @@ class Staged:
 def staged(
     spec: LaunchSpec, storage: Storage, place: WorkerRank, tell: Tell, fetch: Fetch = from_hub
 ) -> Iterator[Staged]:
-    """Everything on all nodes of the attempt; copies stay while the block does.
+    """Stage everything on all nodes of the attempt; copies are kept until the block is left.
 
-    Raises UserError for a source that is not there, CopyError where this node failed a check,
+    Raises UserError for a missing source, CopyError where this node failed a verification,
     InfrastructureError and OSError.
     """
     if spec.stage is None:
@@ -104,7 +104,7 @@ def _bring(
 
 
 def root_of(stage: Stage) -> Path:
-    """The folder on this node: variables in its name are those of the node. Raises UserError."""
+    """Return the cache's folder, with variables of this node expanded. Raises UserError."""
     named = Path(os.path.expandvars(stage.folder)).expanduser()
     if not named.is_absolute() or "$" in str(named):
         raise UserError(f"--stage-to {stage.folder}: no such variable on {socket.gethostname()}")
@@ -116,7 +116,7 @@ def root_of(stage: Stage) -> Path:
 
 
 def _await_nodes(storage: Storage, keys: AttemptKeys, nodes: int, tell: Tell) -> None:
-    """Return when every node has what it needs. Raises InfrastructureError where one failed."""
+    """Return when every node is staged. Raises InfrastructureError where one failed."""
     while (ready := len(storage.keys(keys.all_staged))) < nodes:
         if storage.get(keys.exit) is not None:
             raise InfrastructureError("another node of the run could not be staged")

@@ -1,8 +1,8 @@
-"""A folder of a node's own disk that keeps copies for the runs to come.
+"""Cache on a node's own disk, which keeps copies for later runs.
 
     ROOT/items/KEY      the copies of one source
-    ROOT/locks/KEY.use  shared by every run that reads the item, exclusive to remove it
-    ROOT/locks/copy     one run copies at a time, so that the room is counted right
+    ROOT/locks/KEY.use  shared by every run that reads the entry, exclusive to evict it
+    ROOT/locks/copy     one run copies at a time, so that free space is counted correctly
 
 Locks are the kernel's: they end with the process, however that ends.
 """
@@ -24,15 +24,15 @@ from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import delete_atomically
 
 SPARE_SHARE = 0.1
-"""Of the disk, what copies leave free for everything else."""
+"""Share of the disk that copies leave free."""
 
 
 class NoRoomError(Exception):
-    """The shelf cannot hold this source: it is read where it lies."""
+    """The cache cannot hold this source: it is read in place."""
 
 
 class StagingCache:
-    """Items under one root, at most `limit` bytes of them."""
+    """Cache entries under one root, of at most `limit` bytes."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class StagingCache:
     def shelved(
         self, source: Source, prints: FileDigests, tell: Tell, tally: Tally
     ) -> Iterator[Path]:
-        """The source's copy, whole and checked, which stays while the block does.
+        """Yield the folder of the source's verified copy, which is not evicted within the block.
 
         Raises NoRoomError, CopyError, InfrastructureError and OSError.
         """
-        # What is read here is trusted by its size and time: nobody else may put it there, but the
-        # group of a folder that was made for one.
+        # Copies are trusted by size and mtime, so only the user may write here, or the group of a
+        # folder that was made for one.
         self._root.mkdir(mode=0o777 & ~umask_of(self._root), parents=True, exist_ok=True)
         self._locks.mkdir(exist_ok=True)
         self._items.mkdir(exist_ok=True)
@@ -71,12 +71,12 @@ class StagingCache:
             yield item.files
 
     def item(self, source: Source) -> CacheEntry:
-        """Its name is the source's last part, for people, and a digest of where that lies."""
+        """Return a source's entry, named by the last part of its path and a digest of the whole."""
         digest = hashlib.sha256(str(source.folder).encode()).hexdigest()[:16]
         return CacheEntry(self._items / f"{source.folder.name[:40]}-{digest}")
 
     def _whole(self, item: CacheEntry, source: Source) -> bool:
-        """Whether every file is there as it was checked, not too long ago."""
+        """Return True if every file is unchanged since a recent verification."""
         have = item.have()
         return recent(have, self._clock()) and all(
             item.untouched(name, stat, have) for name, stat in source.files()
@@ -88,12 +88,12 @@ class StagingCache:
         work.copy(missing)
 
     def _make_room(self, own: CacheEntry, wanted: int) -> None:
-        """Remove what was not used for longest until there is room. Raises NoRoomError."""
+        """Evict the least recently used entries until there is room. Raises NoRoomError."""
         items = sorted(map(CacheEntry, self._items.iterdir()), key=lambda item: item.used_at)
         sizes = {item: item.size for item in items}
         others = sum(size for item, size in sizes.items() if item != own)
         if self._room(sum(sizes.values())) + others < wanted:
-            raise NoRoomError  # Nothing is removed in vain.
+            raise NoRoomError  # Evict nothing where that would not suffice.
         for item in items:
             if self._room(sum(sizes.values())) >= wanted:
                 return
@@ -108,7 +108,7 @@ class StagingCache:
         return free if self._limit is None else min(free, self._limit - held)
 
     def _removed(self, item: CacheEntry) -> bool:
-        """Remove an item that no run reads. False where one does."""
+        """Evict an entry that no run reads; return False where one does."""
         at_once = fcntl.LOCK_EX | fcntl.LOCK_NB
         with suppress(BlockingIOError), self._lock(f"{item.folder.name}.use", at_once):
             delete_atomically(item.folder)
