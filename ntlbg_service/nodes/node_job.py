@@ -35,7 +35,7 @@ def read_here() -> dict[str, Any]:
 def main() -> None:
     """Quarantine the GPUs in the argument, and read all nodes concurrently."""
     import ray
-    from node_holding import NAMESPACE, held_after  # type: ignore[import-not-found]
+    from gpu_quarantine import NAMESPACE, held_after  # type: ignore[import-not-found]
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ray.init(namespace=NAMESPACE, log_to_driver=False)

@@ -25,7 +25,7 @@ from ntlbg_service.nodes.job_output import answer_in, last_words
 from ntlbg_service.nodes.node_job import MARK
 
 HERE = Path(__file__).parent
-FILES = (HERE / "node_job.py", HERE.parent / "nvml.py", HERE / "node_holding.py")
+FILES = (HERE / "node_job.py", HERE.parent / "executors/nvml.py", HERE / "gpu_quarantine.py")
 """Files sent to the cluster; the first is run."""
 EVERY_SECONDS = 600.0
 """Maximum age of a reading."""

@@ -20,7 +20,7 @@ PARTS = (
     "ntlbg_model",
     "ntlbg_service/__init__.py",
     "ntlbg_service/domain",
-    "ntlbg_service/process/redaction.py",
+    "ntlbg_service/process",
     "ntlbg_service/runner",
     "ntlbg_service/storage",
 )

@@ -56,7 +56,7 @@ def _is_folder(path: Path) -> bool:
 def code_version() -> str:
     """Digest of the code that produces results: the model package and the runner, 12 digits."""
     model = Path(ntlbg_model.__file__).parent
-    runner = Path(__file__).parent / "runner"
+    runner = Path(__file__).parents[1] / "runner"
     sha = hashlib.sha256()
     for root in (model, runner):
         for path in sorted(root.rglob("*")):

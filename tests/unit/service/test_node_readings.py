@@ -91,7 +91,7 @@ def world() -> World:
 def test_the_first_is_waited_for_and_later_ones_are_not(world: World) -> None:
     world.on_pause = lambda: world.ray.end(told(a=[]))
     assert world.readings.newest(["a"]).keys() == {"a"}
-    assert world.ray.files == [{"node_job.py", "node_holding.py", "nvml.py"}]
+    assert world.ray.files == [{"node_job.py", "gpu_quarantine.py", "nvml.py"}]
     assert not world.ray.jobs, "an ended one is taken from Ray's list"
     world.on_pause = pytest.fail
     world.now = EVERY_SECONDS
