@@ -48,16 +48,16 @@ IDLE_SECONDS = 5.0
     help="Seconds after which another controller takes over from one that was cut off.",
 )
 @click.option(
-    "--silent",
+    "--heartbeat-timeout",
     type=click.FloatRange(min=5.0),
-    default=Timeouts.silent,
+    default=Timeouts.heartbeat,
     show_default=True,
     help="Seconds without a heartbeat after which a run is stopped as hung, and goes on anew.",
 )
 @click.option(
-    "--stalled",
+    "--progress-timeout",
     type=click.FloatRange(min=5.0),
-    default=Timeouts.stalled,
+    default=Timeouts.progress,
     show_default=True,
     help="The same for one that beats, but has done no step and given no answer.",
 )
@@ -84,8 +84,8 @@ def command(
     parallel: int | None,
     executor_name: str | None,
     lease: float,
-    silent: float,
-    stalled: float,
+    heartbeat_timeout: float,
+    progress_timeout: float,
     keep: int,
     caps: Path | None,
     notify: str | None,
@@ -125,7 +125,7 @@ def command(
         ground=choose_ground(inventory, parallel, estimates, executor_name),
         lease=Lease(ledger, time.monotonic, seconds=lease),
         clock=time.monotonic,
-        patience=Timeouts(silent=silent, stalled=stalled),
+        timeouts=Timeouts(heartbeat=heartbeat_timeout, progress=progress_timeout),
         keep=keep or None,
         caps=limits,
         webhook=webhook,

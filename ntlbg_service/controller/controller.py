@@ -41,7 +41,7 @@ class Controller:
     keep: int | None = None
     """Number of newest checkpoints to keep per active run, besides the best; None keeps all."""
     suite_key: str | None = None
-    patience: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = field(default_factory=Timeouts)
     caps: Caps = field(default_factory=Caps)
     """Limits on the GPUs that a user or a suite may hold at once."""
     alive: Callable[[], None] = lambda: None
@@ -156,7 +156,7 @@ class Controller:
         # counts.
         still = self._pulse.still_for(keys.folder, signs if record is None else "exit record")
         done = tuple(sign.done for sign in signs)
-        hung = self.patience.hung(
+        hung = self.timeouts.hung(
             still,
             self._pulse.still_for(work_of(keys.folder), done),
             beats=bool(signs) and run.work is Work.TRAIN,
@@ -164,7 +164,7 @@ class Controller:
         )
         if record is not None:
             # The process still holds the device; the slot is free only when the process has exited.
-            if still > self.patience.lingers:
+            if still > self.timeouts.exit_grace:
                 self.effects.stop(keys)
         elif run.wanted is not DesiredState.RUN:
             self._endings.withdraw(run, attempt, f"{run.wanted} was asked for")

@@ -52,7 +52,7 @@ class Service:
     """States of runs that are notified."""
     suite_key: str | None = None
     """Suite whose runs alone are started; None for all."""
-    patience: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = field(default_factory=Timeouts)
     note: Callable[[str], None] = lambda _: None
     """Callback with one line about each event."""
     at_point: Callable[[str], None] = lambda _: None
@@ -160,7 +160,7 @@ class Service:
             clock=self.clock,
             keep=self.keep,
             suite_key=self.suite_key,
-            patience=self.patience,
+            timeouts=self.timeouts,
             caps=self.caps,
             alive=self.loop_metrics.beat,
             decided=self.loop_metrics.decided,

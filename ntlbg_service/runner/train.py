@@ -59,7 +59,7 @@ def run_trainer(spec: LaunchSpec, storage: LocalStorage) -> None:
         scaling_config=scaling_of(spec.fit, list(labels.values()), spec.nodes),
         # Peers wait in a collective while rank 0 waits for a checkpoint to be committed: the
         # controller's timeout, not torch's, ends a gang that hangs.
-        torch_config=TorchConfig(backend=device.backend, timeout_s=int(Timeouts.stalled)),
+        torch_config=TorchConfig(backend=device.backend, timeout_s=int(Timeouts.progress)),
         run_config=RunConfig(
             name="train",
             storage_path=str(storage.path(keys.folder)),

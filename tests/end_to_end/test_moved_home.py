@@ -22,7 +22,7 @@ from tests.support.patience import PATIENCE
 from tests.support.ray_cluster import RayCluster
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
-FEW = ("--parallel", "1", "--silent", "60")
+FEW = ("--parallel", "1", "--heartbeat-timeout", "60")
 """One run at a time; a driver that writes no more is stopped after a minute."""
 
 

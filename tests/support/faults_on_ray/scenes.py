@@ -96,8 +96,8 @@ def hangs_and_disks(stage: Stage) -> list[Row]:
         "storage full at a checkpoint": fill_storage,
         "node's disk full at a checkpoint": fill_node_disk,
     }
-    patience = ("--silent", "20", "--stalled", "30")
-    with stage.home("hangs", *patience, more=dies_before_the_marker(folder)) as home:
+    timeouts = ("--heartbeat-timeout", "20", "--progress-timeout", "30")
+    with stage.home("hangs", *timeouts, more=dies_before_the_marker(folder)) as home:
         rows = suffer(home, hurts, whole, config=stage.config)
         check_sweep(home)
         return rows

@@ -124,13 +124,13 @@ def test_who_could_not_be_seen_is_not_hung(tmp_path: Path, disk: Disk) -> None:
     service.storage.touch(AttemptKeys(run_id, 1).heartbeat, a_beat(7))
     service.controller.step()
     disk.refuses = "heartbeat"
-    for _ in range(int(Timeouts.silent) + 5):  # Ticks: seconds a look.
+    for _ in range(int(Timeouts.heartbeat) + 5):  # Ticks: seconds a look.
         service.controller.step()
     disk.refuses = ""
     service.controller.step()
     (attempt,) = service.ledger.attempts_of(run_id)
     assert attempt.state is AttemptState.LAUNCHED
-    for _ in range(int(Timeouts.silent) + 5):
+    for _ in range(int(Timeouts.heartbeat) + 5):
         service.controller.step()
     assert service.ledger.attempts_of(run_id)[0].state is AttemptState.LOST
 

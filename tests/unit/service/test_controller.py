@@ -144,7 +144,7 @@ def test_a_hung_process_is_stopped_and_its_run_goes_on(tmp_path: Path) -> None:
     (run_id,) = submitted(service, 1)
     service.controller.step()
     service.storage.touch(AttemptKeys(run_id, 1).heartbeat, a_beat(1))
-    for _ in range(int(Timeouts.silent) + 5):  # Ticks: seconds a look.
+    for _ in range(int(Timeouts.heartbeat) + 5):  # Ticks: seconds a look.
         service.controller.step()
     first = service.ledger.attempts_of(run_id)[0]
     assert first.state is AttemptState.LOST
@@ -184,7 +184,7 @@ def test_a_run_leaves_the_node_whose_copy_failed_its_check(tmp_path: Path) -> No
 def test_a_process_that_beats_but_does_nothing_is_stopped_once_it_has_begun(tmp_path: Path) -> None:
     service = Service(tmp_path)
     loading, stuck = submitted(service, 2)
-    service.controller = replace(service.controller, patience=Timeouts(stalled=50.0))
+    service.controller = replace(service.controller, timeouts=Timeouts(progress=50.0))
     service.controller.step()
     for time in range(60):
         for run_id, step in ((loading, 0), (stuck, 7)):
@@ -205,7 +205,7 @@ def test_a_place_is_free_when_the_process_is_gone_not_before(tmp_path: Path) -> 
     service.storage.put(AttemptKeys(run_id, 1).exit, to_json(finishes(spec)))
     service.controller.step()
     assert service.ledger.run(run_id).state is RunState.RUNNING
-    for _ in range(int(Timeouts.lingers) + 5):
+    for _ in range(int(Timeouts.exit_grace) + 5):
         service.controller.step()
     assert service.executor.running == {}
     assert service.ledger.run(run_id).state is RunState.FINISHED

@@ -63,7 +63,7 @@ def test_a_gang_that_does_not_come_up_gives_its_gpus_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gang, "UP_SECONDS", 20.0)
-    driving = replace(service.controller, patience=Timeouts(unheard=40.0))
+    driving = replace(service.controller, timeouts=Timeouts(startup=40.0))
     (run_id,) = service.ledger.submit(SUITE, [a_gang(3)]).new
     attempts = service.ledger.attempts_of(run_id)
     while len(attempts) <= TRIES or not attempts[TRIES].ended_at:

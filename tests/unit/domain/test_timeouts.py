@@ -4,7 +4,7 @@ import pytest
 
 from ntlbg_service.domain.liveness.timeouts import Timeouts
 
-PATIENCE = Timeouts(silent=10.0, unheard=100.0, stalled=50.0)
+PATIENCE = Timeouts(heartbeat=10.0, startup=100.0, progress=50.0)
 
 
 @pytest.mark.parametrize(
