@@ -22,7 +22,7 @@ help:
 	@echo "make test-all      the long tests as well"
 	@echo "make test-browser  MLflow's pages in headless Chromium (installs it: Debian, root)"
 	@echo "make test-prometheus  the alerts and dashboard in Prometheus (installs it: Debian, root)"
-	@echo "make lint          ruff, mypy --strict, lint-imports, bandit"
+	@echo "make lint          ruff, mypy --strict, lint-imports, vulture, bandit"
 	@echo "make docs          the site in build/site: guides, architecture, Python API; links checked"
 	@echo "make audit         known holes in what is installed (needs the network)"
 	@echo "make bench         the benchmarks that need no GPU"
@@ -68,6 +68,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml ntlbg_model ntlbg_service
 
 docs: install

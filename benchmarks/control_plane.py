@@ -50,8 +50,10 @@ from benchmarks.control.controlling import Process, controller_process  # noqa: 
 from benchmarks.control.lab import Lab, again_and_again, new_lab, of_runs  # noqa: E402
 from benchmarks.workloads.cluster import mixed_cluster  # noqa: E402
 from ntlbg_service.cli.targets import targets_of  # noqa: E402
+from ntlbg_service.domain.states import RunState  # noqa: E402
 from ntlbg_service.ledger.database import open_database  # noqa: E402
 from ntlbg_service.ledger.ledger import Ledger  # noqa: E402
+from ntlbg_service.ledger.listing import RunFilter  # noqa: E402
 from ntlbg_service.process.workspace import Workspace  # noqa: E402
 from ntlbg_service.results.run_status import run_statuses  # noqa: E402
 from ntlbg_service.storage.local import LocalStorage  # noqa: E402
@@ -131,7 +133,9 @@ class Bench:
             submit(self.ledger, self.storage, prepared)
 
     def _fill(self, queued: int) -> None:
-        lacking = queued - self.ledger.count_queued()
+        lacking = queued - self.ledger.count(RunFilter(states=[RunState.QUEUED])).get(
+            RunState.QUEUED, 0
+        )
         if lacking > 0:
             self._submit(lacking)
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 MOST = 2**31
 """Numbers of frames, options and tokens are below."""
@@ -74,11 +74,3 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Self:
-        """The inverse of `to_json`. Raises TypeError on unknown keys."""
-        values = dict(row)
-        for key in ("frames", "gold_frames", "scores"):
-            values[key] = tuple(row.get(key, ()))
-        return cls(**values)

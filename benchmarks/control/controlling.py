@@ -22,13 +22,13 @@ from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.domain.hardware.inventory import Inventory
 from ntlbg_service.domain.launch import LaunchSpec, to_json
 from ntlbg_service.domain.retention import KEPT
-from ntlbg_service.executors.simulated import SimulatedExecutor, finishes
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.process.fault_points import FaultPoints
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
+from tests.support.simulated_executor import SimulatedExecutor, finishes
 
 PATIENCE = 30.0
 """Seconds for a controller to end where the benchmark did not come to its end."""

@@ -17,8 +17,6 @@ REDUCE_BUCKET = 5e8
 """Elements that DeepSpeed reduces at once; two such buckets overlap."""
 PREFETCH_BUCKET = 5e7
 """Elements that ZeRO-3 gathers ahead."""
-PERSISTENT = 1e9
-"""Most gathered elements that ZeRO-3 keeps alive."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,8 @@ inner contours (E|xi|^2 = E|X|^2 - MSE), rare frames on outer ones: the level is
 chosen, derived from the rate or learned, never the median by default.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-Contour = Literal["median", "quantile", "rate", "zero"]
 
 
 def contour_level(

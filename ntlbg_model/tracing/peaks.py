@@ -1,13 +1,9 @@
 """The peak of each phase of a recorded step, item by item, and what a deeper model would have."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ntlbg_model.tracing.storages import Block, Recorder
-
-Items = Mapping[str, float]
-"""Bytes by item of `Footprint`, without what stands through the step."""
 
 COUNTED = ("activations", "temporaries", "logits", "vision", "gradients")
 STANDING = ("parameters", "kept")

@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from ntlbg_service.domain.fitting.fit import Fit
-from ntlbg_service.domain.states import AttemptState, RunState, TransitionError
-from ntlbg_service.ledger.records import Attempt, NewAttempt, Run, launch_id
+from ntlbg_service.domain.states import AttemptState, RunState
+from ntlbg_service.ledger.records import Attempt, NewAttempt, launch_id
 from ntlbg_service.ledger.rows import fit_values
 from ntlbg_service.ledger.run_transitions import RunTransitions, Transition
 from ntlbg_service.ledger.tables import attempts, launches, runs
@@ -19,29 +18,6 @@ from ntlbg_service.ledger.tables import attempts, launches, runs
 
 class AttemptStarts(RunTransitions):
     """Starting attempts."""
-
-    def start_attempt(
-        self,
-        run: Run,
-        fit: Fit,
-        resume_from: str | None,
-        executor: str,
-        reason: str,
-        nodes: Sequence[str] = (),
-    ) -> Attempt:
-        """Start one attempt. Raises TransitionError where the run waits no more."""
-        new = NewAttempt(
-            run_id=run.run_id,
-            fit=fit,
-            resume_from=resume_from,
-            executor=executor,
-            reason=reason,
-            nodes=tuple(nodes),
-        )
-        started = self.start_attempts([new])
-        if not started:
-            raise TransitionError(f"run {run.run_id} does not wait")
-        return started[0]
 
     def start_attempts(self, wanted: Sequence[NewAttempt]) -> tuple[Attempt, ...]:
         """Write the intents to launch new attempts, of different runs; the executor is told

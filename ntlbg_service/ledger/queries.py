@@ -33,12 +33,6 @@ class Queries(Transactions):
         order = (runs.c.priority.desc(), runs.c.created_at, runs.c.position)
         return self._runs(query.order_by(*order))
 
-    def count_queued(self) -> int:
-        """How many runs wait, paused ones too."""
-        query = select(func.count()).select_from(runs).where(runs.c.state == RunState.QUEUED.value)
-        with self._reading() as connection:
-            return int(connection.execute(query).scalar_one())
-
     def in_queue(self, now: float, suite_key: str | None = None) -> tuple[InQueue, ...]:
         """Runs that may start now: neither paused nor in the pause after a failure. In the order of
         `queued`."""
@@ -86,14 +80,6 @@ class Queries(Transactions):
             query = query.where(runs.c.suite_key == suite_key)
         with self._reading() as connection:
             return connection.execute(query.limit(1)).first() is not None
-
-    def wished(self) -> tuple[Run, ...]:
-        """Running runs that somebody wants stopped: cancelled or paused."""
-        return self._runs(
-            select(*RUN).where(
-                runs.c.state == RunState.RUNNING.value, runs.c.wanted != DesiredState.RUN.value
-            )
-        )
 
     def suite_keys(self) -> tuple[str, ...]:
         """Every suite that was ever submitted."""

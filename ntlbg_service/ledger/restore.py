@@ -23,8 +23,6 @@ from ntlbg_service.ledger.transactions import WRITES, first_line
 from ntlbg_service.process.redaction import known
 from ntlbg_service.process.sqlite_file import url_of
 
-UNFIT = (ValueError, TypeError, OverflowError)
-"""What a value of another type, or one too large, comes to."""
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
 

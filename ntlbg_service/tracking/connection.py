@@ -104,10 +104,6 @@ class Connection:
             return self.tracking_uri
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
-    def wrong_answer(self, said: str) -> TrackingError:
-        """Return the error for a response that is not MLflow's."""
-        return TrackingError(f"MLflow at {self.shown}: {said}")
-
     def _error(self, error: Exception) -> TrackingError:
         code = getattr(error, "error_code", "")
         unreached = _unreached(error)

@@ -17,12 +17,12 @@ from ntlbg_service.executors.contract import Executor, LaunchStatus
 from ntlbg_service.executors.job_client import ClusterAwayError
 from ntlbg_service.executors.local import LocalExecutor
 from ntlbg_service.executors.ray_jobs import RayJobsExecutor
-from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import LocalStorage
 from tests.support.builders import cpu_fit, tiny_config
 from tests.support.command_line import until
 from tests.support.ray_cluster import RayCluster
+from tests.support.simulated_executor import SimulatedExecutor
 
 KEYS = AttemptKeys("run", 1)
 Make = Callable[[], Executor]

@@ -14,7 +14,6 @@ from ntlbg_service.controller.oom_fallback import ClusterView
 from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.launch import MetricLine, to_json
-from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.records import NewSuite
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.layout import AttemptKeys
@@ -25,6 +24,7 @@ from ntlbg_service.tracking.rebuild import note_all
 from tests.support.builders import new_ledger, new_run
 from tests.support.fuzz.hostile import Hostile
 from tests.support.mlflow_stub import Answer, MlflowStub, json_answer
+from tests.support.simulated_executor import SimulatedExecutor
 
 RAW = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 """What steers a terminal."""

@@ -14,13 +14,13 @@ from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.hardware.profiles import CPU, NodeShape
 from ntlbg_service.domain.launch import Heartbeat, Work, to_json
 from ntlbg_service.domain.run_identity import Identity, config_digest
-from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import NewRun, NewSuite
 from ntlbg_service.process.sqlite_file import url_of
 from ntlbg_service.process.workspace import Workspace
 from ntlbg_service.storage.local import LocalStorage
+from tests.support.simulated_executor import SimulatedExecutor
 
 SUITE = NewSuite(key="s", name="s", description="", submitter="ada", spec={})
 

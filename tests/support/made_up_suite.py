@@ -1,6 +1,7 @@
 """A made-up suite: every outcome is drawn, nothing was run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from zlib import crc32
 
@@ -57,8 +58,15 @@ def predictions(
 
 def failed(prediction: Prediction, why: str) -> Prediction:
     """The same question, without an answer."""
-    row = prediction.to_json() | {"answer": None, "correct": False, "failure": why}
-    return Prediction.from_json(row | {"frames": (), "needle_recall": None, "visual_tokens": 0})
+    return replace(
+        prediction,
+        answer=None,
+        correct=False,
+        failure=why,
+        frames=(),
+        needle_recall=None,
+        visual_tokens=0,
+    )
 
 
 def run(variant: str, seed: int, skill: float, *, numerics: str = "fp32") -> RunResult:

@@ -10,7 +10,7 @@ from ntlbg_service.domain.scheduling import placing
 from ntlbg_service.domain.scheduling.bound import Bound, lower_bound
 from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, makespan
 from ntlbg_service.domain.scheduling.placing import Kind, Placed, PlacementPolicy, demand, kind_of
-from ntlbg_service.domain.scheduling.queue_order import head_apart, queue_position_of
+from ntlbg_service.domain.scheduling.queue_order import head_apart
 from ntlbg_service.domain.scheduling.reservations import (
     ReservationTable,
     ResourceRequest,
@@ -19,6 +19,7 @@ from ntlbg_service.domain.scheduling.reservations import (
     request_of,
 )
 from ntlbg_service.domain.scheduling.schedule import CLOSE, COMPLAINTS, LOUDER, TASTES, _add, _late
+from tests.support.queue_position import queue_position_of
 
 
 class PlainBoard(ReservationTable):

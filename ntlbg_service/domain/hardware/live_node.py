@@ -10,8 +10,6 @@ from ntlbg_service.domain.hardware.gpu import Gpu, offered, ray_name
 from ntlbg_service.domain.hardware.labels import PROFILE, simulated
 from ntlbg_service.domain.hardware.profiles import Profile, profile_named
 
-NO_KIND = "no kind: 'ntlbg config schema --kind profile' describes one"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LiveNode:

@@ -26,11 +26,6 @@ def size_of(job: Job) -> float:
     return min((fit.gpu_hours for fit in job.fits), default=0.0)
 
 
-def queue_position_of(job: Job) -> float:
-    """The moment of a job's turn, on the clock of its submission."""
-    return _turn(job, _patience(job))
-
-
 def _turn(job: Job, waits: float) -> float:
     return job.submitted - LEVEL_HOURS * job.priority + waits
 

@@ -15,7 +15,6 @@ from ntlbg_service.controller.service import Service
 from ntlbg_service.domain.hardware.inventory import Inventory, NodeGroup
 from ntlbg_service.domain.recovery import HOST_RETRIES, LOSSES, RUNGS
 from ntlbg_service.domain.states import TERMINAL, AttemptState, DesiredState, RunState
-from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
@@ -29,6 +28,7 @@ from ntlbg_service.tracking import TrackingError
 from ntlbg_service.tracking.publisher import STATUS
 from tests.support.builders import SUITE, new_run
 from tests.support.faults.world import FakeTracker, World
+from tests.support.simulated_executor import SimulatedExecutor
 
 LEASE = 30.0
 LIVES = 40

@@ -8,9 +8,9 @@ from typing import Any
 
 from ntlbg_service.domain.launch import CheckpointMarker, ExitRecord, Heartbeat, LaunchSpec, to_json
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.executors.simulated import SimulatedExecutor, finishes
 from ntlbg_service.storage.layout import AttemptKeys
 from ntlbg_service.storage.local import Storage
+from tests.support.simulated_executor import SimulatedExecutor, finishes
 
 FATES = ("finish",) * 5 + ("lose",) * 3 + ("hang", "oom", "host", "user", "linger")
 

@@ -9,15 +9,11 @@ from random import Random
 import pytest
 
 from ntlbg_service.domain.scheduling.cluster import Cluster, HoursInterval, Job, Placement, Running
-from ntlbg_service.domain.scheduling.queue_order import (
-    head_apart,
-    in_turns,
-    queue_position_of,
-    size_of,
-)
+from ntlbg_service.domain.scheduling.queue_order import head_apart, in_turns, size_of
 from ntlbg_service.domain.scheduling.reservations import request_of
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
 from tests.support.made_up_histories import a_history, off_by_a_factor, watched
+from tests.support.queue_position import queue_position_of
 
 HISTORIES = 2000
 """Of each kind, in four parts; one of them is in `make test`."""

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 from ntlbg_service.config_files.loader import load_caps
 from ntlbg_service.domain.scheduling.caps import Caps
 from ntlbg_service.domain.scheduling.cluster import Cap, Cluster, Job, Placement, Running
-from ntlbg_service.domain.scheduling.queue_order import (
-    LEVEL_HOURS,
-    MOST_PATIENCE,
-    in_turns,
-    queue_position_of,
-)
+from ntlbg_service.domain.scheduling.queue_order import LEVEL_HOURS, MOST_PATIENCE, in_turns
 from ntlbg_service.domain.scheduling.schedule import look_ahead, schedule
 from ntlbg_service.domain.scheduling.sharing import as_plain, on_part, parts_of
 from ntlbg_service.domain.scheduling.starts import starts, words_of_start
@@ -29,6 +24,7 @@ from tests.support.made_up_jobs import (
     could_hold,
     queues,
 )
+from tests.support.queue_position import queue_position_of
 
 
 @given(queues(), clusters())

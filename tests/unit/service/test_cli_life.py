@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.domain.launch import ExitRecord, Heartbeat, MetricLine, to_json
-from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.storage.layout import AttemptKeys
 from tests.support.builders import SUITE, Service, a_beat, new_run
 from tests.support.life import Command, command_on
+from tests.support.simulated_executor import finishes
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ntlbg_service.domain.states import RunState
+from tests.support.attempts import start_attempt
 from tests.support.builders import Service
 from tests.support.life import Command, command_on
 from tests.support.small_suites import LAB, a_suite, a_sweep
@@ -88,7 +89,7 @@ def test_a_sweep_is_queued_as_one_run(
     assert said.code == 0, said.err
     (run,) = service.ledger.current_runs("sweep:w")
     assert len(run.details["trials"]) == 2
-    service.ledger.start_attempt(run, run.fits[0], None, "simulated", "on A100")
+    start_attempt(service.ledger, run, run.fits[0], None, "simulated", "on A100")
     assert "0 of 2 trials ended" in ntlbg("watch", "sweep:w", "--once").out
     wrong = ntlbg("submit", sweep, "--scale", "laptop")
     assert wrong.code == 2 and "a sweep says itself which variant and scale" in wrong.err

@@ -19,6 +19,7 @@ from ntlbg_service.ledger.records import Attempt, Measured
 from ntlbg_service.results.gpu_time import read_attempt_intervals
 from ntlbg_service.storage.layout import AttemptKeys, place_of
 from ntlbg_service.storage.local import LocalStorage
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, new_run
 from tests.support.life import command_on
 
@@ -55,7 +56,7 @@ class Home:
         """One hour on two half GPUs."""
         run = self.ledger.run(run_id)
         fit = replace(run.fits[0], workers=2, share=0.5)
-        attempt = self.ledger.start_attempt(run, fit, resume_from, "local", "")
+        attempt = start_attempt(self.ledger, run, fit, resume_from, "local", "")
         self.clock.now += HOUR
         measured = Measured(finished_steps=steps)
         self.ledger.end_attempt(attempt, *ends, failure=failure, measured=measured)
@@ -90,11 +91,11 @@ def test_a_home_in_which_everything_happened(home: Home) -> None:
     lost = home.attempt(ids[0], LOST, infrastructure, steps=100)
     home.attempt(ids[0], FINISHED, resume_from=home.checkpoint(lost, 75))
     home.attempt(ids[1], (AttemptState.FAILED, RunState.FAILED), FailureClass.USER)
-    home.ledger.start_attempt(home.ledger.run(ids[2]), new_run().fits[0], None, "local", "")
+    start_attempt(home.ledger, home.ledger.run(ids[2]), new_run().fits[0], None, "local", "")
     home.clock.now += HOUR
     paused = home.attempt(ids[3], STOPPED, stopped, steps=100)
     home.checkpoint(paused, 50)
-    begun = home.ledger.start_attempt(home.ledger.run(bobs), new_run().fits[0], None, "local", "")
+    begun = start_attempt(home.ledger, home.ledger.run(bobs), new_run().fits[0], None, "local", "")
     home.ledger.request(bobs, DesiredState.CANCEL, "bob")
     home.clock.now += HOUR
     home.ledger.end_attempt(begun, *STOPPED, failure=stopped)
@@ -137,7 +138,7 @@ def test_the_command_shows_the_parts(
         (run_id, (FINISHED, None)),
         (other, (FINISHED, None)),
     ):
-        begun = ledger.start_attempt(ledger.run(which), new_run().fits[0], None, "local", "")
+        begun = start_attempt(ledger, ledger.run(which), new_run().fits[0], None, "local", "")
         clock.now += 2000 * HOUR
         ledger.end_attempt(begun, *ends, failure=failure)
     ledger.close()

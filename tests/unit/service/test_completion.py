@@ -10,6 +10,7 @@ import pytest
 
 from ntlbg_service import cli
 from ntlbg_service.cli import COMPLETE
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, new_run, open_test_ledger
 from tests.support.patience import PATIENCE
 
@@ -28,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     service = Service(tmp_path / "home")
     service.ledger.submit(SUITE, [new_run("uniform"), new_run("ntlbg")])
     first = service.ledger.queued()[0]
-    service.ledger.start_attempt(first, first.fits[0], None, "simulated", "", ("lab-1", "lab-2"))
+    start_attempt(service.ledger, first, first.fits[0], None, "simulated", "", ("lab-1", "lab-2"))
     service.ledger.drain("lab-2", "ada")
     service.ledger.close()
     monkeypatch.setenv("NTLBG_HOME", str(tmp_path / "home"))
@@ -128,7 +129,7 @@ def test_names_come_from_a_ledger_on_a_server(
     ledger = open_test_ledger(ledger_url)
     ledger.submit(SUITE, [new_run("ntlbg")])
     run = ledger.queued()[0]
-    ledger.start_attempt(run, run.fits[0], None, "simulated", "", ("lab-1",))
+    start_attempt(ledger, run, run.fits[0], None, "simulated", "", ("lab-1",))
     ledger.close()
     monkeypatch.setenv("NTLBG_LEDGER", ledger_url)
     assert completed("ntlbg explain g/", monkeypatch, capsys) == ["g/ntlbg:1"]

@@ -21,10 +21,11 @@ from ntlbg_service.domain.launch import (
 from ntlbg_service.domain.liveness.timeouts import Timeouts
 from ntlbg_service.domain.recovery import RETRIES, RUNGS, FailureClass
 from ntlbg_service.domain.states import TERMINAL, AttemptState, DesiredState, RunState
-from ntlbg_service.executors.simulated import finishes
 from ntlbg_service.results.attempt_outcome import suspects
 from ntlbg_service.storage.layout import AttemptKeys
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, a_beat, new_run
+from tests.support.simulated_executor import finishes
 
 
 def submitted(service: Service, runs: int = 3) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ def test_a_launch_that_was_only_intended_is_made(tmp_path: Path) -> None:
     service = Service(tmp_path)
     (run_id,) = submitted(service, 1)
     run = service.ledger.run(run_id)
-    service.ledger.start_attempt(run, run.fits[0], None, "simulated", "killed before the launch")
+    start_attempt(service.ledger, run, run.fits[0], None, "simulated", "killed before the launch")
     service.run_all()
     assert service.ledger.run(run_id).state is RunState.FINISHED
     assert service.executor.launched == [f"{run_id}-0001"]
@@ -232,7 +233,7 @@ def test_a_process_that_comes_after_it_was_given_up_may_not_start(tmp_path: Path
     service = Service(tmp_path)
     (run_id,) = submitted(service, 1)
     run = service.ledger.run(run_id)
-    attempt = service.ledger.start_attempt(run, run.fits[0], None, "simulated", "not yet claimed")
+    attempt = start_attempt(service.ledger, run, run.fits[0], None, "simulated", "not yet claimed")
     service.ledger.request(run_id, DesiredState.CANCEL, "ada")
     service.controller.step()
     assert service.ledger.run(run_id).state is RunState.CANCELLED

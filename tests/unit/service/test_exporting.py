@@ -21,6 +21,7 @@ from ntlbg_service.maintenance.export import export
 from ntlbg_service.process.permissions import following
 from ntlbg_service.results.attempts import config_of_checkpoint
 from ntlbg_service.storage.layout import AttemptKeys
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, new_run, tiny_config
 
 
@@ -72,7 +73,7 @@ def swept(service: Service, scores: dict[str, float], metric: str = "accuracy") 
     new = replace(new_run(), work=Work.SWEEP, details=details)
     (run_id,) = service.ledger.submit(SUITE, [new]).new
     run = service.ledger.run(run_id)
-    service.ledger.start_attempt(run, run.fits[0], None, "simulated", "")
+    start_attempt(service.ledger, run, run.fits[0], None, "simulated", "")
     for name, score in scores.items():
         keys = AttemptKeys(run_id, 1).trial(name)
         commit(service, keys, config)

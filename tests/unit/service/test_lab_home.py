@@ -17,7 +17,6 @@ import pytest
 from ntlbg_service.domain.errors import InfrastructureError
 from ntlbg_service.domain.launch import LaunchSpec
 from ntlbg_service.executors.local import _signal
-from ntlbg_service.executors.simulated import SimulatedExecutor
 from ntlbg_service.process.permissions import follow
 from ntlbg_service.storage.claims import hidden, lives
 from ntlbg_service.storage.layout import AttemptKeys
@@ -36,6 +35,7 @@ from tests.support.accounts import (
     say,
 )
 from tests.support.builders import SUITE, Service, a_beat, new_run
+from tests.support.simulated_executor import SimulatedExecutor
 from tests.support.small_suites import LAB as NODES
 from tests.support.small_suites import a_suite
 

@@ -20,6 +20,7 @@ from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import NewRun, NewSuite, Run
 from ntlbg_service.maintenance.garbage_collection import find_reclaimable
 from ntlbg_service.storage.at_rest import holds_only_kept
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, new_run
 from tests.support.life import Command, command_on
 
@@ -39,7 +40,7 @@ def submit(ledger: Ledger, key: str, seeds: range, submitter: str = "ada") -> li
 
 
 def end(ledger: Ledger, run: Run, state: RunState = RunState.FINISHED) -> None:
-    attempt = ledger.start_attempt(run, run.fits[0], None, "simulated", "")
+    attempt = start_attempt(ledger, run, run.fits[0], None, "simulated", "")
     ledger.end_attempt(attempt, AttemptState.FINISHED, state)
 
 
@@ -53,7 +54,7 @@ def lived(ledger: Ledger) -> Ledger:
     new = submit(ledger, "new", range(4), "bob")
     end(ledger, new[1])
     ledger.request(new[0].run_id, DesiredState.CANCEL, "bob")
-    ledger.start_attempt(new[2], new[2].fits[0], None, "simulated", "")
+    start_attempt(ledger, new[2], new[2].fits[0], None, "simulated", "")
     ledger.prioritise(new[3].run_id, 5, "bob")
     repeated = ledger.requeue(old[3].run_id, "ada")
     end(ledger, ledger.run(repeated))

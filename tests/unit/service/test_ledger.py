@@ -7,6 +7,7 @@ import pytest
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, TransitionError
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Measured
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, cpu_fit, new_run, open_test_ledger, tiny_config
 
 
@@ -37,7 +38,7 @@ def test_changed_code_is_another_run_and_is_said(ledger: Ledger) -> None:
 
 def test_a_finished_run_is_not_superseded(ledger: Ledger) -> None:
     (old,) = ledger.submit(SUITE, [new_run()]).new
-    attempt = ledger.start_attempt(ledger.run(old), cpu_fit(tiny_config()), None, "simulated", "")
+    attempt = start_attempt(ledger, ledger.run(old), cpu_fit(tiny_config()), None, "simulated", "")
     ledger.end_attempt(attempt, AttemptState.FINISHED, RunState.FINISHED)
     done = ledger.submit(SUITE, [new_run(code="c2")])
     assert done.superseded == ()
@@ -48,10 +49,10 @@ def test_a_finished_run_is_not_superseded(ledger: Ledger) -> None:
 def test_terminal_states_never_change(ledger: Ledger, state: RunState) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
     fit = cpu_fit(tiny_config())
-    attempt = ledger.start_attempt(ledger.run(run_id), fit, None, "simulated", "")
+    attempt = start_attempt(ledger, ledger.run(run_id), fit, None, "simulated", "")
     ledger.end_attempt(attempt, AttemptState.FINISHED, state)
     with pytest.raises(TransitionError):
-        ledger.start_attempt(ledger.run(run_id), fit, None, "simulated", "")
+        start_attempt(ledger, ledger.run(run_id), fit, None, "simulated", "")
     with pytest.raises(TransitionError):
         ledger.cancel(run_id, "late")
     assert ledger.run(run_id).state is state
@@ -61,7 +62,7 @@ def test_terminal_states_never_change(ledger: Ledger, state: RunState) -> None:
 def test_events_tell_the_story(ledger: Ledger) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
     fit = cpu_fit(tiny_config())
-    attempt = ledger.start_attempt(ledger.run(run_id), fit, None, "simulated", "on cpu")
+    attempt = start_attempt(ledger, ledger.run(run_id), fit, None, "simulated", "on cpu")
     ledger.end_attempt(attempt, AttemptState.LOST, RunState.QUEUED, message="gone")
     assert [event.kind for event in ledger.events_of(run_id)] == ["submitted", "launched", "lost"]
     assert "gone" in ledger.events_of(run_id)[-1].message
@@ -83,9 +84,9 @@ def test_the_outbox_keeps_order_and_repeats_nothing(ledger: Ledger) -> None:
 
 def test_what_somebody_wants_cancelled_does_not_wait_again(ledger: Ledger) -> None:
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
-    attempt = ledger.start_attempt(ledger.run(run_id), cpu_fit(tiny_config()), None, "local", "")
+    attempt = start_attempt(ledger, ledger.run(run_id), cpu_fit(tiny_config()), None, "local", "")
     assert ledger.request(run_id, DesiredState.CANCEL, "ada") is RunState.RUNNING
-    assert [run.run_id for run in ledger.wished()] == [run_id]
+    assert ledger.run(run_id).wanted is DesiredState.CANCEL
     assert ledger.end_attempt(attempt, AttemptState.LOST, RunState.QUEUED) is RunState.CANCELLED
     assert ledger.queued() == ()
     kinds = [event.kind for event in ledger.events_of(run_id)]
@@ -96,7 +97,7 @@ def test_what_recovery_decided_is_kept_until_it_decides_again(ledger: Ledger) ->
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
     fit = cpu_fit(tiny_config())
     for nodes in (["n1"], ["n2", "n1"]):
-        attempt = ledger.start_attempt(ledger.run(run_id), fit, None, "local", "", nodes)
+        attempt = start_attempt(ledger, ledger.run(run_id), fit, None, "local", "", nodes)
         ledger.end_attempt(
             attempt,
             AttemptState.LOST,

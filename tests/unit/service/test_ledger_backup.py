@@ -20,6 +20,7 @@ from ntlbg_service.ledger.records import Measured
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.ledger.tables import leadership
 from ntlbg_service.ledger.transactions import LeadershipLostError
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 from tests.support.databases import Postgres
 
@@ -29,9 +30,9 @@ FIT = cpu_fit(tiny_config())
 def fill(ledger: Ledger) -> None:
     """A ledger in the middle of things."""
     done, tried, paused = ledger.submit(SUITE, [new_run(seed=seed) for seed in (1, 2, 3)]).new
-    attempt = ledger.start_attempt(ledger.run(done), FIT, None, "local", "", ["n1"])
+    attempt = start_attempt(ledger, ledger.run(done), FIT, None, "local", "", ["n1"])
     ledger.end_attempt(attempt, AttemptState.FINISHED, RunState.FINISHED)
-    attempt = ledger.start_attempt(ledger.run(tried), FIT, None, "local", "", ["n2", "n3"])
+    attempt = start_attempt(ledger, ledger.run(tried), FIT, None, "local", "", ["n2", "n3"])
     ledger.end_attempt(
         attempt,
         AttemptState.FAILED,
@@ -42,7 +43,7 @@ def fill(ledger: Ledger) -> None:
         exclude=["n2"],
         measured=Measured(peak_mib=812.25, seconds_per_step=0.1, finished_steps=3),
     )
-    ledger.start_attempt(ledger.run(tried), FIT, "checkpoint", "local", "")
+    start_attempt(ledger, ledger.run(tried), FIT, "checkpoint", "local", "")
     ledger.request(paused, DesiredState.PAUSE, "ada")
 
 

@@ -27,6 +27,7 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Attempt
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
 FIT = cpu_fit(tiny_config())
@@ -91,9 +92,9 @@ class Machine(RuleBasedStateMachine):
         run, expected = self.ledger.run(run_id), self.runs[run_id]
         if expected.state is not RunState.QUEUED:
             with pytest.raises(TransitionError):
-                self.ledger.start_attempt(run, FIT, None, "local", "")
+                start_attempt(self.ledger, run, FIT, None, "local", "")
             return
-        attempt = self.ledger.start_attempt(run, FIT, None, "local", "")
+        attempt = start_attempt(self.ledger, run, FIT, None, "local", "")
         self.stale.append(attempt)
         expected.attempts.append(AttemptState.LAUNCHED)
         expected.state = RunState.RUNNING

@@ -10,6 +10,7 @@ from ntlbg_service.domain.recovery import FailureClass
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, TransitionError
 from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
+from ntlbg_service.ledger.listing import RunFilter
 from ntlbg_service.ledger.records import Attempt, End, Measured, NewAttempt
 from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
@@ -124,7 +125,7 @@ def test_the_queue_is_who_may_start_now_in_order(ledger: Ledger) -> None:
     assert [each.run_id for each in ledger.in_queue(899.0)] == [ids[3], ids[2], ids[4]]
     assert [each.run_id for each in ledger.in_queue(900.0, "s")] == [ids[3], ids[0], *ids[2:5:2]]
     assert ledger.in_queue(900.0, "other") == ()
-    assert ledger.count_queued() == 5
+    assert ledger.count(RunFilter(states=[RunState.QUEUED])) == {RunState.QUEUED: 5}
     assert ledger.going("s") and not ledger.going("other")
 
 

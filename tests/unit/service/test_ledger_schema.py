@@ -16,6 +16,7 @@ from ntlbg_service.ledger.database import create_database_engine, open_database,
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.schema import HEAD, revision, revisions, upgrade
 from ntlbg_service.ledger.tables import metadata
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Ticks, cpu_fit, new_run, tiny_config
 
 
@@ -104,7 +105,7 @@ def test_what_the_first_release_left_goes_on(engine: Engine, ledger_url: str) ->
     assert [entry.topic for entry in ledger.unsent()] == ["run_finished"]
     assert ledger.end_attempt(attempt, AttemptState.FINISHED, RunState.FINISHED) == "finished"
     assert len(ledger.events_of("run2")) == 2
-    ledger.start_attempt(waiting, waiting.fits[0], None, "local", "", ["n1"])
+    start_attempt(ledger, waiting, waiting.fits[0], None, "local", "", ["n1"])
     term = ledger.lead("a", 10)
     assert term is not None
     assert term.epoch == 1
@@ -147,7 +148,7 @@ def test_the_database_itself_keeps_ended_states(
 ) -> None:
     ledger = Ledger(open_database(ledger_url), Ticks())
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
-    attempt = ledger.start_attempt(ledger.run(run_id), cpu_fit(tiny_config()), None, "local", "")
+    attempt = start_attempt(ledger, ledger.run(run_id), cpu_fit(tiny_config()), None, "local", "")
     ledger.end_attempt(attempt, AttemptState.FAILED, state)
     reopened = (
         "UPDATE runs SET state = 'running'",

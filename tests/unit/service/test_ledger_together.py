@@ -14,6 +14,7 @@ from ntlbg_service.ledger.database import open_database
 from ntlbg_service.ledger.integrity import check
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.transactions import LeadershipLostError, Term
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, Ticks, cpu_fit, new_run, tiny_config
 from tests.support.databases import postgres_server
 from tests.support.patience import PATIENCE
@@ -167,7 +168,7 @@ def test_a_controller_drives_a_suite_to_its_end(engine: Engine, tmp_path: Path) 
 def test_an_attempt_ends_once(engine: Engine) -> None:
     ledger = Ledger(engine, Ticks())
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
-    attempt = ledger.start_attempt(ledger.run(run_id), FIT, None, "local", "")
+    attempt = start_attempt(ledger, ledger.run(run_id), FIT, None, "local", "")
 
     def end(_: int) -> str:
         try:

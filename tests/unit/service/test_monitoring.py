@@ -25,6 +25,7 @@ from ntlbg_service.monitoring.port import STALE_SECONDS, STUCK_SECONDS, Port
 from ntlbg_service.monitoring.sampling import Sampler
 from ntlbg_service.monitoring.snapshot import Gpus, HealthCheck, gpus_of
 from ntlbg_service.storage.local import LocalStorage
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, new_ledger, new_run, open_test_ledger
 from tests.support.command_line import until
 from tests.support.patience import PATIENCE
@@ -170,8 +171,8 @@ def test_metrics_count_the_ledger(watched: Watched) -> None:
     ledger.submit(SUITE, [new_run("uniform"), new_run("ntlbg"), new_run("ntlbg", 2)])
     first, second, _ = ledger.queued()
     fit = replace(first.fits[0], profile="V100-32GB")
-    one = ledger.start_attempt(first, fit, None, "simulated", "", ("v1",))
-    ledger.start_attempt(second, fit, None, "simulated", "", ("v2",))
+    one = start_attempt(ledger, first, fit, None, "simulated", "", ("v1",))
+    start_attempt(ledger, second, fit, None, "simulated", "", ("v2",))
     ledger.drain("v2", "ada")
     ledger.end_attempt(
         one,
@@ -227,7 +228,7 @@ def test_figures_are_the_same_of_both_databases(ledger_url: str) -> None:
     ledger = open_test_ledger(ledger_url)
     ledger.submit(SUITE, [new_run("uniform"), new_run("ntlbg")])
     run = ledger.queued()[0]
-    ledger.start_attempt(run, run.fits[0], None, "simulated", "", ("here",))
+    start_attempt(ledger, run, run.fits[0], None, "simulated", "", ("here",))
     assert ledger.lead("somebody", 1000.0)
     found = ledger.figures()
     assert found.runs["queued"] == found.runs["running"] == 1

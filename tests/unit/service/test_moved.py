@@ -33,6 +33,7 @@ from ntlbg_service.storage.homes import bound, home_id
 from ntlbg_service.storage.layout import AttemptKeys, key_of_checkpoint, place_of
 from ntlbg_service.storage.local import LocalStorage, StorageUnavailableError
 from ntlbg_service.submission.fingerprints import DataIdentities, data_root_of
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, new_run, tiny_config
 from tests.support.life import command_on
 
@@ -143,7 +144,7 @@ def test_an_older_attempt_resumes_from_where_its_checkpoint_lies_now(tmp_path: P
     service.ledger.submit(SUITE, [new_run(seed=2)])
     run = next(run for run in service.ledger.current_runs("s") if run.seed == 2)
     key = AttemptKeys(first.run_id, 1).checkpoint(4)
-    service.ledger.start_attempt(run, run.fits[0], f"/old/home/storage/{key}", "simulated", "")
+    start_attempt(service.ledger, run, run.fits[0], f"/old/home/storage/{key}", "simulated", "")
     (attempt,) = service.ledger.attempts_of(run.run_id)
     assert attempt.resume_from == key
     spec = launch_spec(run, attempt, service.workspace)
@@ -154,7 +155,7 @@ def test_a_spec_of_the_old_place_is_not_launched(tmp_path: Path) -> None:
     service = Service(tmp_path / "home")
     service.ledger.submit(SUITE, [new_run()])
     (run,) = service.ledger.current_runs("s")
-    service.ledger.start_attempt(run, run.fits[0], None, "simulated", "")
+    start_attempt(service.ledger, run, run.fits[0], None, "simulated", "")
     (attempt,) = service.ledger.attempts_of(run.run_id)
     service.controller.effects.write([launch_spec(run, attempt, service.workspace)])
     service.ledger.close()
@@ -309,7 +310,7 @@ def test_jobs_are_adopted_by_their_moved_home_and_never_by_a_copy(tmp_path: Path
         service = Service(tmp_path / name)
         service.ledger.submit(SUITE, [new_run()])
         (run,) = service.ledger.current_runs("s")
-        made = service.ledger.start_attempt(run, run.fits[0], None, "ray_jobs", "")
+        made = start_attempt(service.ledger, run, run.fits[0], None, "ray_jobs", "")
         spec = replace(launch_spec(run, made, service.workspace), run_id="run", attempt=attempt)
         service.storage.put(AttemptKeys("run", attempt).spec, to_json(spec))
         service.storage.put(AttemptKeys("run", attempt).process, {"pid": 1})

@@ -13,6 +13,7 @@ from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Waiting
 from ntlbg_service.storage.layout import AttemptKeys
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, cpu_fit, new_ledger, new_run, tiny_config
 
 FIT = cpu_fit(tiny_config())
@@ -62,7 +63,7 @@ def test_what_ran_in_between_is_read_anew(tmp_path: Path, monkeypatch: pytest.Mo
     (run_id,) = looks.ledger.submit(SUITE, [new_run()]).new
     looks.look()
     run = looks.ledger.run(run_id)
-    attempt = looks.ledger.start_attempt(run, FIT, None, "local", "")
+    attempt = start_attempt(looks.ledger, run, FIT, None, "local", "")
     looks.ledger.end_attempt(attempt, AttemptState.LOST, RunState.QUEUED, exclude=["n1"])
     (job,) = looks.look()
     assert job.excluded == {"n1"}

@@ -19,6 +19,7 @@ from ntlbg_service.process import redaction
 from ntlbg_service.process.redaction import RedactedBytes
 from ntlbg_service.runner.failures import classify
 from ntlbg_service.tracking import limits
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, new_ledger, new_run
 
 TOKEN = "hf_" + "Ab3" * 10
@@ -96,7 +97,7 @@ def test_the_ledger_keeps_no_secret(tmp_path: Path) -> None:
     run = new_run()
     ledger.submit(SUITE, [run])
     found = ledger.run(run.identity.run_id)
-    attempt = ledger.start_attempt(found, found.fits[0], None, "local", f"because {TOKEN}")
+    attempt = start_attempt(ledger, found, found.fits[0], None, "local", f"because {TOKEN}")
     said = f"cannot log in with {LAB}"
     ledger.end_attempt(
         attempt,

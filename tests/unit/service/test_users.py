@@ -18,6 +18,7 @@ from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.restore import restore
 from ntlbg_service.process.user import acting_user
 from ntlbg_service.tracking.publisher import Publisher
+from tests.support.attempts import start_attempt
 from tests.support.builders import SUITE, Service, new_run
 from tests.support.life import Command, command_on
 
@@ -110,12 +111,12 @@ def test_only_its_owner_or_an_operator_repeats_a_run_and_it_stays_the_owners(
 def test_what_was_stopped_is_stopped_for_who_might(ledger: Ledger) -> None:
     """The controller acts on the wish that is written; a refused one is not."""
     (run_id,) = ledger.submit(SUITE, [new_run()]).new
-    attempt = ledger.start_attempt(ledger.run(run_id), new_run().fits[0], None, "local", "")
+    attempt = start_attempt(ledger, ledger.run(run_id), new_run().fits[0], None, "local", "")
     with pytest.raises(NotAllowedError):
         ledger.request(run_id, DesiredState.CANCEL, "bob")
-    assert ledger.wished() == ()
+    assert ledger.run(run_id).wanted is DesiredState.RUN
     ledger.request(run_id, DesiredState.CANCEL, "ada")
-    assert [run.run_id for run in ledger.wished()] == [run_id]
+    assert ledger.run(run_id).wanted is DesiredState.CANCEL
     ended = ledger.end_attempt(attempt, AttemptState.INTERRUPTED, RunState.QUEUED)
     assert ended is RunState.CANCELLED
     assert "ada" in {event.who for event in ledger.events_of(run_id)}
