@@ -1,1 +1,1 @@
-"""Files that people write, read strictly: JSON, suites, inventories, data sets."""
+"""Strict readers of user-written files: JSON, suites, inventories, data sets."""

@@ -1,4 +1,4 @@
-"""JSON files that people write, read strictly: one line says what is wrong, and where."""
+"""Strict reader of user-written JSON files; an error is one line with the fault and its place."""
 
 import difflib
 import json
@@ -12,8 +12,10 @@ from ntlbg_service.process.redaction import known
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in this project's layout. Raises UserError in one line, as `read_any` does,
-    and for a file in the published layout, which has to be imported first.
+    """Return a JSON object in this project's layout.
+
+    Raises UserError where `read_any` does, and for a file in the published layout, which has to
+    be imported first.
     """
     value = read_any(path)
     if is_published(value):
@@ -25,8 +27,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_any(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises UserError for a missing file, bad syntax, a repeated key or a secret:
-    what stands in a config is copied to ledger, storage, MLflow and reports."""
+    """Return a JSON object.
+
+    Raises UserError for a missing file, bad syntax, a repeated key or a secret: the content of a
+    config is copied to ledger, storage, MLflow and reports.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -43,7 +48,7 @@ def read_any(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply") from None
-    except ValueError as error:  # A whole number of thousands of digits.
+    except ValueError as error:  # Python limits the number of digits of an int that it parses.
         raise UserError(f"{path}: not JSON: {str(error).partition(';')[0]}") from None
     _check_text(text, value, path)
     if not isinstance(value, dict):
@@ -58,7 +63,7 @@ def read_any(path: Path) -> dict[str, Any]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; no, for a name that no file system takes."""
+    """Return True if the file exists; False for a name that is not a valid file name."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -75,7 +80,7 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
 
 
 def _check_text(text: str, value: Any, path: Path) -> None:
-    """JSON can escape half of a surrogate pair, which no file or terminal can show."""
+    """Raise UserError for an escaped lone surrogate, which cannot be encoded as UTF-8."""
     if "\\ud" not in text.lower():
         return
     try:
@@ -89,7 +94,7 @@ def _no_number(word: str, path: Path) -> NoReturn:
 
 
 def near_file(path: Path) -> str:
-    """What is there instead, in words that follow an error."""
+    """Return a suffix for an error message that names the nearest existing file."""
     folder = path.parent
     if not folder.is_dir():
         return f"; there is no folder {folder}"

@@ -1,4 +1,4 @@
-"""Files to domain: configs, suites, sweeps, inventories, kinds of GPU and caps."""
+"""Loader of configs, suites, sweeps, inventories, GPU kinds and caps into domain objects."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,19 @@ from ntlbg_service.domain.sweep import SweepSpec
 T = TypeVar("T")
 
 NOT_SECTIONS = ("name", "description", "categories")
-"""Keys of a main config that are no section of Config."""
+"""Keys of a main config that are not sections of Config."""
 
 KINDS = "NTLBG_PROFILES"
-"""Environment variable that names files of further GPU kinds."""
+"""Environment variable that names files of additional GPU kinds."""
 
 
 def load_main(
     path: Path, kinds: Sequence[Profile] = ()
 ) -> tuple[dict[str, Any], dict[str, CategorySpec]]:
-    """Sections and categories of a main config; every category is validated. `kinds` are GPU kinds
-    beside those built in."""
+    """Return sections and categories of a main config, after validating every category.
+
+    `kinds` are GPU kinds in addition to the built-in ones.
+    """
     values = read_json(path)
     sections = {key: value for key, value in values.items() if key not in NOT_SECTIONS}
     raw = values.get("categories", {})
@@ -51,7 +53,7 @@ def _parse(kind: type[T], values: Any, source: str) -> T:
 
 
 def load_suite(path: Path, scale: str | None = None, kinds: Sequence[Profile] = ()) -> SuiteFiles:
-    """A suite with its base config and its scale: the one asked for, else the suite's own."""
+    """Load a suite with its base config and the requested scale, by default the suite's own."""
     suite = _parse(SuiteSpec, read_json(path), str(path))
     base_path = path.parent / suite.config
     if not is_file(base_path):
@@ -77,17 +79,17 @@ def load_suite(path: Path, scale: str | None = None, kinds: Sequence[Profile] = 
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a file describes a sweep: it has a space to search."""
+    """Return True if a file describes a sweep, that is, has a search space."""
     return "space" in read_json(path)
 
 
 def load_sweep(path: Path) -> SweepSpec:
-    """A sweep file."""
+    """Load a sweep file."""
     return _parse(SweepSpec, read_json(path), str(path))
 
 
 def load_inventory(path: Path, kinds: Sequence[Profile] = ()) -> Inventory:
-    """An inventory file; it may use `kinds`, those of its `profiles` files and its own."""
+    """Load an inventory file; it may use `kinds`, those of its `profiles` files and its own."""
     inventory = _parse(Inventory, read_json(path), str(path))
     known = tuple(kinds)
     for index, kind in enumerate(inventory.kinds):
@@ -101,12 +103,12 @@ def load_inventory(path: Path, kinds: Sequence[Profile] = ()) -> Inventory:
 
 
 def load_caps(path: Path) -> Caps:
-    """A caps file."""
+    """Load a caps file."""
     return _parse(Caps, read_json(path), str(path))
 
 
 def load_kinds(values: Mapping[str, str]) -> tuple[Profile, ...]:
-    """The GPU kinds of the files in NTLBG_PROFILES, which are separated as those of PATH are."""
+    """Load the GPU kinds of the files in NTLBG_PROFILES, which are separated as in PATH."""
     kinds: tuple[Profile, ...] = ()
     for name in filter(None, values.get(KINDS, "").split(os.pathsep)):
         kinds = _with_kind(kinds, Path(name), KINDS)
@@ -120,5 +122,5 @@ def _with_kind(kinds: tuple[Profile, ...], path: Path, source: str) -> tuple[Pro
 
 
 def load_kind(path: Path) -> Profile:
-    """A GPU kind of its own file."""
+    """Load a GPU kind from its file."""
     return _parse(Profile, read_json(path), str(path))

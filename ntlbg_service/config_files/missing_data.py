@@ -1,4 +1,4 @@
-"""What configs read from disk: data sets that are missing, checkpoints that are refused."""
+"""Checks of the files that configs read: missing data sets and refused checkpoints."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from ntlbg_service.domain.errors import UserError
 
 
 def dataset_folder(dataset: DatasetConfig, data_root: Path) -> Path:
-    """Where a data set lies."""
+    """Return the folder of a data set."""
     return data_root / dataset.path
 
 
@@ -28,7 +28,7 @@ def check_data(config: Config, data_root: Path, source: str) -> None:
 
 
 def check_checkpoints(config: Config, source: str) -> None:
-    """Raise UserError for a checkpoint of a config that lies here and would not be read."""
+    """Raise UserError for a local checkpoint of a config that would be refused on loading."""
     base, encoder = config.model.base_model, config.selection.encoder
     for place, name in (("model.base_model", base), ("selection.encoder", encoder)):
         try:
@@ -54,7 +54,7 @@ def _near_folder(folder: Path) -> str:
 
 
 def missing_data(configs: Iterable[Config], data_root: Path) -> tuple[str, ...]:
-    """What is not there of the data sets of configs, in lines: folders, annotations, videos."""
+    """Return a line for each missing part of data sets: folders, annotations, videos."""
     datasets = {
         dataset_folder(dataset, data_root): dataset
         for config in configs
@@ -74,7 +74,7 @@ def _short(folder: Path, data_root: Path) -> str:
 
 def _incomplete(folder: Path, dataset: DatasetConfig) -> str | None:
     if dataset.format != "longvideobench":
-        # Other layouts are refused by name where a suite is planned.
+        # Planning a suite refuses other formats by name.
         return None
     if not (folder / ANNOTATIONS).is_file():
         return f"no {folder / ANNOTATIONS}"

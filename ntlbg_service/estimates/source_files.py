@@ -1,6 +1,6 @@
-"""The files behind a module of a package: itself, and what it imports of that package, followed.
+"""The source files of a module: its own and those of its transitive imports within the package.
 
-Read off the source, so that nothing heavy is imported to know it. Imports inside functions count.
+Imports are parsed from the source, so nothing heavy is imported. Imports inside functions count.
 """
 
 import ast
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def files_behind(root: Path, module: str) -> tuple[Path, ...]:
-    """Source files of the package at `root` that importing `module` of it could run, sorted."""
+    """Return the files of the package at `root` that importing its `module` could run, sorted."""
     package = root.name
     waiting, found = [module], set[Path]()
     while waiting:
@@ -25,14 +25,14 @@ def files_behind(root: Path, module: str) -> tuple[Path, ...]:
 
 
 def _file_of(root: Path, module: str) -> Path | None:
-    """The file of a module, or a package's `__init__.py`; None for a name in a module."""
+    """Return the file of a module or a package's `__init__.py`; None for a name in a module."""
     place = root.parent.joinpath(*module.split("."))
     choices = (place.with_suffix(".py"), place / "__init__.py")
     return next((path for path in choices if path.is_file()), None)
 
 
 def _imported(node: ast.AST) -> Iterator[str]:
-    """Names that may be modules: of `from a import b`, both a and a.b."""
+    """Yield names that may be modules: for `from a import b`, both a and a.b."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module is not None:

@@ -1,5 +1,4 @@
-"""Predictions of memory with a tracer at hand, whose traces are kept on disk, and with what was
-measured."""
+"""Memory estimates from traces cached on disk, calibrated with measured peaks."""
 
 import hashlib
 import importlib.metadata
@@ -19,10 +18,10 @@ from ntlbg_service.estimates.source_files import files_behind
 
 TRACER = "ntlbg_model.tracing.trace"
 PACKAGES = ("torch", "transformers", "peft")
-"""Whose releases decide what a step allocates."""
+"""Packages whose releases determine what a step allocates."""
 
 Tracer = Callable[[Config, Step, float], Footprint | None]
-"""None where it cannot follow the step."""
+"""A function that traces a step; it returns None if it cannot trace it."""
 
 
 def open_estimates(
@@ -32,16 +31,18 @@ def open_estimates(
     tracer: Tracer | None = None,
     learned: Mapping[str, Calibration] | None = None,
 ) -> Estimates:
-    """The estimates of a home; `trace` allows traces, which import torch and take seconds.
+    """Return the estimates of a home; `trace` allows traces, which import torch and take seconds.
 
-    `learned` is what measured peaks say by profile (`measured.read_calibrations`).
+    `learned` holds calibrations from measured peaks by profile (`measured.read_calibrations`).
     """
     return _Estimates(home / "traces", (tracer or _trace) if trace else None, learned or {})
 
 
 def _trace(config: Config, step: Step, context: float) -> Footprint | None:
-    """An operation without a meta kernel, and a published model that is not on this machine, leave
-    it to the closed form."""
+    """Trace a step, or return None to fall back to the closed form.
+
+    None if an operation has no meta kernel, or a published model is not on this machine.
+    """
     from ntlbg_model.backbone.model import BackboneError
     from ntlbg_model.tracing.trace import trace_run
 
@@ -52,7 +53,7 @@ def _trace(config: Config, step: Step, context: float) -> Footprint | None:
 
 
 class _Estimates:
-    """The closed form, traces that are made once for each key, and what was learned."""
+    """Estimates by closed form, by traces computed once per key, and by learned calibrations."""
 
     def __init__(
         self, folder: Path, tracer: Tracer | None, learned: Mapping[str, Calibration]
@@ -80,8 +81,10 @@ class _Estimates:
 
 
 def memory_key(config: Config, step: Step, context: float = CONTEXT_GIB) -> str:
-    """Digest of what memory depends on: not of learning rates, numbers of steps, data sets or
-    nodes."""
+    """Return a digest of the settings that determine memory.
+
+    Learning rates, numbers of steps, data sets and nodes are excluded.
+    """
     training, default = config.training, TrainingConfig()
     matters = replace(
         config,
@@ -104,7 +107,7 @@ def memory_key(config: Config, step: Step, context: float = CONTEXT_GIB) -> str:
 
 @lru_cache(maxsize=1)
 def trace_version() -> str:
-    """Digest of what a trace runs: our source behind the tracer, and the releases beneath it."""
+    """Return a digest of the tracer's source files and the releases of `PACKAGES`."""
     root = Path(ntlbg_model.__file__).parent
     sha = hashlib.sha256()
     for path in files_behind(root, TRACER):
@@ -116,7 +119,7 @@ def trace_version() -> str:
 
 
 def _read(path: Path) -> Footprint | None:
-    """A kept trace; one that cannot be read is made again."""
+    """Return a cached trace, or None if it cannot be read; it is then computed again."""
     try:
         return Footprint(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -124,7 +127,7 @@ def _read(path: Path) -> Footprint | None:
 
 
 def _write(path: Path, found: Footprint) -> None:
-    """Keep a trace where it can be kept; else it is made again the next time."""
+    """Cache a trace; if it cannot be written, it is computed again the next time."""
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Webhooks: what becomes of runs, delivered at least once."""
+"""Webhook notifications of run and suite states, delivered at least once."""

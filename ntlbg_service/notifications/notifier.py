@@ -1,8 +1,8 @@
-"""News of the ledger, delivered to a receiver: at least once, beside the work of the controller.
+"""At-least-once delivery of the ledger's notices to a webhook, concurrent with the controller.
 
-A thread of its own does nothing but send, so a receiver that is slow, away or dead costs lateness
-alone. What was sent is struck off by the controller's own thread, under its term; a controller that
-dies in between leaves it to the next, which sends it again with the same id.
+A separate thread only sends, so a slow or unreachable receiver delays notices and nothing else.
+The controller's own thread acknowledges delivered notices, under its term. If the controller dies
+between delivery and acknowledgement, the next one sends the notice again with the same id.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -17,27 +17,27 @@ from ntlbg_service.notifications.webhook import UndeliveredError, Webhook
 from ntlbg_service.process.fault_points import FaultPoints
 
 FIRST_WAIT_SECONDS = 5.0
-"""Pause after a receiver did not take something; each further one in a row doubles it."""
+"""Delay before a retry after a failed delivery; each consecutive failure doubles it."""
 LONGEST_WAIT_SECONDS = 600.0
 DOUBLINGS = 7
-"""After which the longest is reached."""
+"""Number of doublings after which the longest delay is reached."""
 AT_ONCE = 50
-"""What one thread sends, one after another."""
+"""Largest number of notices in a batch, which one thread sends in order."""
 LAST_SECONDS = 10.0
-"""How long a controller that ends by itself goes on sending."""
+"""Time that a controller keeps sending when it exits normally."""
 
 ALL = frozenset(RunState)
 
 
 class DeliveryBatch:
-    """Some pieces of news on their way."""
+    """A batch of notices that a thread is sending."""
 
     def __init__(self, webhook: Webhook, news: Sequence[Notice]) -> None:
         self.taken: SimpleQueue[str] = SimpleQueue()
-        """Keys of what the receiver has."""
+        """Keys of the notices that the receiver accepted."""
         self.trouble: UndeliveredError | None = None
         self.failed: Notice | None = None
-        """What it did not take, whatever the reason."""
+        """The notice that could not be delivered, whatever the reason."""
         self.over = Event()
         self._webhook, self._news = webhook, news
         Thread(target=self._send, name="notices", daemon=True).start()
@@ -57,24 +57,24 @@ class DeliveryBatch:
 
 @dataclass
 class Notifier:
-    """Sends what waits, in order; keeps away for a while after a failure."""
+    """Sender of the waiting notices, in order, with exponential backoff after failures."""
 
     ledger: Ledger
     webhook: Webhook
     clock: Callable[[], float]
     """Monotonic seconds."""
     states: Collection[RunState] = ALL
-    """News of runs and suites in other states is dropped."""
+    """States to notify of; notices of runs and suites in other states are dropped."""
     door: FaultPoints = field(default_factory=FaultPoints)
     note: Callable[[str], None] = lambda _: None
-    """Told in one line what does not work."""
+    """Receiver of one-line messages about failures."""
     _flight: DeliveryBatch | None = field(default=None, init=False)
     _quiet_until: float = field(default=float("-inf"), init=False)
     _failures: int = field(default=0, init=False)
     _trouble: str = field(default="", init=False)
 
     def step(self) -> None:
-        """Strike off what was taken, and send more. Never waits for the receiver."""
+        """Acknowledge delivered notices and send more, without waiting for the receiver."""
         flight = self._flight
         if flight is not None:
             over = flight.over.is_set()
@@ -89,7 +89,7 @@ class Notifier:
                 self._flight = DeliveryBatch(self.webhook, news)
 
     def flush(self, seconds: float = LAST_SECONDS) -> bool:
-        """Send all, for a while at most. False where something stays for later."""
+        """Send all notices for at most `seconds`; return False if any are left."""
         until = self.clock() + seconds
         self.step()
         while self._flight is not None and self._flight.over.wait(max(until - self.clock(), 0.0)):
@@ -100,7 +100,7 @@ class Notifier:
         return left == 0
 
     def _wanted(self) -> list[Notice]:
-        """The next that are to be sent; those that nobody wants are struck off."""
+        """Return the next notices to send; acknowledge those of unwanted states unsent."""
         news = self.ledger.waiting_notices(AT_ONCE)
         unwanted = [notice.key for notice in news if notice.state not in self.states]
         if unwanted:

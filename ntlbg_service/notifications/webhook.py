@@ -1,4 +1,4 @@
-"""One receiver of news: an address that takes JSON. It is a secret, and never shown whole."""
+"""The webhook: a URL that accepts JSON. The URL is a secret and is never shown in full."""
 
 import base64
 import json
@@ -13,27 +13,27 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 
 TIMEOUT_SECONDS = 10.0
-"""How long a receiver may be silent."""
+"""Socket timeout: longest silence of the receiver."""
 PASSING = frozenset({408, 425, 429})
-"""Answers of a receiver that would take the same later."""
+"""HTTP status codes after which the same request may succeed later."""
 
 
 class UndeliveredError(InfrastructureError):
-    """A receiver did not take something; sending it again later is safe."""
+    """A failed delivery, which is safe to retry later."""
 
     def __init__(self, words: str, *, refused: bool = False, wait: float = 0.0) -> None:
         super().__init__(words)
         self.refused = refused
-        """It lives, and would not have this one."""
+        """True if the receiver answered and rejected this notice."""
         self.wait = wait
-        """Seconds that it asks to be left alone."""
+        """Seconds to wait before a retry, as the receiver requested."""
 
 
 class Webhook:
-    """An address of http or https; user and password in it go along as HTTP asks for them."""
+    """An http or https URL; its user and password are sent as Basic authentication."""
 
     def __init__(self, url: str, source: str) -> None:
-        """Raises UserError, which names `source` and not the address."""
+        """Parse the URL; raise UserError, which names `source`, not the URL, if invalid."""
         parts = _parts(url, source)
         bare = parts.netloc.rpartition("@")[2]
         self._address = parts._replace(netloc=bare, fragment="").geturl()
@@ -43,10 +43,10 @@ class Webhook:
             self._headers["Authorization"] = f"Basic {base64.b64encode(word.encode()).decode()}"
         self._opener = build_opener(_NoRedirects)
         self.shown = f"{parts.scheme}://{bare}"
-        """Where it is, without user, password and path."""
+        """Scheme and host, without user, password and path."""
 
     def post(self, payload: Mapping[str, Any]) -> None:
-        """Send one piece of news. Raises UndeliveredError unless it was taken."""
+        """Send one notice; raise UndeliveredError unless it was accepted."""
         body = json.dumps(payload).encode()
         request = Request(self._address, data=body, headers=self._headers, method="POST")
         try:
@@ -56,19 +56,22 @@ class Webhook:
             with closing(error):
                 raise _answered(self.shown, error) from None
         except (HTTPException, OSError) as error:
-            # Words of our own: those of the libraries may have the address in them.
+            # The libraries' own messages may contain the secret URL.
             reason = getattr(error, "reason", error)
             words = getattr(reason, "strerror", None) or type(reason).__name__
             raise UndeliveredError(f"{self.shown} does not answer: {words}") from None
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirected POST would come as a GET that says nothing, and count as taken."""
+    """Handler that follows no redirects: urllib would turn the POST into a GET without body.
+
+    Such a GET would count as a successful delivery.
+    """
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> None:
-        """Take a redirect as an answer that is no delivery."""
+        """Return None, so that a redirect counts as a failed delivery."""
 
 
 def _parts(url: str, source: str) -> SplitResult:
@@ -77,7 +80,7 @@ def _parts(url: str, source: str) -> SplitResult:
         raise wrong
     try:
         parts = urlsplit(url)
-        _ = parts.port  # Looked at only now, and refused where it is none.
+        _ = parts.port  # urlsplit validates the port only when it is read.
     except ValueError:
         raise wrong from None
     if parts.scheme not in ("http", "https") or not parts.hostname:

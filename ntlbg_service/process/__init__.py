@@ -1,1 +1,1 @@
-"""This process: where its home is, who acts, what it may print, how it is woken."""
+"""Facilities of this process: home, acting user, redacted output, file modes, wake-up."""

@@ -1,8 +1,8 @@
-"""The one door that every side effect of a controller goes through.
+"""Fault injection points around every side effect of a controller.
 
-A controller may be killed at any instant. What matters is what was done by then, so it is enough to
-end it just before and just after each effect: `at_point` is called there, by name, and tests let it
-raise or end the process.
+A controller may be killed at any instant. Only the effects done by then matter, so it suffices to
+test a crash just before and just after each effect: `at_point` is called there with the effect's
+name, and tests let it raise or end the process.
 """
 
 from collections.abc import Callable
@@ -18,23 +18,25 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class FaultPoints:
-    """Passes effects on, one after another."""
+    """Executor of side effects, with a fault point before and after each."""
 
     at_point: Callable[[str], None] = _silent
     """Called with `before NAME` and `after NAME`."""
     leads: Callable[[], None] = lambda: None
-    """Raises LeadershipLostError where another leads. Asked before what the ledger cannot
-    refuse."""
+    """Check that raises LeadershipLostError if another controller leads.
+
+    Called before each external effect, which the ledger cannot refuse.
+    """
 
     def ledger_effect(self, name: str, act: Callable[[], Done]) -> Done:
-        """An effect that its receiver refuses from a deposed leader: a write of the ledger."""
+        """Run a ledger write, which the ledger itself refuses after leadership is lost."""
         self.at_point(f"before {name}")
         done = act()
         self.at_point(f"after {name}")
         return done
 
     def external_effect(self, name: str, act: Callable[[], Done]) -> Done:
-        """An effect on what knows no terms: processes, storage."""
+        """Run an effect on processes or storage, which do not check the leader's term."""
         self.at_point(f"before {name}")
         self.leads()
         done = act()

@@ -1,7 +1,7 @@
-"""Modes of what is made in a home: decided by `domain/permissions`, applied as the process's umask.
+"""Modes of files created in a home: set by `domain/permissions`, applied as the process's umask.
 
-Libraries write into a home too (safetensors, MLflow, SQLite, Ray), so the mode is the process's,
-and no writer of ours asks for one of its own. A default ACL of a folder goes before all of it.
+Libraries write into a home too (safetensors, MLflow, SQLite, Ray), so the umask decides the mode
+and our own writers set none. A folder's default ACL takes precedence over the umask.
 """
 
 import errno
@@ -16,14 +16,14 @@ from pathlib import Path
 from ntlbg_service.domain.permissions import NOBODY_ELSE, WORLD, Account, Entry, denial, umask_below
 
 FILE = 0o660
-"""Asked for a new file, before the umask: nothing for the world, whatever that is."""
+"""Mode of a new file before the umask: no access for others, whatever the umask."""
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-"""What the system says of rights, and not of what it looked for."""
+"""Error numbers that mean missing permission, not a missing file."""
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 def umask_of(folder: Path) -> int:
-    """The umask for what is made in a folder, or in the nearest that is there."""
+    """Return the umask for new files in a folder, or in its nearest existing parent."""
     for each in (folder.absolute(), *folder.absolute().parents):
         try:
             return umask_below(each.stat().st_mode)
@@ -35,13 +35,13 @@ def umask_of(folder: Path) -> int:
 
 
 def follow(folder: Path) -> None:
-    """Make everything as the folder grants it, until this process ends."""
+    """Set the umask of a folder until this process ends."""
     os.umask(umask_of(folder))
 
 
 @contextmanager
 def following(folder: Path) -> Iterator[int]:
-    """Make everything as the folder grants it, within the block. Yields the umask from before."""
+    """Set the umask of a folder within the block, and yield the previous umask."""
     before = os.umask(umask_of(folder))
     try:
         yield before
@@ -50,8 +50,7 @@ def following(folder: Path) -> Iterator[int]:
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file for a library that would ask for a mode of its own. One that is there and
-    ours is given what it lacks."""
+    """Create an empty file for a library that would set its own mode; mend an existing one."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE & ~umask_of(path.parent)))
     except FileExistsError:
@@ -59,8 +58,10 @@ def make_file(path: Path) -> None:
 
 
 def mend(path: Path) -> None:
-    """Give a file of this account the rights that its folder grants, and the world none. A group's
-    further rights stay: they may be an access list's."""
+    """Give a file of this account the rights that its folder grants, and others none.
+
+    Additional group rights stay: they may come from an ACL.
+    """
     there = path.stat()
     mode = stat.S_IMODE(there.st_mode)
     wanted = (mode | FILE & ~umask_of(path.parent)) & ~WORLD
@@ -69,13 +70,13 @@ def mend(path: Path) -> None:
 
 
 def writable(path: Path) -> bool:
-    """Whether this process may write a file, or make and remove files in a folder."""
+    """Return True if this process may write a file, or create and remove files in a folder."""
     needed = os.W_OK | (os.X_OK if path.is_dir() else 0)
     return os.access(path, needed, effective_ids=True)
 
 
 def refused(path: Path, *, write: bool) -> str | None:
-    """Say what keeps this process from a path and what mends it; None where nothing does."""
+    """Return what denies this process a path and the remedy; None if nothing does."""
     whole = path.absolute()
     for folder in reversed(whole.parents):
         if not os.access(folder, os.X_OK, effective_ids=True):
@@ -89,7 +90,7 @@ def refused(path: Path, *, write: bool) -> str | None:
 
 
 def explained(error: OSError) -> str:
-    """Say what the system said, and what mends it where rights are missing."""
+    """Return the system's message, with the remedy if permission is missing."""
     said = error.strerror or str(error)
     if error.errno not in REFUSED or not isinstance(error.filename, str | bytes):
         return said
@@ -124,7 +125,7 @@ def _denied(path: Path, *, write: bool) -> str:
 
 
 def user_name(uid: int) -> str:
-    """Name of an account; its number where it has none."""
+    """Return the name of an account, or its number if it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -132,7 +133,7 @@ def user_name(uid: int) -> str:
 
 
 def group_name(gid: int) -> str:
-    """Name of a group; its number where it has none."""
+    """Return the name of a group, or its number if it has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

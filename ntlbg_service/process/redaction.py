@@ -1,4 +1,4 @@
-"""Secrets of this process's environment, kept out of what it writes."""
+"""Redaction of the environment's secrets from everything that this process writes."""
 
 import io
 import os
@@ -12,30 +12,32 @@ from typing import BinaryIO, TextIO, cast
 from ntlbg_service.domain.secrets import Secrets
 
 TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"
-"""Variable that names the file with Ray's token."""
+"""Environment variable that names the file with Ray's token."""
 LONGEST = 1 << 20
-"""Bytes of a line that is still searched as a whole."""
+"""Largest number of bytes of a line that is searched as a whole."""
 
 
 @lru_cache(maxsize=1)
 def known() -> Secrets:
-    """What is a secret here: by the environment as it was at first, and by its shape."""
+    """Return the known secrets: from the environment at the first call, and by their shape."""
     return Secrets.of(_without_files(os.environ), _token(os.environ.get(TOKEN_FILE)))
 
 
 def redacted(text: str) -> str:
-    """Return a text that came from somewhere else without its secrets, to be kept or shown."""
+    """Return a text of external origin without its secrets, to be stored or shown."""
     return known().redacted(text)
 
 
 def printed(text: str) -> str:
-    """Return a text of our own without what is certainly a secret: links and commands stay as they
-    are, and values from elsewhere have gone through `redacted` before they came into it."""
+    """Return a text of our own without what is certainly a secret.
+
+    Links and commands stay unchanged; external values in it have passed `redacted` already.
+    """
     return known().printed(text)
 
 
 def _without_files(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Variables without those that name a file: RAY_TLS_SERVER_KEY is no secret, its file is."""
+    """Omit variables that name a file: RAY_TLS_SERVER_KEY is not a secret, its file is."""
     return {name: value for name, value in environment.items() if not _is_file(value)}
 
 
@@ -54,7 +56,7 @@ def _token(path: str | None) -> tuple[str, ...]:
 
 
 class RedactedBytes(io.BufferedIOBase):
-    """Hands whole lines on without the secrets in them, and at a flush what there is of one."""
+    """A stream that redacts secrets line by line; a flush writes an incomplete line too."""
 
     def __init__(self, stream: BinaryIO, without: Callable[[str], str] = redacted) -> None:
         self._stream = stream
@@ -62,7 +64,7 @@ class RedactedBytes(io.BufferedIOBase):
         self._begun = b""
 
     def write(self, data: "bytes | bytearray | memoryview[int]", /) -> int:  # type: ignore[override]
-        """Take bytes; those of a line without its end are held back."""
+        """Write complete lines; buffer an incomplete last line."""
         written = bytes(data)
         text = self._begun + written
         end = text.rfind(b"\n") + 1
@@ -73,7 +75,7 @@ class RedactedBytes(io.BufferedIOBase):
         return len(written)
 
     def flush(self) -> None:
-        """Hand everything on."""
+        """Write the buffered line and flush the stream."""
         begun, self._begun = self._begun, b""
         self._hand_on(begun)
         self._stream.flush()
@@ -84,24 +86,24 @@ class RedactedBytes(io.BufferedIOBase):
             self._stream.write(said.encode("utf-8", "surrogateescape"))
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def isatty(self) -> bool:
-        """Whether a person sees it."""
+        """Return True if the underlying stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """Of what is behind it."""
+        """Return the descriptor of the underlying stream."""
         return self._stream.fileno()
 
 
 @contextmanager
 def redacted_output(stdout: Callable[[str], str] = redacted) -> Iterator[None]:
-    """Keep secrets out of stdout and stderr meanwhile.
+    """Redact stdout and stderr within the block.
 
-    `stdout`: `printed` where this program words what it writes there. On stderr are errors,
-    warnings and what libraries say, so it is searched in full.
+    `stdout`: `printed` where only this program writes to stdout. Errors, warnings and library
+    output go to stderr, so it is always searched in full.
     """
     before = sys.stdout, sys.stderr
     sys.stdout = _without_secrets(sys.stdout, stdout)
@@ -116,7 +118,7 @@ def redacted_output(stdout: Callable[[str], str] = redacted) -> Iterator[None]:
 
 
 def _flush(stream: TextIO) -> None:
-    """Where nobody reads any more, what is left goes nowhere."""
+    """Flush a stream; if its pipe has no reader, discard the rest by way of /dev/null."""
     try:
         stream.flush()
     except BrokenPipeError:

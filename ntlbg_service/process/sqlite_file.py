@@ -1,6 +1,6 @@
-"""SQLite's files by path: their URL, and how one is opened that may not be written.
+"""SQLite database files: their URLs, and read-only access to them.
 
-The standard library alone, so that a shell's completion can use it.
+Imports no third-party package, so that shell completion stays fast.
 """
 
 import re
@@ -16,14 +16,14 @@ from ntlbg_service.process.permissions import writable
 
 URL = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<file>[^?]+)")
 WAL, SHM = "-wal", "-shm"
-"""Ends of the names of what SQLite keeps beside a database in WAL mode."""
+"""Suffixes of the files that SQLite keeps beside a database in WAL mode."""
 
 
 def url_of(file: Path) -> str:
-    """SQLAlchemy's URL of a file. It unquotes a database's name, and ends it at a question mark.
+    """Return the SQLAlchemy URL of a file.
 
-    MLflow makes the folder of the name before that is unquoted. With its slashes quoted too, that
-    folder is there.
+    SQLAlchemy unquotes the database name and ends it at a question mark. MLflow creates the parent
+    folder of the name while still quoted; with slashes quoted too, that folder already exists.
     """
     name = str(file)
     if "%" not in name and "?" not in name:
@@ -33,29 +33,32 @@ def url_of(file: Path) -> str:
 
 
 def file_of(url: str) -> Path | None:
-    """The file of such a URL; None for another database."""
+    """Return the file of an SQLite URL; None for another database."""
     found = URL.match(url)
     return Path(unquote(found["file"])) if found else None
 
 
 def beside(file: Path) -> tuple[Path, Path]:
-    """The write-ahead log of a database, and the index into it that its users share."""
+    """Return the write-ahead log of a database and its shared-memory index."""
     return file.with_name(file.name + WAL), file.with_name(file.name + SHM)
 
 
 def may_write(file: Path) -> bool:
-    """Whether a database can be written: SQLite also makes and removes files beside it."""
+    """Return True if a database, its folder and the files beside it are writable.
+
+    SQLite also creates and removes files beside the database.
+    """
     if not writable(file.parent):
         return False
     return all(writable(each) for each in (file, *beside(file)) if each.exists())
 
 
 def connect_to_read(file: Path) -> sqlite3.Connection:
-    """Open a database that this process cannot write, as its last commit left it.
+    """Open a database that this process cannot write, in the state of its last commit.
 
-    SQLite reads along while others have it open. The index that they share it would make anew, and
-    where a reader owns that, nobody else can write. So a database with nothing in its log is read
-    as a file that does not change, and of another one a copy.
+    While other processes have it open, SQLite can read concurrently. Otherwise SQLite would create
+    the shared-memory index anew, owned by the reader, and other users could no longer write. So a
+    database with an empty log is opened as immutable, and any other is copied first.
     """
     log, index = beside(file)
     if index.exists() or not _keeps_log(file):
@@ -65,7 +68,7 @@ def connect_to_read(file: Path) -> sqlite3.Connection:
 
 
 class _Copy(sqlite3.Connection):
-    """A connection whose file goes with it: the driver's own class takes no finalizer."""
+    """A connection whose copy is deleted with it; sqlite3.Connection allows no finalizer."""
 
 
 def _copied(file: Path, log: Path) -> sqlite3.Connection:
@@ -91,7 +94,7 @@ def _checked(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _keeps_log(file: Path) -> bool:
-    """Whether a database is in WAL mode, by its header."""
+    """Return True if the header of a database says WAL mode."""
     with file.open("rb") as opened:
         return opened.read(20)[18:20] == b"\x02\x02"
 

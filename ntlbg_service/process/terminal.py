@@ -1,8 +1,8 @@
-"""What this process prints, without characters that steer a terminal.
+"""Output of this process without terminal control characters.
 
-Everything that goes to stdout or stderr passes here, whoever prints it. Styles and cursor movements
-of our own go by `styled`, which the command line's console alone uses: it makes the text neutral
-before it adds them.
+All output to stdout and stderr passes here, including that of libraries. Our own styles and cursor
+movements use `styled`, which only the CLI's console uses: it neutralizes the text before it adds
+them.
 """
 
 import codecs
@@ -16,46 +16,47 @@ from ntlbg_service.domain.control_characters import neutral
 
 
 class NeutralBytes(io.BufferedIOBase):
-    """Hands bytes on, the text in them made neutral."""
+    """A byte stream that neutralizes control characters in the text written to it."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._stream = stream
         self._encoding = encoding
-        # A character may come in two parts.
+        # A multi-byte character may be split over two writes.
         self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
 
     def write(self, data: "bytes | bytearray | memoryview[int]", /) -> int:  # type: ignore[override]
-        """Take bytes of text."""
+        """Write encoded text, neutralized."""
         taken = bytes(data)
         said = neutral(self._decoder.decode(taken))
         self._stream.write(said.encode(self._encoding, "backslashreplace"))
         return len(taken)
 
     def styled(self, data: bytes) -> None:
-        """Take text whose escapes are ours."""
+        """Write text unchanged; its escape sequences are our own."""
         self._stream.write(data)
 
     def flush(self) -> None:
-        """Hand everything on."""
+        """Flush the underlying stream."""
         self._stream.flush()
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def isatty(self) -> bool:
-        """Whether a person sees it."""
+        """Return True if the underlying stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """Of what is behind it."""
+        """Return the descriptor of the underlying stream."""
         return self._stream.fileno()
 
 
 class StyledText:
-    """A stream for text whose escapes are ours, in order with what others print there.
+    """A stream for text with our own escape sequences, in order with other output.
 
-    One of `io` would flush when it is collected, where Python drops an interrupt that comes then.
+    A stream of `io` would flush when garbage-collected, and Python drops a KeyboardInterrupt that
+    arrives then.
     """
 
     def __init__(self, stream: TextIO, behind: NeutralBytes) -> None:
@@ -64,30 +65,33 @@ class StyledText:
 
     @property
     def encoding(self) -> str:
-        """As that of the stream."""
+        """Encoding of the underlying stream."""
         return self._stream.encoding
 
     def write(self, text: str, /) -> int:
-        """Print it as it is."""
+        """Write text unchanged."""
         self._stream.flush()
         self._behind.styled(text.encode(self.encoding, self._stream.errors or "strict"))
         return len(text)
 
     def flush(self) -> None:
-        """Hand everything on."""
+        """Flush the underlying stream."""
         self._stream.flush()
 
     def isatty(self) -> bool:
-        """Whether a person sees it."""
+        """Return True if the underlying stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """Of what is behind it."""
+        """Return the descriptor of the underlying stream."""
         return self._stream.fileno()
 
 
 def styled(stream: IO[str]) -> IO[str]:
-    """The stream for text whose escapes are ours; itself where `neutral_output` did not make it."""
+    """Return a stream for text with our own escape sequences.
+
+    It is `stream` itself if `neutral_output` did not make that.
+    """
     behind = getattr(stream, "buffer", None)
     if not isinstance(behind, NeutralBytes):
         return stream
@@ -96,7 +100,7 @@ def styled(stream: IO[str]) -> IO[str]:
 
 @contextmanager
 def neutral_output() -> Iterator[None]:
-    """What is printed meanwhile, on stdout and stderr, steers no terminal."""
+    """Neutralize control characters on stdout and stderr within the block."""
     before = sys.stdout, sys.stderr
     ours = sys.stdout, sys.stderr = _neutral(before[0]), _neutral(before[1])
     try:

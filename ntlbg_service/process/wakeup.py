@@ -1,8 +1,8 @@
-"""Waiting that others can cut short: by a named pipe in the home, and by news of the ledger.
+"""Interruptible waiting: ended early by a named pipe in the home, or by ledger notifications.
 
-The pipe is for people on this machine; where the ledger is a server, what they write on any machine
-is news from there. Both only save time: where neither can be (a file system without pipes, a
-connection that is lost), the controller looks by itself every few seconds.
+The pipe serves commands on this machine; a ledger on a server notifies of writes from any machine.
+Both only reduce latency: where neither works (a file system without pipes, a lost connection), the
+controller polls every few seconds.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 def notify(path: Path) -> None:
-    """Tell the controller that there is news; silent where nobody waits."""
+    """Wake the controller; do nothing if no process is waiting."""
     with contextlib.suppress(OSError):
         pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         try:
@@ -23,23 +23,23 @@ def notify(path: Path) -> None:
 
 
 class ChangeListener(Protocol):
-    """What tells of news from other machines."""
+    """A source of change notifications from other machines."""
 
     def open(self) -> bool:
-        """Listen from now on; whether it did not before. Trouble is no error: asked again later."""
+        """Start listening; return True if it was not before. Failures do not raise; call again."""
 
     def fileno(self) -> int | None:
-        """What becomes readable when there may be news; None where it does not listen."""
+        """Return a descriptor that is readable after a change; None while not listening."""
 
     def take(self) -> bool:
-        """Read what has come; whether it is worth a look."""
+        """Read pending notifications; return True if the ledger should be read."""
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
 
 
 class Wakeup:
-    """The waiting end."""
+    """The waiting side of the wake-up pipe and of the change listener."""
 
     def __init__(self, path: Path, news: ChangeListener | None = None) -> None:
         self._path = path
@@ -50,14 +50,14 @@ class Wakeup:
         self._pipe: int | None = None
 
     def listen(self, listens: bool) -> None:
-        """Only who leads listens, so that no news goes to one that cannot act on it.
+        """Start or stop listening; only the leader listens, since only it can act.
 
-        Said again while it listens, it opens what was lost meanwhile.
+        Repeated calls with True reopen a lost connection.
         """
         if self._news is not None and not listens:
             self._news.close()
         elif self._news is not None and self._news.open():
-            self.alarm()  # What came while nobody listened is looked for at once.
+            self.alarm()  # Changes before the listener opened were not notified.
         if listens and self._pipe is None:
             with contextlib.suppress(OSError):
                 if not self._path.exists():
@@ -68,12 +68,12 @@ class Wakeup:
             self._pipe = None
 
     def alarm(self) -> None:
-        """End the waiting of this process. Safe in a signal handler."""
+        """Wake this process from `wait`; safe in a signal handler."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._alarm, b".")
 
     def wait(self, seconds: float) -> bool:
-        """Until there is news, at most so long; whether there was."""
+        """Wait for a notification for at most `seconds`; return True if one came."""
         far = None if self._news is None else self._news.fileno()
         watched = [each for each in (self._own, self._pipe, far) if each is not None]
         heard = False

@@ -1,1 +1,1 @@
-"""Where results live: write-once objects in a folder that every node sees."""
+"""Storage of results: write-once objects in a folder that every node mounts."""

@@ -1,7 +1,7 @@
-"""Runs at rest: those whose checkpoints need no closer look, told by names of files alone.
+"""Detection, by file names alone, of ended runs with no checkpoint to delete.
 
-A home keeps every run that ever ended, and of nearly all of them nothing is to be deleted. To read
-markers and metric lines of each takes minutes; to list three folders of each takes seconds.
+A home keeps every run that ever ended, and nearly all of them have nothing to delete. Reading the
+markers and metrics of each takes minutes; listing three folders of each takes seconds.
 """
 
 import os
@@ -10,17 +10,17 @@ from pathlib import PurePosixPath
 from ntlbg_service.storage.layout import AttemptKeys
 
 STEP = "step-"
-"""What the name of each checkpoint's folder holds, finished or not."""
+"""Substring of the name of each checkpoint folder, finished or not."""
 KEYS = AttemptKeys("", 0)
 WORK, MARKERS = PurePosixPath(KEYS.work).name, PurePosixPath(KEYS.markers).name
 ATTEMPT = "attempt-"
 
 
 def holds_only_kept(run: str, keep: int) -> bool:
-    """Whether a run's folder surely has nothing that a clean-up would look at: no more than `keep`
-    checkpoints, each with its marker, and no trials. False where that cannot be told.
+    """Return True if a run's folder certainly has nothing to clean up; False if that is unknown.
 
-    Markers stay when their checkpoints go, so it is folders that count.
+    That is: at most `keep` checkpoints, each with its marker, and no trials. Markers outlive their
+    checkpoints, so folders are counted.
     """
     checkpoints = 0
     try:
@@ -38,7 +38,7 @@ def holds_only_kept(run: str, keep: int) -> bool:
 
 
 def _names(folder: str) -> list[str]:
-    """Names in a folder; none where it is not there."""
+    """Return the names in a folder; an empty list if it does not exist."""
     try:
         return os.listdir(folder)  # noqa: PTH208 - a hundred thousand of them
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The one door from a key to a path: whatever a key is made of, it stays below the root."""
+"""Conversion of keys to paths, which never leave the storage root."""
 
 import os
 import stat
@@ -7,15 +7,15 @@ from pathlib import Path
 from ntlbg_service.storage.errors import LeavesStorageError as LeavesStorageError
 
 LONGEST_PART = 255
-"""Bytes of one file name, on the file systems that there are."""
+"""Largest number of bytes of a file name on common file systems."""
 LONGEST_KEY = 4000
 
 
 def confined(root: Path, key: str) -> Path:
-    """The path of a key below `root`, which is resolved. An absolute path may be one below it.
+    """Return the path of a key, which may be an absolute path, below the resolved `root`.
 
-    Raises LeavesStorageError for `..`, links that lead out or in a circle, characters that no name
-    has, and names that no file system takes; OSError where the file system does not answer.
+    Raises LeavesStorageError for `..`, links that lead out or form a loop, invalid characters and
+    names that are too long; OSError if the file system fails.
     """
     parts = key.split("/")
     if not key or not key.isprintable() or "\\" in key:
@@ -38,8 +38,10 @@ def confined(root: Path, key: str) -> Path:
 
 
 def _has_link(above: str, whole: str) -> bool:
-    """Whether a part of a path below a folder is a link. To resolve the whole path, from the file
-    system's root on, takes several times as long, and a controller asks for thousands."""
+    """Return True if a part of a path below a folder is a symbolic link.
+
+    Resolving the whole path is several times slower, and a controller converts thousands.
+    """
     at = len(above) - 1
     while at >= 0:
         at = whole.find("/", at + 1)

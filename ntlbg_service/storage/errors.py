@@ -1,4 +1,4 @@
-"""What goes wrong with storage: it does not answer, or holds something else than was written."""
+"""Errors of storage: it is unavailable, or an object is not what was written."""
 
 from ntlbg_service.domain.errors import InfrastructureError, UserError
 
@@ -8,19 +8,21 @@ class AlreadyWrittenError(InfrastructureError):
 
 
 class CorruptRecordError(InfrastructureError):
-    """An object in storage that is not what was written there. It stays so."""
+    """An object that is not what was written there; a permanent error."""
 
 
 class LeavesStorageError(CorruptRecordError):
-    """A key that is no place in the storage: nothing is read or written there."""
+    """A key that points outside the storage; nothing is read or written there."""
 
 
 class StorageUnavailableError(InfrastructureError, OSError):
-    """The storage did not answer, or took nothing: full, away, forbidden. What lies in it is
-    unknown, and whoever waits may find it as it was."""
+    """A storage that cannot be read or written: full, not mounted, forbidden.
+
+    Its content is unknown and may be intact; a later retry may succeed.
+    """
 
 
 class ForbiddenError(StorageUnavailableError):
-    """This account may not read or write an object; the words say what mends it."""
+    """An object that this account may not read or write; the message names the remedy."""
 
     exit_code = UserError.exit_code

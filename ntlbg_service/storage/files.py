@@ -1,7 +1,7 @@
-"""Opening the files of storage: regular ones, read within bounds, and nothing that blocks.
+"""Bounded, non-blocking reads of regular files in storage.
 
-A run may leave anything under the names of its objects: a folder, a pipe that nobody writes to, a
-file that is closed to its own owner, one that fills the memory of whoever reads it.
+A run may leave anything under its objects' names: a folder, a pipe without a writer, a file that
+its owner cannot read, or one larger than the reader's memory.
 """
 
 import os
@@ -14,12 +14,12 @@ from ntlbg_service.process.permissions import FILE
 from ntlbg_service.storage.errors import CorruptRecordError
 
 MOST_OF_AN_OBJECT = 64 * 1024**2
-"""Bytes of a JSON object. The largest, the digests of a data set's files, have some MiB."""
+"""Size limit of a JSON object in bytes; the largest, digests of data sets, have some MiB."""
 MOST_OF_LINES = 256 * 1024**2
-"""Bytes of an object of JSON lines that are read."""
+"""Size limit of a JSON lines object in bytes."""
 LONGEST_LINE = 4 * 1024**2
 IN_THE_WAY = (IsADirectoryError, NotADirectoryError, FileExistsError)
-"""Something else stands where a file or its folder should be."""
+"""Errors if something else is in place of a file or its folder."""
 
 
 def read_whole(path: Path) -> bytes:
@@ -32,8 +32,11 @@ def read_whole(path: Path) -> bytes:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file, one that is too long as an empty one. Raises CorruptRecordError,
-    also for a file that is too large, before any line, and OSError."""
+    """Yield the lines of a file; a line that is too long is yielded as an empty one.
+
+    Raises OSError and CorruptRecordError, the latter also, before any line, if the file is too
+    large.
+    """
     with opened(path) as file:
         if os.fstat(file.fileno()).st_size > MOST_OF_LINES:
             raise CorruptRecordError(f"has more than {MOST_OF_LINES // 1024**2} MiB")
@@ -46,9 +49,8 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
-    """Open a regular file, which `flags` may create. Raises CorruptRecordError for anything
-    else."""
-    # Without O_NONBLOCK a pipe is opened when somebody opens its other end.
+    """Open a regular file, which `flags` may create; else raise CorruptRecordError."""
+    # Without O_NONBLOCK, opening a pipe blocks until its other end is opened.
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, FILE)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
@@ -57,8 +59,10 @@ def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
 
 
 def closed_by_owner(path: Path) -> bool:
-    """Whether this user owns what cannot be read, or the folder that it is in, and has taken its
-    own right away: no storage does that by itself, and it stays so."""
+    """Return True if the owner, this user, has removed its own read permission.
+
+    Folders above count too. Storage never does that by itself, so the error is permanent.
+    """
     for place in (path, *path.parents):
         try:
             found = place.lstat()

@@ -1,4 +1,4 @@
-"""Whether a file lies on a disk of this machine, or on a file system of the network."""
+"""Detection of network file systems."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +13,11 @@ NETWORK = frozenset(
         *("fuse.juicefs", "fuse.mountpoint-s3"),
     }
 )
-"""Types as the kernel names them. Cluster file systems count: SQLite's WAL needs memory of one
-machine, and a node reads them over the network."""
+"""File system types as the kernel names them.
+
+Cluster file systems count: SQLite's WAL needs memory shared on one machine, and nodes read them
+over the network.
+"""
 
 
 class Mount(Protocol):
@@ -22,22 +25,22 @@ class Mount(Protocol):
 
     @property
     def mountpoint(self) -> str:
-        """Where it is mounted."""
+        """Path of the mount point."""
 
     @property
     def fstype(self) -> str:
-        """Its type as the kernel names it."""
+        """Type as the kernel names it."""
 
 
 def network_filesystem(path: Path, mounts: Iterable[Mount] | None = None) -> str | None:
-    """The type of the network file system that `path` lies on; None on a local disk."""
+    """Return the type of the network file system that holds `path`; None on a local disk."""
     if mounts is None:
         import psutil
 
         mounts = psutil.disk_partitions(all=True)
     whole = path.resolve()
     over = [mount for mount in mounts if whole.is_relative_to(mount.mountpoint)]
-    # The last of equal depth was mounted over the others.
+    # Among equal mount points, the last one mounted hides the others.
     kind = (
         sorted(over, key=lambda mount: len(Path(mount.mountpoint).parts))[-1].fstype if over else ""
     )

@@ -1,4 +1,4 @@
-"""Which home a storage is, told from every other one wherever it lies."""
+"""Identity of a storage, by an id that is independent of its path."""
 
 import contextlib
 import re
@@ -15,7 +15,7 @@ from ntlbg_service.storage.local import (
 
 
 def home_id(storage: Storage) -> str:
-    """Return the id of a storage, which is given one where it has none yet. A copy has the same."""
+    """Return the id of a storage, creating it if there is none; a copy keeps the id."""
     found = storage.get(HOME)
     if found is None:
         with contextlib.suppress(AlreadyWrittenError):
@@ -28,14 +28,15 @@ def home_id(storage: Storage) -> str:
 
 
 def bound(root: Path, home: str | None = None) -> LocalStorage:
-    """Return the storage of a runner, which writes nothing where another home has taken its
-    place."""
+    """Return a runner's storage, which refuses writes if another home is at its path."""
     return LocalStorage(root, home or home_id(LocalStorage(root)))
 
 
 def is_elsewhere(place: str, storage: Storage) -> bool:
-    """Whether a path leads to another storage, which is there: what was started with that path
-    works for the other one. Where nothing is there, this storage was moved."""
+    """Return True if another storage exists at a path; processes started with it use that one.
+
+    If nothing exists at the path, this storage was moved, and the result is False.
+    """
     try:
         return not Path(place).samefile(storage.path(HOME).parent)
     except (OSError, ValueError):

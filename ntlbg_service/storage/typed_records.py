@@ -1,4 +1,4 @@
-"""Records in storage, read with the same strictness as a config: what is not one is damaged."""
+"""Typed records in storage, parsed as strictly as a config; a mismatch is a corrupt record."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,13 +12,16 @@ T = TypeVar("T")
 
 
 def read_record(storage: Storage, kind: type[T], key: str) -> T | None:
-    """The record of a key, None without one. Raises CorruptRecordError."""
+    """Return the record of a key, or None; raise CorruptRecordError if it is corrupt."""
     found = storage.get(key)
     return None if found is None else _parsed(kind, found, key)
 
 
 def read_intact(storage: Storage, kind: type[T], key: str) -> T | None:
-    """The same, and None also for one that is damaged: of signs of which the next will come."""
+    """Return the record of a key; None if it is missing or corrupt.
+
+    For records that are written again periodically.
+    """
     try:
         return read_record(storage, kind, key)
     except CorruptRecordError:
@@ -26,15 +29,14 @@ def read_intact(storage: Storage, kind: type[T], key: str) -> T | None:
 
 
 def read_records(storage: Storage, kind: type[T], key: str) -> Iterator[T]:
-    """The records of an object of JSON lines. Lines that are none are left out, as is one that a
-    kill has cut."""
+    """Yield the records of a JSON lines object; skip corrupt lines and a truncated last one."""
     for row in storage.lines(key):
         with suppress(CorruptRecordError):
             yield _parsed(kind, row, key)
 
 
 def damaged_lines(storage: Storage, kind: type[T], key: str) -> int:
-    """Count the complete lines of an object that are no records."""
+    """Count the complete lines of an object that are not valid records."""
     return sum(row is None or not _is(kind, row, key) for row in storage.rows(key))
 
 
@@ -47,7 +49,7 @@ def _is(kind: type[T], row: dict[str, Any], key: str) -> bool:
 
 
 def _parsed(kind: type[T], found: dict[str, Any], key: str) -> T:
-    """Raises CorruptRecordError, in one line."""
+    """Parse a record; raise CorruptRecordError with a one-line message."""
     try:
         return parse(kind, found, key)
     except (UserError, RecursionError) as error:

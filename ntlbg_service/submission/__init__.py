@@ -1,4 +1,4 @@
-"""Preparing and submitting suites and sweeps, for the CLI and for programs."""
+"""Preparation and submission of suites and sweeps, for the CLI and for programs."""
 
 from ntlbg_service.submission.prepared import Prepared
 from ntlbg_service.submission.submit import submit

@@ -1,7 +1,7 @@
-"""The code that runs need, copied into storage: a run keeps the version that it was submitted with.
+"""Snapshots of the code in storage: a run keeps the version that it was submitted with.
 
-Storage is seen by every node, so the copy is also how code comes to them: they need the packages
-that it depends on, and no checkout.
+Every node mounts the storage and runs the snapshot, so nodes need the installed dependencies but
+no checkout.
 """
 
 import hashlib
@@ -24,18 +24,18 @@ PARTS = (
     "ntlbg_service/runner",
     "ntlbg_service/storage",
 )
-"""All that a runner imports."""
+"""Paths of all code that a runner imports, relative to the checkout."""
 CHECKOUT = Path(ntlbg_model.__file__).parents[1]
 
 
 @lru_cache(maxsize=1)
 def shipped_version() -> str:
-    """Digest of the code that would be shipped now, 12 digits."""
+    """Return the digest (12 digits) of the code that would be shipped now."""
     return version_of(CHECKOUT)
 
 
 def version_of(root: Path) -> str:
-    """Digest of the code below a folder."""
+    """Return the digest (12 digits) of the code below a folder."""
     sha = hashlib.sha256()
     for path in sorted(_files(root)):
         sha.update(path.relative_to(root).as_posix().encode())
@@ -44,10 +44,10 @@ def version_of(root: Path) -> str:
 
 
 def ship(storage: Storage, version: str, root: Path = CHECKOUT) -> Path:
-    """Copy the code into storage, once for each version; its folder there.
+    """Copy the code into storage, once per version, and return its folder there.
 
-    Raises UserError where the code is no longer of that version, InfrastructureError where storage
-    cannot be written.
+    Raises UserError if the code has changed since `version` was computed, InfrastructureError if
+    storage cannot be written.
     """
     target = storage.path(code(version))
     if target.is_dir():

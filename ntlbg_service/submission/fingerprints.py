@@ -1,4 +1,4 @@
-"""Digests of what a result depends on: data sets, and the code that produces it."""
+"""Digests of the inputs of a result: its data sets and the code that produces it."""
 
 import hashlib
 from contextlib import suppress
@@ -20,7 +20,7 @@ class DataIdentities:
         self._known: dict[Path, str] = {}
 
     def of(self, config: Config) -> str:
-        """Digest over every data set a config trains or is evaluated on."""
+        """Return one digest over all training and evaluation data sets of a config."""
         folders = [
             dataset_folder(dataset, self._root)
             for dataset in (*config.data.train, *config.data.evaluation)
@@ -32,10 +32,10 @@ class DataIdentities:
 
 
 def data_root_of(kept: str, data: str, config: Config, home: Path, now: Path) -> Path:
-    """Where the data root of a submission is, of which `kept` is known: absolute, or relative to
-    the home.
+    """Return the data root of a submission from its recorded path.
 
-    Where that is gone it is the data root of `now`, if the digest of its data sets is `data`.
+    `kept` is absolute or relative to the home. If that folder is gone, return `now` instead,
+    provided that the digest of its data sets is `data`.
     """
     root = home / kept
     if not _is_folder(root):
@@ -48,13 +48,13 @@ def data_root_of(kept: str, data: str, config: Config, home: Path, now: Path) ->
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # A name that no file system takes.
+    except OSError:  # An invalid file name, for example one that is too long.
         return False
 
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Digest of the code that produces results: the model package and the runner, 12 digits."""
+    """Return the digest (12 digits) of the code that produces results: model and runner."""
     model = Path(ntlbg_model.__file__).parent
     runner = Path(__file__).parents[1] / "runner"
     sha = hashlib.sha256()

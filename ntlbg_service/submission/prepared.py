@@ -1,4 +1,4 @@
-"""What can be submitted: planned, its data present, and what the runner can run."""
+"""Prepared suites: planned, with their data present and every run supported by the runner."""
 
 from dataclasses import dataclass, replace
 
@@ -9,17 +9,17 @@ from ntlbg_service.ledger.records import NewRun, NewSuite
 
 @dataclass(frozen=True)
 class Prepared:
-    """A suite ready to be submitted: planned, its data present, nothing refused."""
+    """A suite ready for submission: planned, its data present, nothing refused."""
 
     suite: NewSuite
     runs: tuple[NewRun, ...]
     plan: Plan
     skipped: tuple[str, ...] = ()
-    """Points of a sweep that are not tried, each with its reason."""
+    """Points of a sweep that are skipped, each with its reason."""
 
 
 def as_built(row: PlannedVariant, fits: tuple[Fit, ...]) -> PlannedVariant:
-    """A row with those of its `fits` that the runner can run; refused by name where it has none."""
+    """Return the row with its supported `fits`; if none is, with the unsupported options named."""
     if row.refusal is not None:
         return row
     built = tuple(fit for fit in fits if fit.unsupported is None)

@@ -1,4 +1,4 @@
-"""What was prepared becomes durable, with the code that it runs with."""
+"""Submission of a prepared suite: a code snapshot in storage, then the runs in the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ def submit(
     priority: int = 0,
     max_hours: float | None = None,
 ) -> Submission:
-    """Make the runs durable, and the code that they run with. `again`: 'all' or 'failed' queues a
-    repetition of ended runs.
+    """Store the code snapshot, then record the runs in the ledger.
 
-    New runs with a higher `priority` go first. `max_hours` is in place of what the file says.
+    `again` ('all' or 'failed') queues a repetition of ended runs. New runs with a higher
+    `priority` go first. `max_hours` overrides the limit in the suite file.
     """
     for version in sorted({str(run.details["code"]) for run in prepared.runs}):
         ship(storage, version)
@@ -34,7 +34,7 @@ def submit(
 
 
 def _newest(ledger: Ledger, runs: Sequence[NewRun], again: str | None) -> list[NewRun]:
-    """The newest repetition of each run, or one more where `again` asks for it."""
+    """Return the newest repetition of each run, or a further one if `again` requests it."""
     over = {"all": TERMINAL, "failed": TERMINAL - {RunState.FINISHED}, None: frozenset()}[again]
     newest = list(runs)
     left = list(range(len(newest)))

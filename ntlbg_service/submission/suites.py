@@ -1,4 +1,4 @@
-"""A suite, ready to be submitted."""
+"""Preparation of a suite for submission."""
 
 import os
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ def prepare_suite(
     skip_refused: bool = False,
     estimates: Estimates = CLOSED_FORM,
 ) -> Prepared:
-    """Plan and check a suite. Raises before anything is written.
+    """Plan and check a suite, and raise before anything is written.
 
-    UserError: an option that is not built, or a missing data set. CapacityError: a variant that
-    fits no device. With `skip_refused` such variants are left out (and shown by the plan).
+    Raises UserError for an unsupported option or a missing data set, CapacityError for a variant
+    that fits no device. With `skip_refused` such variants are left out (and shown by the plan).
     """
     planned = plan(variants, files.seeds, inventory, estimates, share_gpus=files.suite.share_gpus)
     rows = [as_built(row, planned.fits_of(row)) for row in planned.variants]

@@ -1,4 +1,4 @@
-"""A sweep, ready to be submitted: one run, every point of it fitted."""
+"""Preparation of a sweep for submission: one run, with every point fitted."""
 
 import json
 import os
@@ -35,8 +35,8 @@ def prepare_sweep(
 ) -> Prepared:
     """Fit every point of a sweep before launch; the sweep is one run.
 
-    Points that fit nowhere, or that the runner cannot run, are skipped. Raises UserError or
-    CapacityError, as `prepare_suite`, where none is left.
+    Points that fit no device, or that the runner does not support, are skipped. Raises UserError
+    or CapacityError, as `prepare_suite` does, if no point is left.
     """
     spec = load_sweep(path)
     files = load_suite(path.parent / spec.suite, spec.scale, inventory.kinds)
@@ -99,12 +99,15 @@ class _Refused:
 
     @property
     def words(self) -> str:
-        """'trial-002 (model.quantisation = "nf4"): not built yet: ...'"""
+        """The reason as text.
+
+        For example 'trial-002 (model.quantisation = "nf4"): not built yet: ...'.
+        """
         point = ", ".join(f"{path} = {json.dumps(value)}" for path, value in self.point.items())
         return f"{self.trial} ({point}): {self.row.refusal}"
 
     def error(self, source: str, others: int) -> UserError | CapacityError:
-        """That this is the first of points of which none can run."""
+        """Return the error for a sweep of which no point can run; this is its first point."""
         kind = UserError if self.row.unsupported else CapacityError
         more = f" (and {others} more)" if others else ""
         return kind(f"{source}: no point can run here: {self.words}{more}")
