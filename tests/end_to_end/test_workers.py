@@ -55,6 +55,7 @@ def test_two_workers_on_nodes_of_their_kind_learn_what_one_learns(
     assert ready and ready["copied_files"] == len(copies) > 2
 
 
+@pytest.mark.long
 def test_deepspeed_learns_the_same_and_its_checkpoints_resume(
     launches: Launches, one: AttemptKeys
 ) -> None:
