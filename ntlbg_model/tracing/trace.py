@@ -14,7 +14,7 @@ from ntlbg_model.footprint.items import GIB, Footprint
 from ntlbg_model.footprint.shapes import shape_of
 from ntlbg_model.footprint.states import States, answering_states, answering_step, states_of
 from ntlbg_model.geometry.step_shape import Step
-from ntlbg_model.tracing.answers import record_answers
+from ntlbg_model.tracing.answers import record_answers, record_generation
 from ntlbg_model.tracing.meta_model import Depth
 from ntlbg_model.tracing.peaks import Peaks, peaks_of
 from ntlbg_model.tracing.published import trace_published
@@ -65,6 +65,18 @@ def trace_answers(config: Config, step: Step, context: float = CONTEXT_GIB) -> F
     step = answering_step(config, step)
     states = answering_states(config, step, weights_of(config))
     return _highest(config, step, context, answer_peaks(config, step), states, answers=True)
+
+
+def trace_generation(
+    config: Config, step: Step, new_tokens: int, context: float = CONTEXT_GIB
+) -> Footprint:
+    """Peak memory of one answer of `new_tokens` tokens in words, with its key-value cache."""
+    step = answering_step(config, step)
+    shape = shape_of(config.model.base_model)
+    whole = Depth(shape.layers, min(SHALLOW, shape.vision_layers))
+    peaks = peaks_of(record_generation(config, step, whole, new_tokens))
+    states = answering_states(config, step, weights_of(config))
+    return _highest(config, step, context, peaks, states, answers=True)
 
 
 def _highest(

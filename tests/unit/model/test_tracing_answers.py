@@ -9,7 +9,7 @@ from benchmarks.tracer_accuracy import CPU, config, measured_answers, predicted_
 from ntlbg_model.config import Config, ModelConfig, TrainingConfig, VideoConfig
 from ntlbg_model.footprint import Step, answering_footprint, run_footprint, training_footprint
 from ntlbg_model.tracing import trace
-from ntlbg_model.tracing.trace import trace_answers, trace_run, trace_step
+from ntlbg_model.tracing.trace import trace_answers, trace_generation, trace_run, trace_step
 
 HALF = Step(precision="bf16", attention="sdpa")
 
@@ -41,6 +41,14 @@ def test_two_blocks_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     shallow = trace_answers(asked, step)
     monkeypatch.setattr(trace, "SHALLOW", 40)
     assert shallow.allocated == pytest.approx(trace_answers(asked, step).allocated, rel=1e-6)
+
+
+def test_a_cache_grows_with_the_answer_and_the_video() -> None:
+    """28 blocks, 4 heads of 128 for keys and values, 16 bit: 56 KiB a token."""
+    asked = seven_billion(256, tuning="none")
+    for tokens in (20_000, 40_000):
+        kibibytes = trace_generation(asked, HALF, tokens).activations * 1024**2
+        assert kibibytes == pytest.approx(56 * (8320 + tokens), rel=0.05)
 
 
 @pytest.mark.parametrize("tuning", ["none", "lora", "full"])
