@@ -220,9 +220,9 @@ def test_a_full_disk_is_no_room(
 ANOTHER = """
 import json, sys
 from pathlib import Path
-from ntlbg_service.runner.staging.file_digests import Prints
+from ntlbg_service.runner.staging.file_digests import FileDigests
 from ntlbg_service.runner.staging.fetch import Tally
-from ntlbg_service.runner.staging.staging_cache import Shelf
+from ntlbg_service.runner.staging.staging_cache import StagingCache
 from ntlbg_service.runner.staging.sources import Source
 from ntlbg_service.storage.local import LocalStorage
 
@@ -235,7 +235,7 @@ def tell(words):
         print("copying", flush=True)
         input()
 
-with Shelf(node).shelved(source, Prints(LocalStorage(Path(storage)), folder), tell, tally) as copy:
+with StagingCache(node).shelved(source, FileDigests(LocalStorage(Path(storage)), folder), tell, tally) as copy:
     same = all((copy / name).read_bytes() == (folder / name).read_bytes() for name in names)
 print(json.dumps([tally.copied_files, same]), flush=True)
 """
