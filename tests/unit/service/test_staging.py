@@ -235,7 +235,8 @@ def tell(words):
         print("copying", flush=True)
         input()
 
-with StagingCache(node).shelved(source, FileDigests(LocalStorage(Path(storage)), folder), tell, tally) as copy:
+digests = FileDigests(LocalStorage(Path(storage)), folder)
+with StagingCache(node).shelved(source, digests, tell, tally) as copy:
     same = all((copy / name).read_bytes() == (folder / name).read_bytes() for name in names)
 print(json.dumps([tally.copied_files, same]), flush=True)
 """
