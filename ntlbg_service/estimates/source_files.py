@@ -18,10 +18,19 @@ def files_behind(root: Path, module: str) -> tuple[Path, ...]:
             continue
         found.add(path)
         tree = ast.parse(path.read_bytes())
-        names = [name for node in ast.walk(tree) for name in _imported(node)]
+        names = [name for node in _run(tree) for name in _imported(node)]
         names.append(".".join((package, *path.parent.relative_to(root).parts)))
         waiting += [name for name in names if name.split(".")[0] == package]
     return tuple(sorted(found))
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a tree's nodes without the blocks that only type checkers read."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield from _run(child)
 
 
 def _file_of(root: Path, module: str) -> Path | None:

@@ -43,10 +43,8 @@ def test_those_that_wait_start_and_the_others_are_left_out(ledger: Ledger, engin
         third: (made[third],),
     }
     assert [event.message for event in ledger.events_of(first)] == ["queued", "attempt 1: on cpu"]
-    assert [(entry.topic, entry.run_id) for entry in ledger.unsent()] == [
-        ("run_started", third),
-        ("run_started", first),
-    ]
+    told = [(entry.topic, entry.run_id) for entry in ledger.unsent()]
+    assert sorted(told) == sorted(("run_started", run_id) for run_id in (first, third))
     assert started(ledger, (first,)) == {}
     assert check(engine).problems == ()
 
