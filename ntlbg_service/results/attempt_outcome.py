@@ -56,7 +56,7 @@ def suspects(storage: Storage, attempt: Attempt) -> tuple[str, ...]:
 
 
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
-    """Return the step of an attempt's newest committed checkpoint, also if deleted since; else 0."""
+    """Return the step of an attempt's newest committed checkpoint, even if deleted; else 0."""
     for key in reversed(storage.keys(keys.markers)):
         marker = read_intact(storage, CheckpointMarker, key)
         if marker is not None and key == keys.marker(marker.step):
