@@ -53,7 +53,7 @@ class Examination:
         yield self._mlflow()
 
     def _cluster(self) -> Generator[Finding, None, Sequence[LiveNode]]:
-        """Check Ray, its authentication and its GPUs; return the nodes, without Ray this machine."""
+        """Check Ray, its authentication and GPUs; return the nodes, without Ray this machine."""
         address = self.environment.get("RAY_ADDRESS")
         if address:
             yield from self._guard(Dashboard(self.environment))

@@ -60,7 +60,7 @@ def export(
     """Write the model of a run's checkpoint to a new folder atomically.
 
     Takes the newest committed checkpoint, or the one of `step`; for a sweep, its best trial's. The
-    folder has the trained weights, the vocabulary of the base if the checkpoint has none,
+    folder has the trained weights, the base's tokenizer if they are a whole model,
     `ntlbg_run.json` with the run's config, identity and results, and a README. Raises UserError.
     """
     attempts = ledger.attempts_of(run.run_id)
