@@ -62,8 +62,8 @@ def find_reclaimable(
 ) -> GarbageReport:
     """Find checkpoints beyond the policy, partial ones, and cache files not read for `days`.
 
-    The frame cache is skipped while any attempt is active. Metric lines, predictions, exit records and
-    logs are always kept, as is a checkpoint whose marker exists but cannot be parsed.
+    The frame cache is skipped while any attempt is active. Metric lines, predictions, exit
+    records and logs are always kept, as is a checkpoint whose marker exists but cannot be parsed.
     A run whose objects cannot be read is skipped and reported to `note`.
     """
     before = clock() - days * DAY
