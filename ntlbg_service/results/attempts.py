@@ -219,7 +219,7 @@ def unclear_checkpoints(storage: Storage, attempts: Sequence[Attempt]) -> tuple[
 def checkpoints_by_value(
     storage: Storage, attempts: Sequence[Attempt]
 ) -> dict[Checkpoint, CheckpointMarker]:
-    """Return the committed checkpoints on disk, each with the last loss of its attempt before it."""
+    """Return the committed checkpoints on disk, each with the last loss logged before it."""
     markers = committed_checkpoints(storage, attempts)
     losses = {
         attempt.number: [
