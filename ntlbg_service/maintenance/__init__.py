@@ -1,1 +1,1 @@
-"""What keeps a home in order: doctor, garbage collection, export, debug runs."""
+"""Maintenance of a home: doctor, garbage collection, export, debug runs."""

@@ -1,4 +1,4 @@
-"""One attempt of a run again, alone, in a home of its own: the ledger knows nothing of it."""
+"""Repetition of one attempt of a run in a separate home, without a record in the ledger."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,11 @@ from ntlbg_service.storage.local import Storage
 def debug_spec(
     ledger: Ledger, run: Run, workspace: Workspace, scratch: Path, steps: int | None
 ) -> LaunchSpec:
-    """What a runner is told of an attempt whose results go to `scratch`.
+    """Return the launch spec of an attempt whose results go to `scratch`.
 
-    With the settings of the run's newest attempt, else of the next one, from its first step; with
-    the code that is here, whatever it was submitted with.
-    `steps`: at most so many, where all are too many to wait for. Decoded frames are shared.
+    It has the settings of the run's newest attempt, else of the next one, starts at the first
+    step, and uses the local code, not the submitted code. `steps` limits the training steps.
+    The cache of decoded frames is shared with the home.
     """
     attempts = ledger.attempts_of(run.run_id)
     fits = (run.next_fit,) if run.next_fit else run.fits
@@ -52,7 +52,7 @@ def _shortened(spec: LaunchSpec, steps: int) -> LaunchSpec:
 
 
 def write_spec(storage: Storage, spec: LaunchSpec) -> AttemptKeys:
-    """Put it where the executor looks for it."""
+    """Write the spec to the key where the executor reads it, and return the attempt's keys."""
     keys = AttemptKeys(spec.run_id, spec.attempt)
     storage.put(keys.spec, to_json(spec))
     return keys

@@ -1,4 +1,4 @@
-"""A deployment examined: readings are taken, the domain says what they mean. Changes nothing."""
+"""Read-only checks of a deployment; the readings are judged in `domain.diagnosis`."""
 
 import ipaddress
 import json
@@ -39,21 +39,21 @@ MLFLOW_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """What is examined, and from where."""
+    """Checks of one workspace from this machine."""
 
     workspace: Workspace
     environment: Mapping[str, str]
     kinds: Sequence[Profile] = ()
 
     def findings(self) -> Iterator[Finding]:
-        """One a check, as each is made."""
+        """Yield the findings of each check as it is made."""
         nodes = yield from self._cluster()
         yield from self._machines(nodes)
         yield from self._database()
         yield self._mlflow()
 
     def _cluster(self) -> Generator[Finding, None, Sequence[LiveNode]]:
-        """Ray, its guard and its GPUs. Returns the nodes; of this machine alone without Ray."""
+        """Check Ray, its authentication and GPUs; return the nodes, without Ray this machine."""
         address = self.environment.get("RAY_ADDRESS")
         if address:
             yield from self._guard(Dashboard(self.environment))
@@ -169,7 +169,7 @@ def _ask(url: str) -> bytes:
 
 
 def store_behind(server: str) -> str | None:
-    """What an MLflow server keeps its runs in, as far as it says. Raises OSError and ValueError."""
+    """Return an MLflow server's store type, or None if unknown. Raises OSError, ValueError."""
     _ask(f"{server.rstrip('/')}/health")
     try:
         said: Any = json.loads(_ask(f"{server.rstrip('/')}/api/3.0/mlflow/server-info"))
@@ -181,7 +181,7 @@ def store_behind(server: str) -> str | None:
 
 
 def on_loopback(url: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return True if only this machine can reach an address."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""A run's model as a folder of its own, which loads by itself."""
+"""Export of a run's model to a self-contained folder."""
 
 import json
 import secrets
@@ -39,28 +39,28 @@ RESUMING = (
     "zero_to_*",
     ".*",
 )
-"""Files of a checkpoint that only a training goes on with."""
+"""Patterns of checkpoint files that are needed only to resume training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What was written."""
+    """Result of an export."""
 
     label: str
-    """Whose model it is, for people."""
+    """Label of the run, for users."""
     folder: Path
     step: int
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
 
 def export(
     ledger: Ledger, storage: Storage, run: Run, folder: Path, step: int | None = None
 ) -> Export:
-    """Write the model of a run's checkpoint to a new folder: whole, or not at all.
+    """Write the model of a run's checkpoint to a new folder atomically.
 
-    The newest committed checkpoint, or the one of `step`; of a sweep, its best trial's. The folder
-    has the weights that were trained, the words of the base where they are all there is,
+    Takes the newest committed checkpoint, or the one of `step`; for a sweep, its best trial's. The
+    folder has the trained weights, the base's tokenizer if they are a whole model,
     `ntlbg_run.json` with the run's config, identity and results, and a README. Raises UserError.
     """
     attempts = ledger.attempts_of(run.run_id)
@@ -85,7 +85,7 @@ def export(
 def _best(
     storage: Storage, run: Run, attempts: Sequence[Attempt]
 ) -> tuple[Run, tuple[Attempt, ...]]:
-    """The best trial of a sweep's newest attempt, as if it were a run."""
+    """Return the best trial of a sweep's newest attempt, in the form of a run."""
     best = best_trial(run, read_trials(storage, run, attempts))
     if best is None:
         raise UserError(f"{run.label}: no trial has finished: {run.state}")
@@ -136,7 +136,7 @@ def _fill(folder: Path, storage: Storage, run: Run, marker: CheckpointMarker) ->
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy what a model loads from, with the modes of the folder that it goes to."""
+    """Copy the files that a model loads from, with the default modes of the target folder."""
     names = [path.name for path in source.iterdir()]
     left_out = shutil.ignore_patterns(*RESUMING)(str(source), names)
     for path in (source / name for name in names if name not in left_out):

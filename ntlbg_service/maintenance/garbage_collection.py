@@ -1,4 +1,4 @@
-"""What of a home's storage nobody needs any more, and why."""
+"""Garbage collection: objects in a home's storage that can be deleted, with the reasons."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,32 +22,32 @@ from ntlbg_service.storage.local import DOOMED, CorruptRecordError, Storage
 
 DAY = 86400.0
 UNUSED_DAYS = 30.0
-"""How long a cached file must not have been read, where nobody says otherwise."""
+"""Default number of days without a read after which a cached file can be deleted."""
 UNCLEAR = "unclear"
-"""The kind of what stays because nothing says what it is."""
+"""Kind of a checkpoint that is kept since its state cannot be determined."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reclaimable:
-    """One thing in a home that may go, or one that stays though nothing says what it is."""
+    """File or folder that can be deleted, or that is kept since its state is unclear."""
 
     kind: str
     path: Path
     size: int
-    """Bytes."""
+    """Size in bytes."""
     why: str
     run: str = ""
-    """Label of the run, with its suite; empty for what belongs to none."""
+    """Label of the run, with its suite; empty if it belongs to none."""
 
 
 @dataclass(frozen=True)
 class GarbageReport:
-    """What was found in a home."""
+    """Result of a search for garbage in a home."""
 
     litter: tuple[Reclaimable, ...]
-    """What may go."""
+    """Files and folders that can be deleted."""
     unclear: tuple[Reclaimable, ...]
-    """Checkpoints that are kept, since what they are cannot be read."""
+    """Checkpoints that are kept since their markers are missing or unreadable."""
 
 
 def find_reclaimable(
@@ -60,12 +60,11 @@ def find_reclaimable(
     clock: Callable[[], float] = time.time,
     note: Callable[[str], None] = lambda _: None,
 ) -> GarbageReport:
-    """Find checkpoints beyond the policy, those cut short by a kill, and caches not read for
-    `days`.
+    """Find checkpoints beyond the policy, partial ones, and cache files not read for `days`.
 
-    The frame cache is left alone while anything runs. Metric lines, predictions, exit records and
-    logs always stay, and so does a checkpoint whose marker is there but cannot be understood.
-    `note` is told of a run whose objects cannot be looked at: it is left alone.
+    The frame cache is skipped while any attempt is active. Metric lines, predictions, exit
+    records and logs are always kept, as is a checkpoint whose marker exists but cannot be parsed.
+    A run whose objects cannot be read is skipped and reported to `note`.
     """
     before = clock() - days * DAY
     runs = str(storage.path(RUNS))
@@ -90,7 +89,7 @@ def find_reclaimable(
 def _of_run(
     storage: Storage, run: RunSummary, attempts: Sequence[Attempt], keep: int
 ) -> Iterator[Reclaimable]:
-    """Of a run, and of each trial of a sweep, with labels for people."""
+    """Yield the garbage of a run and of each trial of a sweep, with labels for users."""
     label = f"{run.suite_key}: {run.label}"
     yield from _of_attempts(storage, attempts, label, keep)
     for key in storage.keys(trials(run.run_id)):
@@ -117,7 +116,7 @@ def _of_attempts(
 def _uncommitted(
     storage: Storage, attempt: Attempt, committed: set[str], run: str
 ) -> Iterator[Reclaimable]:
-    """Folders of an attempt that has ended which no marker stands for."""
+    """Yield checkpoint folders of an ended attempt that have no valid marker."""
     keys = AttemptKeys(attempt.run_id, attempt.number)
     markers = storage.keys(keys.markers)
     known = any(key.startswith(f"{keys.work}/") for key in committed)
@@ -139,8 +138,10 @@ def _uncommitted(
 
 
 def _may_be_the_model(storage: Storage, attempt: Attempt, name: str, known: bool) -> bool:
-    """Whether an attempt finished with what is in a folder: it is that of its last step, or none of
-    its checkpoints is `known` to be whole."""
+    """Return True if a folder may have the final model of a finished attempt.
+
+    That is the folder of its last step, or any if no checkpoint is `known` to be complete.
+    """
     keys = AttemptKeys(attempt.run_id, attempt.number)
     record = read_exit(storage, keys)
     if record is None or not record.finished:
@@ -167,7 +168,7 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; of a link its own."""
+    """Return the bytes of a file, of all files below a folder, or of a link itself."""
     if path.is_symlink():
         return path.lstat().st_size
     if path.is_file():

@@ -1,1 +1,1 @@
-"""What a suite measured, compared: tables for the terminal, one HTML file for readers."""
+"""Comparison of a suite's results: tables for the terminal and one HTML file."""

@@ -1,4 +1,4 @@
-"""The frames an answer was given on, as a PNG: a timeline with scores, and the frames in time."""
+"""PNG of the frames that an answer is based on: a timeline with scores, then the frames."""
 
 import math
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ntlbg_model.streaming_qa.videoqa import Answer
 
 SHOWN = 32
-"""Frames in the picture, one a pair."""
+"""Number of frames in the picture, one per pair."""
 COLUMNS = 8
 HEIGHT = 144
-"""Pixels of a frame in the picture."""
+"""Height of a frame in the picture, in pixels."""
 MARKED = 6
-"""Frames with a thick border: the highest scores."""
+"""Number of frames with a thick border, those with the highest scores."""
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
@@ -58,7 +58,7 @@ def draw_answer(answer: "Answer", video: Path, question: str, path: Path) -> Non
 
 
 def _pictures(video: Path, answer: "Answer", shown: list[int]) -> Iterator[tuple[int, Picture]]:
-    """The pairs' places, each with the frame of its two that shows more."""
+    """Yield the places of the pairs, each with the frame of the pair that has more contrast."""
     info = probe(video)
     width = max(1, round(HEIGHT * info.width / info.height))
     frames = [answer.frames[place + half] for place in shown for half in range(PAIR)]
@@ -68,7 +68,7 @@ def _pictures(video: Path, answer: "Answer", shown: list[int]) -> Iterator[tuple
 
 
 def best_pairs(answer: "Answer", count: int) -> list[int]:
-    """Places in `answer.frames` of the first frames of the pairs with the highest scores.
+    """Return places in `answer.frames` of the first frames of the best-scored pairs.
 
     Highest first; empty where the selection has no scores.
     """
@@ -79,7 +79,7 @@ def best_pairs(answer: "Answer", count: int) -> list[int]:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss.s, or h:mm:ss.s."""
+    """Format seconds as m:ss.s, or h:mm:ss.s."""
     tenths = round(seconds * 10)
     minutes, rest = divmod(tenths, 600)
     tail = f"{rest // 10:02d}.{rest % 10}"
@@ -89,13 +89,13 @@ def clock(seconds: float) -> str:
 
 
 def _spread(pairs: int) -> list[int]:
-    """Places of at most `SHOWN` pairs, evenly spread."""
+    """Return the places of at most `SHOWN` pairs, evenly spread."""
     kept = min(pairs, SHOWN)
     return [PAIR * ((2 * place + 1) * pairs // (2 * kept)) for place in range(kept)]
 
 
 def _timeline(line: "Axes", answer: "Answer", marked: set[int]) -> None:
-    """A mark at each kept pair, as high as its score."""
+    """Draw a mark at each kept pair, as high as its score."""
     least, most = min(answer.scores), max(answer.scores)
     for place in range(0, len(answer.frames), PAIR):
         share = (answer.scores[place] - least) / (most - least) if most > least else 1.0

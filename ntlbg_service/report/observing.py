@@ -1,4 +1,4 @@
-"""What a run's results say of each measure: one value a question, or one a run."""
+"""Values of each measure in a run's results: one per question, or one per run."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,8 +12,7 @@ Observed = dict[str, Observation]
 
 
 def observed(variant: VariantResult, dataset: str, measure: Measure) -> Observed:
-    """A variant's values over its finished runs: of each question the mean over the seeds, or each
-    run's own."""
+    """Return a variant's values: per question the mean over its finished runs, or one per run."""
     seen = [observed_of(run, dataset, measure) for run in variant.runs if run.finished]
     if measure.by_run:
         return {key: value for run in seen for key, value in run.items()}
@@ -21,7 +20,7 @@ def observed(variant: VariantResult, dataset: str, measure: Measure) -> Observed
 
 
 def observed_of(run: RunResult, dataset: str, measure: Measure) -> Observed:
-    """The values of one run, of each question that has one."""
+    """Return the values of one run, for each question that has one."""
     if measure.by_run:
         return _of_run(run)
     value = _VALUES[measure.metric]
@@ -33,12 +32,12 @@ def observed_of(run: RunResult, dataset: str, measure: Measure) -> Observed:
 
 
 def predictions(run: RunResult, dataset: str) -> Sequence[Prediction]:
-    """What a run answered on a data set."""
+    """Return a run's predictions on a data set."""
     return tuple(run.predictions.get(dataset, ()))
 
 
 def _of_run(run: RunResult) -> Observed:
-    """Runs with the same seed are compared; each stands for itself, as a video does."""
+    """Return a run's value by its seed, which pairs runs; each run is a cluster, as a video is."""
     if run.peak_memory_mib is None:
         return {}
     name = f"seed {run.seed}"
@@ -46,7 +45,7 @@ def _of_run(run: RunResult) -> Observed:
 
 
 def _correct(row: Prediction) -> float | None:
-    """A question that failed is answered wrong; one whose answer is secret has no value."""
+    """Return 0.0 also for a failed question, and None for one whose answer is secret."""
     return None if row.gold is None else float(row.correct)
 
 

@@ -9,7 +9,7 @@ from ntlbg_service.report.strips import SHOWN, FrameStrip, shown_frames
 def draw_kept_frames(strips: Sequence[FrameStrip], path: Path) -> None:
     """One band a strip: its question, a timeline of kept and gold frames, thumbnails in time.
 
-    Gold frames have a thick frame and the word, so that colour is not needed to see them.
+    Gold frames have a thick border and a label, so that they are visible without colour.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""What the report reads: the results of a suite's runs, as they lie in storage."""
+"""Input of the report: the results of a suite's runs from storage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,19 +8,19 @@ from ntlbg_model.records import Prediction
 from ntlbg_service.domain.measures import MEASURES
 
 FINISHED = "finished"
-"""The one run state whose results are compared."""
+"""Run state whose results are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """One run without its predictions. None is 'not measured'."""
+    """Facts of one run without its predictions. None means 'not measured'."""
 
     run_id: str
     seed: int
     state: str
-    """The ledger's word."""
+    """State of the run in the ledger."""
     message: str = ""
-    """Why it is not finished, in one line."""
+    """Reason that the run is not finished, in one line."""
     profile: str | None = None
     """Kind of GPU it ran on."""
     numerics: str | None = None
@@ -37,7 +37,7 @@ class RunFacts:
 
     @property
     def finished(self) -> bool:
-        """Whether its results enter the comparison."""
+        """True if its results are compared."""
         return self.state == FINISHED
 
 
@@ -46,7 +46,7 @@ class RunResult(RunFacts):
     """One variant with one seed."""
 
     predictions: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
-    """By data set."""
+    """Predictions by data set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,9 @@ class VariantResult:
     name: str
     runs: tuple[RunResult, ...]
     datasets: tuple[str, ...] = ()
-    """Evaluation sets it should have; those with predictions are found by themselves."""
+    """Expected evaluation sets; those with predictions are found without this list."""
     metrics: tuple[Metric, ...] = tuple(MEASURES)
-    """What of it is shown."""
+    """Metrics that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,9 @@ class GroupResult:
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteResult:
-    """All that a suite measured."""
+    """All results of a suite."""
 
     name: str
     groups: tuple[GroupResult, ...]
     metric: Metric = "accuracy"
-    """What the groups are judged by."""
+    """Metric that the groups are compared by."""

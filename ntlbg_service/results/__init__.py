@@ -1,1 +1,1 @@
-"""Results of attempts, read back from storage beside the ledger."""
+"""Results of attempts, read from storage and the ledger."""

@@ -1,4 +1,4 @@
-"""What storage says of an attempt that ended: how far it came, what it took."""
+"""Steps, checkpoints and measurements of an ended attempt, read from storage."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from ntlbg_service.storage.typed_records import read_intact
 
 
 def keys_of(attempt: Attempt) -> AttemptKeys:
-    """Names of an attempt's objects."""
+    """Return the names of an attempt's objects in storage."""
     return AttemptKeys(attempt.run_id, attempt.number)
 
 
 def history(
     storage: Storage, attempts: Sequence[Attempt], newest: FailureClass
 ) -> tuple[Ended, ...]:
-    """Attempts of a run that did not finish, oldest first; `newest` is what ended the last one."""
+    """Return the failed attempts of a run, oldest first; `newest` is the last one's failure."""
     steps = 0
     found: list[Ended] = []
     for attempt in attempts:
@@ -40,7 +40,7 @@ def history(
 
 
 def suspects(storage: Storage, attempt: Attempt) -> tuple[str, ...]:
-    """Nodes of an attempt whose copy of what the run reads failed its check, by name."""
+    """Return the names of an attempt's nodes whose copy of the run's inputs failed its check."""
     record = read_exit(storage, keys_of(attempt))
     if record is None or not record.suspect:
         return ()
@@ -56,7 +56,7 @@ def suspects(storage: Storage, attempt: Attempt) -> tuple[str, ...]:
 
 
 def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
-    """Step of the newest checkpoint that an attempt committed, also one deleted since; else 0."""
+    """Return the step of an attempt's newest committed checkpoint, even if deleted; else 0."""
     for key in reversed(storage.keys(keys.markers)):
         marker = read_intact(storage, CheckpointMarker, key)
         if marker is not None and key == keys.marker(marker.step):
@@ -65,7 +65,7 @@ def committed_steps(storage: Storage, keys: AttemptKeys) -> int:
 
 
 def measured_of(storage: Storage, attempt: Attempt, record: ExitRecord | None) -> Measured:
-    """What an attempt was seen to do: by its exit record, else by its last heartbeat."""
+    """Return an attempt's measurements, from its exit record, else from its last heartbeat."""
     if record is None:
         last = read_intact(storage, Heartbeat, keys_of(attempt).heartbeat)
         if last is None:

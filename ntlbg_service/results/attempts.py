@@ -1,4 +1,4 @@
-"""What a run left in storage, read back: the truth that comparison and tracking show."""
+"""Results of attempts read from storage, the source of comparison and tracking."""
 
 import json
 import math
@@ -46,8 +46,11 @@ class Results:
 
 
 def config_of_checkpoint(folder: Path) -> Config | None:
-    """The config that a checkpoint was trained with: of the attempt below whose folder it lies, or
-    as an exported folder says; None for any other folder."""
+    """Return the config that a checkpoint was trained with. Raises UserError.
+
+    It comes from the attempt whose folder has the checkpoint, or from the exported folder; None
+    for any other folder.
+    """
     try:
         exported = origin_of(folder)
     except OriginError as error:
@@ -68,8 +71,10 @@ def config_of_checkpoint(folder: Path) -> Config | None:
 
 
 def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:
-    """The exit record of an attempt. One that cannot be read, or is another attempt's, stands for
-    a lost attempt."""
+    """Return the exit record of an attempt, or None.
+
+    If it is corrupt or another attempt's, return one with an infrastructure failure.
+    """
     try:
         record = read_record(storage, ExitRecord, keys.exit)
         if record is None:
@@ -89,7 +94,7 @@ def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:
 
 
 def read_results(storage: Storage, attempts: Sequence[Attempt], datasets: Sequence[str]) -> Results:
-    """Results of a run from its attempts, oldest first. Only the newest one's count."""
+    """Return a run's results from its attempts, oldest first; only the newest one's count."""
     if not attempts:
         return Results()
     keys = AttemptKeys(attempts[-1].run_id, attempts[-1].number)
@@ -104,7 +109,7 @@ def read_results(storage: Storage, attempts: Sequence[Attempt], datasets: Sequen
 
 
 def _read_predictions(storage: Storage, key: str, dataset: str) -> tuple[Prediction, ...]:
-    """The predictions of a data set, of each question the first."""
+    """Return the predictions of a data set, the first one of each question."""
     found: dict[str, Prediction] = {}
     for row in read_records(storage, Prediction, key):
         if row.dataset == dataset:
@@ -113,7 +118,7 @@ def _read_predictions(storage: Storage, key: str, dataset: str) -> tuple[Predict
 
 
 def damage(storage: Storage, keys: AttemptKeys, datasets: Sequence[str]) -> tuple[str, ...]:
-    """Name the objects of an attempt that are not what is written there, each in a few words."""
+    """Describe the damaged objects of an attempt, each in a few words."""
     counts = {keys.metrics: damaged_lines(storage, MetricLine, keys.metrics)}
     for key in map(keys.predictions, datasets):
         counts[key] = damaged_lines(storage, Prediction, key)
@@ -126,7 +131,7 @@ def damage(storage: Storage, keys: AttemptKeys, datasets: Sequence[str]) -> tupl
 
 
 def damaged_objects(storage: Storage, keys: AttemptKeys) -> tuple[str, ...]:
-    """The same without metric lines and predictions."""
+    """Describe the damaged objects, except for metric lines and predictions."""
     found = [key for key in storage.keys(keys.markers) if _marker(storage, keys, key) is None]
     one: type[ExitRecord | Heartbeat]
     for key, one in ((keys.exit, ExitRecord), (keys.heartbeat, Heartbeat)):
@@ -138,12 +143,12 @@ def damaged_objects(storage: Storage, keys: AttemptKeys) -> tuple[str, ...]:
 
 
 def _short(key: str) -> str:
-    """A key without the run that it is of."""
+    """Return a key without its run and attempt."""
     return key.partition("/attempt-")[2].partition("/")[2]
 
 
 def read_history(storage: Storage, attempts: Sequence[Attempt]) -> tuple[MetricLine, ...]:
-    """Metric lines over all attempts, each step once: a resumed attempt repeats a few."""
+    """Return the metric lines of all attempts, without those that a resumed attempt repeats."""
     seen: set[tuple[int, frozenset[str]]] = set()
     history: list[MetricLine] = []
     for attempt in attempts:
@@ -157,7 +162,7 @@ def read_history(storage: Storage, attempts: Sequence[Attempt]) -> tuple[MetricL
 
 
 def newest_checkpoint(storage: Storage, attempts: Sequence[Attempt]) -> CheckpointMarker | None:
-    """The committed checkpoint with the most steps that is still on disk."""
+    """Return the committed checkpoint on disk with the most steps, or None."""
     found = committed_checkpoints(storage, attempts)
     return max(found, key=lambda marker: (marker.step, marker.attempt), default=None)
 
@@ -165,8 +170,10 @@ def newest_checkpoint(storage: Storage, attempts: Sequence[Attempt]) -> Checkpoi
 def committed_checkpoints(
     storage: Storage, attempts: Sequence[Attempt]
 ) -> tuple[CheckpointMarker, ...]:
-    """Committed checkpoints that are still on disk, attempt by attempt, each with its key as path.
-    A marker that names a place outside its attempt, or another step than its own, is of none."""
+    """Return the committed checkpoints still on disk, by attempt, each with its key as path.
+
+    A marker that names a folder outside its attempt, or another step, is skipped.
+    """
     found = []
     for attempt in attempts:
         keys = AttemptKeys(attempt.run_id, attempt.number)
@@ -178,8 +185,10 @@ def committed_checkpoints(
 
 
 def _marker(storage: Storage, keys: AttemptKeys, key: str) -> CheckpointMarker | None:
-    """A checkpoint's marker, with the key of its folder as its path; None where it is damaged,
-    which one is whose attempt, step or folder is not what its own place says."""
+    """Return a checkpoint's marker, with the key of its folder as its path.
+
+    Return None if it is damaged: its attempt, step or folder does not match its key.
+    """
     marker = read_intact(storage, CheckpointMarker, key)
     if marker is None or marker.attempt != keys.attempt or key != keys.marker(marker.step):
         return None
@@ -197,7 +206,7 @@ def _marker(storage: Storage, keys: AttemptKeys, key: str) -> CheckpointMarker |
 
 
 def unclear_checkpoints(storage: Storage, attempts: Sequence[Attempt]) -> tuple[str, ...]:
-    """Keys of checkpoint folders that have a marker which cannot be understood."""
+    """Return the keys of checkpoint folders whose markers cannot be parsed."""
     known = {marker.path for marker in committed_checkpoints(storage, attempts)}
     marked = [
         f"{keys.work}/{Path(key).stem}"
@@ -210,8 +219,7 @@ def unclear_checkpoints(storage: Storage, attempts: Sequence[Attempt]) -> tuple[
 def checkpoints_by_value(
     storage: Storage, attempts: Sequence[Attempt]
 ) -> dict[Checkpoint, CheckpointMarker]:
-    """Committed checkpoints that are still on disk, each with the training loss measured last
-    before it in the attempt that it is of."""
+    """Return the committed checkpoints on disk, each with the last loss logged before it."""
     markers = committed_checkpoints(storage, attempts)
     losses = {
         attempt.number: [
@@ -233,7 +241,7 @@ def checkpoints_by_value(
 
 
 class Sign(NamedTuple):
-    """A heartbeat as far as it changes."""
+    """Changing part of a heartbeat."""
 
     time: float
     """Unix time by the worker's clock."""
@@ -242,7 +250,7 @@ class Sign(NamedTuple):
 
 
 def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[Sign, ...]:
-    """The newest heartbeats of an attempt (a sweep's: of its trials); none at first."""
+    """Return the newest heartbeats of an attempt, or of a sweep's trials; empty at first."""
     trials = [trial["name"] for trial in run.details.get("trials", ())]
     keys = AttemptKeys(attempt.run_id, attempt.number)
     every = [keys.trial(name) for name in trials] if run.work is Work.SWEEP else [keys]
@@ -251,9 +259,9 @@ def signs_of_life(storage: Storage, run: Run, attempt: Attempt) -> tuple[Sign, .
 
 
 def hours_of(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> Hours:
-    """What a run's attempts took of its hours: each from its launch to its last sign of life.
+    """Return the hours that a run's attempts took, each from launch to the last sign of life.
 
-    Nothing is read for a run that may take as long as it likes.
+    Reads nothing for a run without a limit.
     """
     if run.max_hours is None:
         return UNLIMITED
@@ -271,19 +279,19 @@ def _seconds_on_devices(storage: Storage, run: Run, attempt: Attempt) -> float:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial of a sweep as it ended, or has not."""
+    """Result of one trial of a sweep, ended or not."""
 
     name: str
     point: dict[str, Any]
     config: dict[str, Any]
     exit: ExitRecord | None
     score: float | None
-    """In the sweep's metric. None where it has not finished, or measured nothing of it."""
+    """Value of the sweep's metric; None if not finished or not measured."""
     history: tuple[MetricLine, ...]
 
 
 def read_trials(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> tuple[TrialResult, ...]:
-    """Trials of a sweep's newest attempt."""
+    """Return the trials of a sweep's newest attempt."""
     if not attempts:
         return ()
     keys = AttemptKeys(run.run_id, attempts[-1].number)
@@ -291,8 +299,7 @@ def read_trials(storage: Storage, run: Run, attempts: Sequence[Attempt]) -> tupl
 
 
 def best_trial(run: Run, trials: Sequence[TrialResult]) -> TrialResult | None:
-    """The trial of a sweep that is best in its metric, of those that were measured; the first of
-    several."""
+    """Return the measured trial that is best in the sweep's metric, the first of equals."""
     scores = {trial.name: trial.score for trial in trials if trial.score is not None}
     if not scores:
         return None
@@ -301,7 +308,7 @@ def best_trial(run: Run, trials: Sequence[TrialResult]) -> TrialResult | None:
 
 
 def attempts_of_trial(attempts: Sequence[Attempt], name: str) -> tuple[Attempt, ...]:
-    """A sweep's attempts at one of its trials, as if the trial were a run."""
+    """Return a sweep's attempts at one of its trials, in the form of a run's attempts."""
     return tuple(
         replace(attempt, run_id=AttemptKeys(attempt.run_id, attempt.number).trial(name).run_id)
         for attempt in attempts

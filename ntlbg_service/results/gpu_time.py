@@ -1,4 +1,4 @@
-"""GPU-hours of a home: what the ledger says of attempts, and what storage says of their work."""
+"""GPU-hours of a home: intervals of attempts from the ledger, checkpoints from storage."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +15,10 @@ from ntlbg_service.storage.local import Storage, StorageUnavailableError
 def read_attempt_intervals(
     ledger: Ledger, storage: Storage, since: float | None = None
 ) -> list[AttemptInterval]:
-    """Attempts that had not ended before `since`; of runs that wait, with the checkpoints that
-    they would go on from."""
+    """Return the attempts that had not ended before `since`.
+
+    Those of queued runs come with the checkpoints that the runs would resume from.
+    """
     attempt_intervals = ledger.attempt_intervals(since)
     waiting = {spell.run_id for spell in attempt_intervals if spell.run_state is RunState.QUEUED}
     attempts = ledger.attempts_by_run(sorted(waiting))
@@ -28,7 +30,7 @@ def read_attempt_intervals(
 
 
 def _newest(storage: Storage, attempts: Sequence[Attempt]) -> CheckpointMarker | None:
-    """The newest checkpoint of a run; None also where this account cannot read it."""
+    """Return the newest checkpoint of a run; None also if this account cannot read it."""
     try:
         return newest_checkpoint(storage, attempts)
     except StorageUnavailableError:

@@ -1,4 +1,4 @@
-"""Measured peaks of ended attempts beside the fits they ran with: what predictions learn from."""
+"""Measured memory peaks of ended attempts with their fits, which calibrate predictions."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from ntlbg_service.storage.local import Storage
 
 MOST = 1000
-"""Attempts that are looked at, the newest first: code and machines change."""
+"""Number of newest attempts that are read; older ones ran on other code and machines."""
 
 
 def read_calibrations(workspace: Workspace) -> Mapping[str, Calibration]:
-    """What a home has learned, by profile. Empty where nothing ran yet; makes no ledger."""
+    """Return the calibrations of a home by profile; empty if nothing ran. Creates no ledger."""
     return {profile: calibrate(peaks) for profile, peaks in read_home(workspace).items()}
 
 
 def read_home(workspace: Workspace) -> Mapping[str, tuple[Peak, ...]]:
-    """Measured peaks of a home by profile. Raises InfrastructureError."""
+    """Return the measured peaks of a home by profile. Raises InfrastructureError."""
     if not workspace.ledger_exists:
         return {}
     import time
@@ -38,7 +38,7 @@ def read_home(workspace: Workspace) -> Mapping[str, tuple[Peak, ...]]:
 
 
 def read_peaks(ledger: "Ledger", storage: "Storage") -> Mapping[str, tuple[Peak, ...]]:
-    """Peaks by profile of trainings that finished or ran out of memory, the newest first."""
+    """Return peaks of trainings that finished or ran out of memory, by profile, newest first."""
     found: dict[str, list[Peak]] = defaultdict(list)
     for attempt in ledger.trained_attempts(MOST):
         mib = _peak_mib(storage, attempt)
@@ -51,8 +51,10 @@ def read_peaks(ledger: "Ledger", storage: "Storage") -> Mapping[str, tuple[Peak,
 
 
 def _peak_mib(storage: "Storage", attempt: "Attempt") -> float | None:
-    """The attempt's measured peak: as the ledger keeps it, else as its exit record says, where the
-    attempt ended before ledgers kept what was measured."""
+    """Return the attempt's measured peak from the ledger, else from its exit record.
+
+    Ledgers have no measurements of attempts that ended before they began to record them.
+    """
     from ntlbg_service.ledger.records import Measured
     from ntlbg_service.results.attempts import read_exit
     from ntlbg_service.storage.layout import AttemptKeys
@@ -62,6 +64,6 @@ def _peak_mib(storage: "Storage", attempt: "Attempt") -> float | None:
         return attempt.measured.peak_mib
     try:
         record = read_exit(storage, AttemptKeys(attempt.run_id, attempt.number))
-    except StorageUnavailableError:  # What cannot be read teaches nothing.
+    except StorageUnavailableError:  # An unreadable record is left out.
         return None
     return record.peak_memory_mib if record else None

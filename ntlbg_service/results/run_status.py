@@ -1,4 +1,4 @@
-"""Where each run is now: what the ledger says of it, and what its newest attempt has written."""
+"""Current status of runs, from the ledger and from the objects of their newest attempts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,32 +18,32 @@ from ntlbg_service.storage.typed_records import read_intact, read_records
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """Where one run is."""
+    """Current status of one run."""
 
     run: RunSummary
     attempts: tuple[Attempt, ...]
     step: int = 0
     steps: int = 0
-    """All of the run's steps; 0 where it trains nothing."""
+    """Total steps of the run; 0 if it trains nothing."""
     loss: float | None = None
     answered: int = 0
     trials: tuple[int, int] | None = None
-    """Of a sweep that runs: how many of its trials have ended, and how many it has."""
+    """Numbers of ended trials and of all trials of a running sweep; None for other runs."""
     pace: float | None = None
-    """Measured seconds of a step; None where not measured."""
+    """Measured seconds per step; None if not measured."""
     heartbeat: Heartbeat | None = None
     heartbeat_age: float | None = None
-    """Seconds since the newest sign of life; None where there is none yet."""
+    """Seconds since the newest heartbeat; None before the first one."""
     hours: Hours = UNLIMITED
-    """What it took of the hours that it may take."""
+    """Hours used, and the limit of hours."""
     damaged: tuple[str, ...] = ()
-    """Objects of its newest attempt that cannot be read, in words, while it runs."""
+    """Unreadable objects of the newest attempt of a running run, in words."""
     unread: str = ""
-    """Why storage does not say more of it; empty where it was read."""
+    """Reason that storage could not be read; empty if it was."""
 
     @property
     def staging(self) -> str:
-        """What is brought to its nodes before it begins, in words; empty where nothing is."""
+        """Files that are staged to the nodes before the run starts, in words; else empty."""
         running = self.run.state is RunState.RUNNING
         return self.heartbeat.staging if running and self.heartbeat else ""
 
@@ -54,21 +54,21 @@ class RunStatus:
 
     @property
     def peak_mib(self) -> float | None:
-        """Measured peak of the newest attempt, so far or in the end; None where not measured."""
+        """Measured memory peak of the newest attempt so far; None if not measured."""
         if self.attempt is not None and self.attempt.measured.peak_mib is not None:
             return self.attempt.measured.peak_mib
         return self.heartbeat.peak_memory_mib if self.heartbeat else None
 
     @property
     def training_left(self) -> float | None:
-        """Seconds until the last training step, by the measured pace; None where not known."""
+        """Seconds until the last training step at the measured pace; None if not known."""
         if self.run.state is not RunState.RUNNING or not self.steps:
             return None
         return seconds_left(self.step, self.steps, self.pace)
 
     @property
     def doing(self) -> str:
-        """One phrase for a person."""
+        """Status of the run in one phrase for users."""
         return f"{self._doing}; {self.unread}" if self.unread else self._doing
 
     @property
@@ -82,7 +82,7 @@ class RunStatus:
 
     @property
     def _stage(self) -> str:
-        """What it does while it runs."""
+        """Current stage of a running run."""
         if self.trials is not None:
             return f"{self.trials[0]} of {self.trials[1]} trials ended"
         if self.staging:
@@ -98,14 +98,16 @@ class RunStatus:
 
     @property
     def _waits(self) -> str:
-        """What the training waits for."""
+        """Checkpoint write that blocks the training, in words; else empty."""
         awaited = self.heartbeat.awaited if self.heartbeat else 0
         return f", writing the checkpoint of step {awaited}" if awaited else ""
 
 
 def run_statuses(ledger: Ledger, storage: Storage, runs: Sequence[RunSummary]) -> list[RunStatus]:
-    """Where each of the runs is. Config and details are read only of those that run, or have a
-    limit of hours."""
+    """Return the status of each run.
+
+    Reads config and details only of runs that are running or have a limit of hours.
+    """
     attempts = ledger.attempts_by_run([run.run_id for run in runs])
     whole = ledger.runs([run.run_id for run in runs if _in_storage(run)])
     return [
@@ -117,17 +119,17 @@ def run_statuses(ledger: Ledger, storage: Storage, runs: Sequence[RunSummary]) -
 
 
 def _in_storage(run: RunSummary) -> bool:
-    """Whether storage says more of it than the ledger."""
+    """Return True if storage has more of the status than the ledger."""
     return run.state is RunState.RUNNING or run.max_hours is not None
 
 
 def run_status(ledger: Ledger, storage: Storage, run: RunSummary) -> RunStatus:
-    """Where a run is. Reads storage only for one that runs or has a limit of hours."""
+    """Return the status of a run; read storage only if it is running or has a limit of hours."""
     return run_statuses(ledger, storage, [run])[0]
 
 
 def _read(storage: Storage, run: Run, attempts: tuple[Attempt, ...]) -> RunStatus:
-    """Where a run is; what cannot be read of it is said, and hides no other run."""
+    """Return the status of a run; a read error is kept in `unread`, so others are still listed."""
     try:
         return _standing(storage, run, attempts)
     except InfrastructureError as error:
