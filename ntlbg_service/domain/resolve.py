@@ -139,6 +139,15 @@ def parse(kind: type[T], values: Mapping[str, Any], source: str | Mapping[str, s
     return checked
 
 
+def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config that an earlier version stored, with its options under today's names."""
+    section = config.get("selection")
+    if not isinstance(section, Mapping) or RENAMED.keys().isdisjoint(section):
+        return dict(config)
+    renamed = {RENAMED.get(name, name): value for name, value in section.items()}
+    return {**config, "selection": renamed}
+
+
 @lru_cache(maxsize=16)
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)

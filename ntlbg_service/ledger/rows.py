@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Table, Text, cast
 from ntlbg_service.domain.fitting.fit import Fit
 from ntlbg_service.domain.launch import Work
 from ntlbg_service.domain.recovery import FailureClass
-from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.resolve import parse, with_current_names
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState
 from ntlbg_service.ledger.records import Attempt, Measured, OutboxEntry, Run, RunSummary, Waiting
 from ntlbg_service.ledger.tables import attempts, runs
@@ -69,7 +69,7 @@ def run_of(row: Row[*tuple[Any, ...]]) -> Run:
         **_summary(row),
         baseline=bool(row.baseline),
         identity=row.identity,
-        config=row.config,
+        config=with_current_names(row.config),
         fits=_fits_of(row.fits),
         details=row.details,
         next_fit=None if row.next_fit is None else _fit_of(row.next_fit),

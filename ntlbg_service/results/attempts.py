@@ -22,7 +22,7 @@ from ntlbg_service.domain.launch import (
 )
 from ntlbg_service.domain.measures import MEASURES
 from ntlbg_service.domain.recovery import UNLIMITED, FailureClass, Hours
-from ntlbg_service.domain.resolve import parse
+from ntlbg_service.domain.resolve import parse, with_current_names
 from ntlbg_service.domain.retention import Checkpoint
 from ntlbg_service.ledger.records import Attempt, Run
 from ntlbg_service.storage.files import read_whole
@@ -56,7 +56,7 @@ def config_of_checkpoint(folder: Path) -> Config | None:
     except OriginError as error:
         raise UserError(str(error)) from None
     if exported is not None:
-        return parse(Config, exported["config"], f"{folder / ORIGIN}: config")
+        return parse(Config, _renamed(exported)["config"], f"{folder / ORIGIN}: config")
     for parent in folder.resolve().parents:
         spec = parent / Path(AttemptKeys("", 0).spec).name
         if parent.name.startswith("attempt-") and spec.is_file():
@@ -66,8 +66,14 @@ def config_of_checkpoint(folder: Path) -> Config | None:
                 raise UserError(f"{spec}: cannot be read: {str(error)[:200]}") from None
             if not isinstance(found, dict):
                 raise UserError(f"{spec}: is no launch spec")
-            return parse(LaunchSpec, found, str(spec)).config
+            return parse(LaunchSpec, _renamed(found), str(spec)).config
     return None
+
+
+def _renamed(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what holds a config, the options in it under today's names."""
+    config = found.get("config")
+    return found | {"config": with_current_names(config)} if isinstance(config, dict) else found
 
 
 def read_exit(storage: Storage, keys: AttemptKeys) -> ExitRecord | None:

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from ntlbg_model.config import Config
+from ntlbg_service.domain.resolve import parse
 from ntlbg_service.domain.states import AttemptState, DesiredState, RunState, TransitionError
 from ntlbg_service.ledger.ledger import Ledger
 from ntlbg_service.ledger.records import Measured
@@ -131,3 +133,13 @@ def test_the_first_drain_of_a_node_stands_until_it_is_taken_back(ledger: Ledger)
     assert ledger.undrain("n1", "ada")
     assert not ledger.undrain("n1", "ada")
     assert list(ledger.drained()) == ["n2"]
+
+
+def test_a_config_of_an_earlier_version_is_read_under_the_names_of_today(ledger: Ledger) -> None:
+    new = new_run()
+    selection = dict(new.config["selection"])
+    selection["stand_out"] = selection.pop("min_prominence") + 1
+    kept = {**new.config, "selection": selection}
+    (run_id,) = ledger.submit(SUITE, [replace(new, config=kept)]).new
+    config = parse(Config, ledger.run(run_id).config, "ledger")
+    assert config.selection.min_prominence == selection["stand_out"]
