@@ -13,6 +13,11 @@ from tests.support.ray_cluster import RayCluster
 if TYPE_CHECKING:
     from tests.support.databases import Postgres
 
+# torch without AVX-512 takes a kernel that packs for AMX where oneDNN has AMX, and fails there
+# ("pack_vnni2 is only supported when avx512 is supported"): a processor without the one has not the
+# other, so oneDNN is held to what torch is held to.
+if os.environ.get("ATEN_CPU_CAPABILITY") in ("default", "avx2"):
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 os.environ.update(
     OMP_NUM_THREADS="1",
     TOKENIZERS_PARALLELISM="false",
